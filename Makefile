@@ -1,0 +1,52 @@
+# make demo: a simulated house, running.   make test: everything that can be proven on this machine.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.PHONY: help demo test lint bench soak rehearse wheel clean
+help:
+	@echo "make demo      a simulated meter, the daemon and an MQTT broker, in this terminal"
+	@echo "make test      lint, types, import contracts and the whole test suite"
+	@echo "make lint      ruff, mypy --strict and the import contracts only"
+	@echo "make bench     measurements, beside momonga and pychonet"
+	@echo "make soak      property tests with random seeds, for longer"
+	@echo "make rehearse  'make test' and 'make demo' on pristine Debian 12 and 13 trees (root)"
+
+$(BIN)/.demo: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[demo]'
+	touch $@
+
+$(BIN)/.test: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[demo,test]'
+	touch $@ $(BIN)/.demo
+
+demo: $(BIN)/.demo
+	$(BIN)/hemsd demo
+
+lint: $(BIN)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	tests/packages.sh
+	$(BIN)/pytest
+
+bench: $(BIN)/.test
+	tests/packages.sh
+	$(BIN)/python -m tests.benchmarks
+
+soak: $(BIN)/.test
+	HEMSD_SOAK=1 $(BIN)/pytest tests/properties
+
+rehearse: $(BIN)/.test
+	tests/rehearse.sh
+
+wheel: $(BIN)/.test
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf $(VENV) .cache dist build

@@ -1,0 +1,342 @@
+"""What any Wi-SUN Route B module does, whatever it speaks: commands given to it, events heard from it.
+
+A module is a sans-I/O machine: bytes from the serial line and the time go in, bytes for the line and
+events come out. `drivers.skstack` is the implementation for the SKSTACK-IP text families. Nothing here does
+I/O; `drivers.ports.Pump` drives a module on a real port.
+
+Addresses are IPv6 link-local in the full 39-character upper-case form ``FE80:0000:...:1234``; MAC addresses
+are 16 upper-case hexadecimal digits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+ECHONET_PORT = 3610
+PANA_PORT = 716
+
+
+class Family(Enum):
+    """How a module's language differs; found out from the module, never asked of the user."""
+
+    SE = "SKSTACK-IP single-hop"  # BP35A1, WSR35A1, RL7023 Stick-D/IPS
+    DUAL = "SKSTACK-IP dual stack"  # BP35C0, BP35C2, RS-WSUHA-P, RL7023 Stick-D/DSS
+    J11 = "J11 binary"  # BP35C*-J11, RS-WSUHA-J11
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """How the serial line is set (always 8N1); baud rate and RTS/CTS may be stored in a module's flash."""
+
+    baudrate: int = 115200
+    rtscts: bool = False
+
+
+Outgoing = bytes | Line
+"""What a module wants done to its line: bytes to be written in one piece, or the line set differently."""
+
+
+class InvalidCredentials(ValueError):
+    """Route B ID or password of the wrong length or alphabet; the text says what is wrong, never the secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The Route B authentication ID (32 hexadecimal digits) and password (12 of 0-9 A-Z).
+
+    Lower case is corrected: meters know upper case only (BP35A1 command reference, SKSETPWD).
+    Raises InvalidCredentials. Neither value is ever part of repr().
+    """
+
+    id: str = field(repr=False)
+    password: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", self.id.strip().upper())
+        object.__setattr__(self, "password", self.password.strip().upper())
+        _check("Route B ID", self.id, 32, "0123456789ABCDEF", "0-9 and A-F")
+        _check("Route B password", self.password, 12, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", "0-9 and A-Z")
+
+    @property
+    def pairing_id(self) -> str:
+        """The last 8 characters of the ID, by which the right meter answers a scan."""
+        return self.id[-8:]
+
+
+def _check(what: str, text: str, length: int, alphabet: str, words: str) -> None:
+    if len(text) != length:
+        raise InvalidCredentials(f"the {what} must have {length} characters, this one has {len(text)}")
+    for at, character in enumerate(text, 1):
+        if character not in alphabet:
+            raise InvalidCredentials(f"the {what} may contain {words} only; character {at} is something else")
+
+
+@dataclass(frozen=True, slots=True)
+class Pan:
+    """A meter's private network as its beacon tells it (or as remembered from an earlier one)."""
+
+    channel: int  # the module's own numbering: SKSTACK 0x21-0x3C, J11 4-17
+    pan_id: int  # 0-0xFFFE
+    mac: str  # of the meter, 16 hexadecimal digits
+    pairing_id: str = ""  # 8 characters, or none told
+    lqi: int | None = None  # 0-255
+
+    @property
+    def address(self) -> str:
+        """The meter's link-local address: FE80::/64 and the MAC with the universal/local bit flipped (RFC 4291)."""
+        digits = f"{int(self.mac[:2], 16) ^ 0x02:02X}{self.mac[2:]}"
+        return "FE80:0000:0000:0000:" + ":".join(digits[at : at + 4] for at in range(0, 16, 4))
+
+
+def rssi_dbm(lqi: int) -> float:
+    """Received signal strength in dBm for an LQI (0-255), by the fit users of these modules publish."""
+    return round(0.275 * lqi - 104.27, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleInfo:
+    """What a module said of itself when it was opened."""
+
+    family: Family
+    firmware: str  # as printed by the module, for example "1.2.10"
+    address: str  # its own
+    mac: str
+    channel: int | None  # it is set to; None when it was never told
+    pan_id: int | None
+    application: str = ""  # EAPPVER text where the module has one
+    line: Line = field(default_factory=Line)  # what it was found to need
+
+
+# --- commands: one at a time; each ends in exactly one Done, Refused or NoAnswer -----------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Find out what the module is and set it up (echo off, signal quality reported); announces Ready.
+
+    With `keep_session` nothing is reset, so that a PANA session surviving in the module stays usable;
+    without it the module is reset first, which ends any session it holds.
+    """
+
+    keep_session: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UseCredentials:
+    """Give the module the Route B ID and password. Lost on reset."""
+
+    credentials: Credentials
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """Active scan with the pairing ID on all channels; BeaconHeard for each answer, Done at the end.
+
+    One channel takes 9.6 ms * (2**duration + 1); duration 4-8 is of use.
+    """
+
+    duration: int
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Tune to a PAN and authenticate (PANA). Done when accepted; Joined or JoinFailed follows."""
+
+    pan: Pan
+
+
+@dataclass(frozen=True, slots=True)
+class Rejoin:
+    """Authenticate again within the present session. Done when accepted; Joined or JoinFailed follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """End the session at the meter; SessionClosed follows. A join within 10 s of it tends to fail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send an ECHONET Lite datagram (1-1232 bytes), encrypted or not at all; Transmission tells its fate.
+
+    Transmission events name the address; they may come before Done and again after it (RESOLVING first).
+    """
+
+    to: str
+    payload: bytes = field(repr=False)
+
+
+Command = Open | UseCredentials | Scan | Join | Rejoin | Leave | Send
+
+
+# --- events ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    command: Command
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The module would not do it. `code` is its own, for example ``ER10``; `line` the failing command, masked."""
+
+    command: Command
+    code: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """The module did not answer a command in time; for Open: nothing was heard at any baud rate."""
+
+    command: Command
+    waited_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """Something answers, but not a module that can be driven; `advice` is for the person. Ends Open."""
+
+    what: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    info: ModuleInfo
+
+
+@dataclass(frozen=True, slots=True)
+class BeaconHeard:
+    pan: Pan
+
+
+class AuthenticationStep(Enum):
+    """How far PANA has come, seen in the meter's own messages (RFC 5191, RFC 4764)."""
+
+    STARTED = "the meter answers"
+    CHALLENGED = "the meter asks for the password's proof"
+    ANSWERED = "the meter accepted the proof"
+    COMPLETED = "the meter opened the session"
+
+
+@dataclass(frozen=True, slots=True)
+class Authentication:
+    """A PANA message of the meter passed by. Lifetime and result code stand in the last one only."""
+
+    step: AuthenticationStep
+    result_code: int | None = None  # PANA Result-Code AVP, 0 = success
+    lifetime_s: int | None = None  # Session-Lifetime AVP
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A session is up: sending is allowed. Also after the module re-authenticated by itself."""
+
+    address: str  # of the meter
+
+
+@dataclass(frozen=True, slots=True)
+class JoinFailed:
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionExpired:
+    """The session's lifetime is over; the module re-authenticates by itself. Sending is forbidden until Joined."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionClosed:
+    address: str
+    by_peer: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SendLimit:
+    """The hourly transmission limit (ARIB STD-T108) is engaged or released; while engaged nothing is sent."""
+
+    engaged: bool
+
+
+class Fate(Enum):
+    SENT = "sent"  # and, for unicast, acknowledged by the peer's radio
+    FAILED = "not sent"  # channel busy, limit, or no radio acknowledgement
+    RESOLVING = "neighbour solicitation sent first; another Transmission follows"
+
+
+@dataclass(frozen=True, slots=True)
+class Transmission:
+    to: str
+    fate: Fate
+
+
+@dataclass(frozen=True, slots=True)
+class Datagram:
+    """A UDP datagram from the air, up to 1232 bytes. Nothing about it has been checked."""
+
+    sender: str
+    to: str
+    sender_port: int
+    port: int
+    mac: str  # of the sender
+    secured: bool
+    payload: bytes = field(repr=False)
+    lqi: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """Bytes or a line that mean nothing here; at most 80 characters of it, secrets masked, for diagnosis."""
+
+    text: str
+
+
+Event = (
+    Done
+    | Refused
+    | NoAnswer
+    | Unsupported
+    | Ready
+    | BeaconHeard
+    | Authentication
+    | Joined
+    | JoinFailed
+    | SessionExpired
+    | SessionClosed
+    | SendLimit
+    | Transmission
+    | Datagram
+    | Noise
+)
+
+
+class Module(Protocol):
+    """The machine itself. `now` is seconds on a monotonic clock and never goes back."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a command is under way; another one must not be given."""
+
+    def command(self, command: Command, now: float) -> None:
+        """Begin a command; its bytes are in outgoing(). Raises RuntimeError when busy."""
+
+    def receive(self, data: bytes, now: float) -> None:
+        """Take bytes from the line, cut anywhere. Never raises for what the bytes are."""
+
+    def tick(self, now: float) -> None:
+        """Let time pass: what is due by `now` happens."""
+
+    def deadline(self) -> float | None:
+        """When tick() is wanted next, None when only input can change anything."""
+
+    def outgoing(self) -> list[Outgoing]:
+        """What is to be written, in order; empties."""
+
+    def events(self) -> list[Event]:
+        """What was learnt, in order; empties."""

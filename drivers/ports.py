@@ -1,0 +1,173 @@
+"""What a byte port is, what can go wrong with one, and the pump that drives a protocol machine on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Generic, Protocol, TypeVar
+
+from drivers.module import Line, Outgoing
+
+
+class PortError(Exception):
+    """Trouble with a port. `port` is its path; the text says what to do about it."""
+
+    def __init__(self, port: str, text: str) -> None:
+        super().__init__(text)
+        self.port = port
+
+
+class TransientPortError(PortError):
+    """May be over by itself: try again later."""
+
+
+class PermanentPortError(PortError):
+    """A person has to change something first."""
+
+
+class PortMissing(TransientPortError):
+    """There is no such device (yet)."""
+
+
+class PortBusy(TransientPortError):
+    """Another process holds the port."""
+
+
+class PortLost(TransientPortError):
+    """The device went away while open: unplugged, or its other end hung up."""
+
+
+class PortStalled(TransientPortError):
+    """The device takes no more bytes and the transmit buffer is at its cap (hardware flow control?)."""
+
+
+class PortDenied(PermanentPortError):
+    """No permission; the text names the group to join."""
+
+
+class NotAPort(PermanentPortError):
+    """The path exists and is not a serial port."""
+
+
+class BytePort(Protocol):
+    """A serial line, open and held exclusively."""
+
+    @property
+    def name(self) -> str:
+        """The path it was opened by."""
+
+    def start(self, on_bytes: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
+        """Begin delivering what arrives, within the running event loop; `on_lost` is called at most once."""
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes, in one piece; never blocks. Raises PortStalled when 64 KiB are waiting already."""
+
+    def configure(self, line: Line) -> None:
+        """Set the baud rate and flow control. A port that has neither (a pty) ignores it."""
+
+    async def close(self) -> None:
+        """Release the device; when this returns it can be opened again. Safe to call twice."""
+
+
+EventT = TypeVar("EventT")
+EventT_co = TypeVar("EventT_co", covariant=True)
+
+
+class Machine(Protocol[EventT_co]):
+    """A sans-I/O protocol machine on a byte stream; see drivers.module.Module for the contract of each method."""
+
+    def receive(self, data: bytes, now: float) -> None: ...
+    def tick(self, now: float) -> None: ...
+    def deadline(self) -> float | None: ...
+    def outgoing(self) -> list[Outgoing]: ...
+    def events(self) -> Sequence[EventT_co]: ...
+
+
+class Pump(Generic[EventT]):
+    """Drives one machine on one port: after each input or timer it sends, hands on events, re-arms one timer.
+
+    >>> pump = Pump(machine, port, on_event)
+    >>> async with asyncio.TaskGroup() as tasks:
+    ...     tasks.create_task(pump.run())   # raises PortError when the port is lost
+
+    After giving the machine something to do from outside, call poke().
+    """
+
+    def __init__(self, machine: Machine[EventT], port: BytePort, on_event: Callable[[EventT], None]) -> None:
+        self._machine = machine
+        self._port = port
+        self._on_event = on_event
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._due: float | None = None
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+
+    async def run(self) -> None:
+        """Pump until cancelled. Raises PortError on loss of the port, and whatever the machine itself raised."""
+        self._port.start(self._received, self._failed)
+        self.poke()
+        try:
+            await self._ended
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            if not self._ended.done():
+                self._ended.cancel()
+
+    def poke(self) -> None:
+        """Do now what the machine wants done: send, hand on events, re-arm the timer."""
+        if self._ended.done():
+            return
+        try:
+            self._turn()
+        except Exception as error:  # carried to run(), whose caller supervises
+            self._failed(error)
+
+    def overdue_s(self) -> float:
+        """How long ago the machine's own deadline passed unheeded; 0 while it is in time (for a watchdog)."""
+        return 0.0 if self._due is None else max(0.0, self._loop.time() - self._due)
+
+    def _received(self, data: bytes) -> None:
+        if self._ended.done():
+            return
+        try:
+            self._machine.receive(data, self._loop.time())
+            self._turn()
+        except Exception as error:
+            self._failed(error)
+
+    def _turn(self) -> None:
+        machine, now = self._machine, self._loop.time()
+        due = machine.deadline()
+        if due is not None and due <= now:
+            machine.tick(now)
+        while True:
+            outgoing, events = machine.outgoing(), machine.events()
+            if not outgoing and not events:
+                break
+            for item in outgoing:
+                if isinstance(item, Line):
+                    self._port.configure(item)
+                else:
+                    self._port.write(item)
+            for event in events:
+                self._on_event(event)
+        self._arm(machine.deadline())
+
+    def _arm(self, due: float | None) -> None:
+        if due == self._due and self._timer is not None and not self._timer.cancelled():
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._due = due
+        if due is not None:
+            self._timer = self._loop.call_at(due, self._timed)
+
+    def _timed(self) -> None:
+        self._timer = None
+        self.poke()
+
+    def _failed(self, error: Exception) -> None:
+        if not self._ended.done():
+            self._ended.set_exception(error)

@@ -1,0 +1,54 @@
+"""Hygiene for every test: skips name what is missing, and count as failures where HEMSD_NO_SKIP is set."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("suite", derandomize=True, deadline=None, max_examples=200)
+settings.register_profile(
+    "soak", deadline=None, max_examples=20_000, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("soak" if os.environ.get("HEMSD_SOAK") else "suite")
+
+DEBIAN_PACKAGE = {
+    "mosquitto": "mosquitto",
+    "valgrind": "valgrind",
+    "ip": "iproute2",
+    "systemd-nspawn": "systemd-container",
+    "systemd-analyze": "systemd",
+    "mmdebstrap": "mmdebstrap",
+}
+_missing: set[str] = set()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("needs"):
+        for program in marker.args:
+            if program == "root":
+                if os.geteuid() != 0:
+                    pytest.skip("needs root")
+            elif shutil.which(program) is None:
+                package = DEBIAN_PACKAGE.get(program, program)
+                _missing.add(package)
+                pytest.skip(f"needs the Debian package {package}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    report = yield
+    if report.skipped and os.environ.get("HEMSD_NO_SKIP"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped where nothing may be skipped: {report.longrepr}"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    if _missing:
+        terminalreporter.section("skipped for want of packages")
+        terminalreporter.line("apt install " + " ".join(sorted(_missing)))
