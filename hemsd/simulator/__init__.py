@@ -1,0 +1,26 @@
+"""A household in memory: a load curve, a smart meter, and a Wi-SUN module to read it through.
+
+Written from the manuals; shares no code with what it is there to test.
+"""
+
+from hemsd.simulator.appendix import Plate
+from hemsd.simulator.faults import Fault, Flaw, Spell, Strike
+from hemsd.simulator.household import Household
+from hemsd.simulator.meter import Meter
+from hemsd.simulator.module import SkModule
+from hemsd.simulator.radio import Network, Timing
+from hemsd.simulator.stack import Flash
+
+__all__ = [
+    "Fault",
+    "Flash",
+    "Flaw",
+    "Household",
+    "Meter",
+    "Network",
+    "Plate",
+    "SkModule",
+    "Spell",
+    "Strike",
+    "Timing",
+]

@@ -1,0 +1,119 @@
+"""What can go wrong, as data: a script of faults that a simulated module plays.
+
+>>> Faults([
+...     Fault(Flaw.SEND_FAILS, at=60, times=2),                 # the next two sends after one minute
+...     Fault(Strike.EXPIRE, at=3600),                          # the session's lifetime is over
+...     Fault(Spell.METER_SILENT, at=7200, seconds=300),
+...     Fault(Spell.VALUE, seconds=60, arg=(0xE8, bytes.fromhex("7FFE7FFE"))),
+... ])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+
+class Strike(Enum):
+    """Happens once, at its time."""
+
+    REBOOT = auto()  # the module restarts, for example by its watchdog
+    GARBAGE = auto()  # arg: bytes that appear on the line
+    EXPIRE = auto()  # EVENT 29, then authentication anew
+    PEER_CLOSES = auto()  # EVENT 26
+    LOSE_SESSION = auto()  # EVENT 24 out of the blue
+    LIMIT = auto()  # EVENT 32, and EVENT 33 after `seconds`
+    MOVE_PAN = auto()  # arg: (channel, PAN ID) the meter moves to; it forgets the session
+    METER_RESTARTS = auto()  # it forgets the session and says nothing about it
+    NOTIFY = auto()  # the meter announces its half-hour values now
+    METER_STATUS = auto()  # arg: (EPC, EDT) of 80, 81 or 88, announced
+    FORGET_NEIGHBOUR = auto()  # the module has to solicit the meter before it sends
+
+
+class Flaw(Enum):
+    """Spoils the next `times` occasions after its time."""
+
+    COMMAND = auto()  # arg: (start of the line, "ER10"): refused with this code
+    SEND_REFUSED = auto()  # SKSENDTO draws FAIL ER10
+    SEND_FAILS = auto()  # EVENT 21 with 01
+    INF_BEFORE_ECHO = auto()  # an announcement gets between SKSENDTO and its echo
+    ANSWER_LOST = auto()
+    ANSWER_LATE = auto()  # by `seconds`
+    ANSWER_TWICE = auto()
+    ANSWER_SHORT = auto()  # only the first property, ESV 52
+    ANSWER_REFUSED = auto()  # every property without a value, ESV 52
+    ANSWER_STALLED = auto()  # its line stops in the middle for `seconds`
+    ANSWER_DAMAGED = auto()  # a byte of its line is lost
+    JOIN_FAILS = auto()  # the authentication breaks off half-way
+    CLOSE_UNANSWERED = auto()  # EVENT 28 instead of 27
+
+
+class Spell(Enum):
+    """Holds for `seconds` from its time."""
+
+    HANG = auto()  # the module neither hears nor says anything; what happens in the air still happens
+    UNPLUGGED = auto()  # the USB stick is out; when it is back it has restarted
+    RADIO_LOST = auto()  # nothing gets through: no beacon, no acknowledgement
+    METER_SILENT = auto()  # its radio acknowledges, but nothing is answered
+    VALUE = auto()  # arg: (EPC, EDT): the meter's property has this value
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault: `at` seconds on the module's clock. What `arg` is, its kind says."""
+
+    kind: Strike | Flaw | Spell
+    at: float = 0.0
+    times: int = 1
+    seconds: float = 0.0
+    arg: Any = None
+
+
+class Faults:
+    """A script being played; more can be added at any time (a time that has passed means at once)."""
+
+    def __init__(self, script: Iterable[Fault] = ()) -> None:
+        self._strikes: list[Fault] = []
+        self._flaws: list[tuple[Fault, int]] = []  # and how many occasions are left
+        self._spells: list[Fault] = []
+        self._turns: list[float] = []  # when a strike falls, or a spell begins or ends
+        self.add(*script)
+
+    def add(self, *faults: Fault) -> None:
+        """More of them."""
+        for fault in faults:
+            match fault.kind:
+                case Strike():
+                    self._strikes.append(fault)
+                    self._turns.append(fault.at)
+                case Flaw():
+                    self._flaws.append((fault, fault.times))
+                case Spell():
+                    self._spells.append(fault)
+                    self._turns += [fault.at, fault.at + fault.seconds]
+
+    def deadline(self) -> float | None:
+        """When something changes next."""
+        return min(self._turns, default=None)
+
+    def turn(self, now: float) -> list[Fault]:
+        """Pass the turns until `now`; the strikes among them, in order."""
+        self._turns = [at for at in self._turns if at > now]
+        self._spells = [spell for spell in self._spells if spell.at + spell.seconds > now]
+        fallen = sorted((strike for strike in self._strikes if strike.at <= now), key=lambda strike: strike.at)
+        self._strikes = [strike for strike in self._strikes if strike.at > now]
+        return fallen
+
+    def take(self, kind: Flaw, now: float, line: str = "") -> Fault | None:
+        """Whether this occasion is spoilt, and how; a command's line matters to Flaw.COMMAND only."""
+        for place, (flaw, left) in enumerate(self._flaws):
+            if flaw.kind is kind and flaw.at <= now and (kind is not Flaw.COMMAND or line.startswith(flaw.arg[0])):
+                self._flaws[place : place + 1] = [(flaw, left - 1)] if left > 1 else []
+                return flaw
+        return None
+
+    def held(self, kind: Spell, now: float) -> list[Fault]:
+        """The spells of this kind that hold now."""
+        return [spell for spell in self._spells if spell.kind is kind and spell.at <= now < spell.at + spell.seconds]
