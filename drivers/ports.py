@@ -49,6 +49,10 @@ class NotAPort(PermanentPortError):
     """The path exists and is not a serial port."""
 
 
+class PortUnclear(PermanentPortError):
+    """No port was named and several, or none that is likely, could be meant; the text lists them."""
+
+
 class BytePort(Protocol):
     """A serial line, open and held exclusively."""
 
@@ -60,10 +64,10 @@ class BytePort(Protocol):
         """Begin delivering what arrives, within the running event loop; `on_lost` is called at most once."""
 
     def write(self, data: bytes) -> None:
-        """Queue bytes, in one piece; never blocks. Raises PortStalled when 64 KiB are waiting already."""
+        """Queue bytes, in one piece; never blocks. Raises PortStalled beyond 64 KiB waiting, PortLost once lost."""
 
     def configure(self, line: Line) -> None:
-        """Set the baud rate and flow control. A port that has neither (a pty) ignores it."""
+        """Set the baud rate and flow control; a port that has neither (a pty) ignores it. Raises PortLost."""
 
     async def close(self) -> None:
         """Release the device; when this returns it can be opened again. Safe to call twice."""
@@ -90,7 +94,8 @@ class Pump(Generic[EventT]):
     >>> async with asyncio.TaskGroup() as tasks:
     ...     tasks.create_task(pump.run())   # raises PortError when the port is lost
 
-    After giving the machine something to do from outside, call poke().
+    After giving the machine something to do, call poke(); `on_event` may do both. Events are handed on one at a
+    time, in order, and what they cause is sent after the last of them.
     """
 
     def __init__(self, machine: Machine[EventT], port: BytePort, on_event: Callable[[EventT], None]) -> None:
@@ -99,44 +104,44 @@ class Pump(Generic[EventT]):
         self._on_event = on_event
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        self._due: float | None = None
-        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._ended: asyncio.Future[None] | None = None  # while running
+        self._turning = False
 
     async def run(self) -> None:
-        """Pump until cancelled. Raises PortError on loss of the port, and whatever the machine itself raised."""
-        self._port.start(self._received, self._failed)
-        self.poke()
+        """Pump until cancelled. Raises PortError on loss of the port, and whatever machine or `on_event` raised."""
+        self._ended = self._loop.create_future()
         try:
+            self._port.start(self._turn, self._fail)
+            self.poke()
             await self._ended
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
-            if not self._ended.done():
-                self._ended.cancel()
+            self._ended = None
+            self._arm(None)
 
     def poke(self) -> None:
-        """Do now what the machine wants done: send, hand on events, re-arm the timer."""
-        if self._ended.done():
-            return
-        try:
-            self._turn()
-        except Exception as error:  # carried to run(), whose caller supervises
-            self._failed(error)
+        """Do now what the machine wants done: send, hand on events, re-arm the timer. Nothing while not running."""
+        self._turn(b"")
 
     def overdue_s(self) -> float:
         """How long ago the machine's own deadline passed unheeded; 0 while it is in time (for a watchdog)."""
-        return 0.0 if self._due is None else max(0.0, self._loop.time() - self._due)
+        return 0.0 if self._timer is None else max(0.0, self._loop.time() - self._timer.when())
 
-    def _received(self, data: bytes) -> None:
-        if self._ended.done():
+    def _turn(self, data: bytes) -> None:
+        if self._ended is None or self._ended.done():
             return
         try:
-            self._machine.receive(data, self._loop.time())
-            self._turn()
-        except Exception as error:
-            self._failed(error)
+            if data:
+                self._machine.receive(data, self._loop.time())
+            if not self._turning:  # otherwise the turn under way does the rest
+                self._turning = True
+                try:
+                    self._settle()
+                finally:
+                    self._turning = False
+        except Exception as error:  # carried to run(), whose caller supervises
+            self._fail(error)
 
-    def _turn(self) -> None:
+    def _settle(self) -> None:
         machine, now = self._machine, self._loop.time()
         due = machine.deadline()
         if due is not None and due <= now:
@@ -155,12 +160,11 @@ class Pump(Generic[EventT]):
         self._arm(machine.deadline())
 
     def _arm(self, due: float | None) -> None:
-        if due == self._due and self._timer is not None and not self._timer.cancelled():
-            return
         if self._timer is not None:
+            if self._timer.when() == due:
+                return
             self._timer.cancel()
             self._timer = None
-        self._due = due
         if due is not None:
             self._timer = self._loop.call_at(due, self._timed)
 
@@ -168,6 +172,6 @@ class Pump(Generic[EventT]):
         self._timer = None
         self.poke()
 
-    def _failed(self, error: Exception) -> None:
-        if not self._ended.done():
+    def _fail(self, error: Exception) -> None:
+        if self._ended is not None and not self._ended.done():
             self._ended.set_exception(error)

@@ -1,0 +1,371 @@
+"""drivers.module's commands and events on SKSTACK-IP text modules of both families.
+
+A command is carried out as requests, one at a time, each sent when the whole answer to the one before is there
+(BP35A1 command reference, 2). What the module says unasked may come in between, and passes.
+
+Open, and any command after one that went wrong, synchronises first: it probes with SKVER until EVER comes back,
+then asks SKINFO. Nothing but that request is answered by EINFO, so answers still under way (to earlier probes, to
+a request given up) are over when it comes. Open probes every way the line may be set, other commands only the
+present one.
+
+    phase     EVER            next part of the answer   FAIL                      time is over
+    IDLE      -               -                         -                         -
+    PROBING   ask the first   -                         -                         next probe; NoAnswer
+    ASKING    -               ask the next; Done        past it; again; Refused   past it; NoAnswer
+
+FAIL ER04 and ER09 mean that the line was not understood as sent: once more, after synchronising. FAIL ER05 or ER06
+to a request that the families spell differently means that the family was guessed wrong: once more, the other way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import IntEnum, auto
+from typing import Any, NamedTuple, assert_never
+
+from drivers.module import (
+    PANA_PORT,
+    Command,
+    Datagram,
+    Done,
+    Event,
+    Join,
+    Leave,
+    Line,
+    ModuleInfo,
+    NoAnswer,
+    Open,
+    Outgoing,
+    Ready,
+    Refused,
+    Rejoin,
+    Scan,
+    Send,
+    Unsupported,
+    UseCredentials,
+)
+from drivers.skstack import dialects, pana, vocabulary
+from drivers.skstack.framing import Foreign, Framer
+from drivers.skstack.vocabulary import (
+    Answer,
+    Application,
+    Fail,
+    Info,
+    LineReader,
+    Ok,
+    Part,
+    Request,
+    ScanEnded,
+    Value,
+    Version,
+)
+
+
+class _Phase(IntEnum):
+    IDLE = auto()
+    PROBING = auto()
+    ASKING = auto()
+
+
+class _Probe(NamedTuple):
+    line: Line
+    wire: bytes
+    wait_s: float
+
+
+@dataclass(slots=True)
+class _Task:
+    """A command under way."""
+
+    command: Command
+    began: float
+    requests: list[Request]  # still to be sent
+    repeated: bool = False  # after ER04 or ER09
+    switched: bool = False  # to the other dialect, after ER05
+
+
+# A module answers within milliseconds, but not in the first 3 s after power-up (BP35A1 v1.3.2), and may lose the
+# first command then. Flow control and other rates may be stored in it (WUART, 3.32). A J11 module discards what is
+# not a frame of its own without a word, and to the others its frame is noise: it is asked last.
+_LINES = (Line(), Line(rtscts=True), *(Line(baudrate) for baudrate in (57600, 38400, 19200, 9600)))
+_STUCK_PROBE = vocabulary.FILLER + vocabulary.VERSION.wire
+_USUAL_LINE = (
+    (vocabulary.VERSION.wire, 0.2),
+    (vocabulary.VERSION.wire, 0.4),
+    (vocabulary.VERSION.wire, 0.8),
+    (_STUCK_PROBE, 1.6),
+)
+_OTHER_LINE = ((vocabulary.VERSION.wire, 0.3), (_STUCK_PROBE, 0.6))
+_J11_PROBE = (vocabulary.J11_VERSION, 0.5)
+_BITS_PER_BYTE = 10  # 8N1
+
+_J11 = Unsupported(
+    what="J11 module (BP35C*-J11 / RS-WSUHA-J11)",
+    advice="It speaks a binary protocol that is not supported. Use a module with SKSTACK-IP firmware: "
+    "BP35A1, BP35C0, BP35C2, RL7023 Stick-D, WSR35A1-00 or RS-WSUHA-P.",
+)
+
+
+class Engine:
+    """A drivers.module.Module for SKSTACK-IP; takes the port to be set as Line() when it is made.
+
+    The module's flash, good for 10 000 writes (WOPT, WUART, SKSAVE), is never written.
+    """
+
+    def __init__(self) -> None:
+        self._framer = Framer()
+        self._reader = LineReader()
+        self._line = self._usual_line = Line()
+        self._dialect, self._certain = dialects.SE, False
+        self._phase = _Phase.IDLE
+        self._task: _Task | None = None
+        self._probes: Iterator[_Probe] = iter(())
+        self._asked = vocabulary.INFO
+        self._awaited: tuple[Part, ...] = ()  # of the answer to it
+        self._deadline: float | None = None
+        self._lqi_asked = self._in_step = False
+        self._forget()
+        self._outgoing: list[Outgoing] = []
+        self._events: list[Event] = []
+
+    @property
+    def busy(self) -> bool:
+        return self._task is not None
+
+    def deadline(self) -> float | None:
+        return self._deadline
+
+    def outgoing(self) -> list[Outgoing]:
+        taken, self._outgoing = self._outgoing, []
+        return taken
+
+    def events(self) -> list[Event]:
+        taken, self._events = self._events, []
+        return taken
+
+    def command(self, command: Command, now: float) -> None:
+        """Begin a command. Raises RuntimeError when busy, ValueError for what no module can be asked."""
+        if self._task is not None:
+            raise RuntimeError(f"busy with {self._task.command}")
+        self._task = task = _Task(command, now, self._plan(command))
+        if isinstance(command, Open):
+            self._forget()
+        if self._in_step:
+            self._ask(task, now)
+        else:
+            self._synchronise(task, now)
+
+    def receive(self, data: bytes, now: float) -> None:
+        for frame in self._framer.receive(data):
+            if isinstance(frame, str):
+                for heard in self._reader.read(frame):
+                    if isinstance(heard, Answer):
+                        self._react(heard, now)
+                    else:
+                        self._events.append(heard)
+            elif isinstance(frame, Foreign):
+                self._react(frame, now)
+            elif isinstance(frame, Datagram) and frame.port == PANA_PORT and not frame.secured:
+                self._events.append(pana.read(frame.payload) or frame)
+            else:
+                self._events.append(frame)
+
+    def tick(self, now: float) -> None:
+        if self._task is not None and self._deadline is not None and now >= self._deadline:
+            _OVERDUE[self._phase](self, self._task, now)
+
+    # --- asking ---
+
+    def _plan(self, command: Command) -> list[Request]:
+        match command:
+            case Send():
+                return [vocabulary.send(command.to, command.payload, self._dialect)]
+            case Open():
+                reset = () if command.keep_session else (vocabulary.RESET, vocabulary.INFO)
+                return [*reset, vocabulary.ECHO_OFF, vocabulary.APPLICATION, vocabulary.PAYLOAD_MODE]
+            case UseCredentials():
+                return vocabulary.use_credentials(command.credentials)
+            case Scan():
+                return [vocabulary.scan(command.duration, self._dialect)]
+            case Join():
+                return vocabulary.join(command.pan)
+            case Rejoin():
+                return [vocabulary.REJOIN]
+            case Leave():
+                return [vocabulary.LEAVE]
+        assert_never(command)
+
+    def _ask(self, task: _Task, now: float) -> None:
+        """Send the next request. When there is none the command is done."""
+        if not task.requests and self._certain and self._dialect.tells_lqi and not self._lqi_asked:
+            self._lqi_asked = True
+            task.requests.append(vocabulary.TELL_LQI)
+        if not task.requests:
+            if isinstance(task.command, Open):
+                self._announce()
+            self._finish(Done(task.command))
+            return
+        request = task.requests.pop(0)
+        self._outgoing.append(request.wire)
+        self._await(request, request.answer, now)
+
+    def _await(self, request: Request, answer: tuple[Part, ...], now: float) -> None:
+        self._asked = request
+        self._awaited = answer
+        self._phase = _Phase.ASKING
+        self._deadline = now + answer[0][1]
+
+    def _synchronise(self, task: _Task, now: float) -> None:
+        """Find the module, and get all that is still under way out of the way."""
+        self._in_step = False
+        task.requests.insert(0, vocabulary.INFO)
+        self._probes = _probes(self._usual_line, elsewhere=isinstance(task.command, Open))
+        self._phase = _Phase.PROBING
+        self._probe(task, now)
+
+    def _probe(self, task: _Task, now: float) -> None:
+        probe = next(self._probes, None)
+        if probe is None:
+            self._finish(NoAnswer(task.command, now - task.began))
+            return
+        if probe.line != self._line:
+            self._line = probe.line
+            self._framer.clear()
+            self._outgoing.append(probe.line)
+        self._outgoing.append(probe.wire)
+        self._deadline = now + len(probe.wire) * _BITS_PER_BYTE / probe.line.baudrate + probe.wait_s
+
+    def _finish(self, ending: Done | Refused | NoAnswer | Unsupported) -> None:
+        self._events.append(ending)
+        self._task = None
+        self._phase = _Phase.IDLE
+        self._deadline = None
+
+    # --- what is known of the module ---
+
+    def _forget(self) -> None:
+        self._info: Info | None = None
+        self._firmware = self._application = ""
+        self._framer.hex_payload = None
+        self._lqi_asked = False
+        self._in_step = False  # nothing asked earlier can still be answered
+
+    def _announce(self) -> None:
+        info = self._info
+        if info is None:
+            return
+        untouched = info.channel == 0x21 and info.pan_id == 0xFFFF  # as after a reset (SKSREG, 5)
+        self._events.append(
+            Ready(
+                ModuleInfo(
+                    self._dialect.family,
+                    self._firmware,
+                    info.address,
+                    info.mac,
+                    None if untouched else info.channel,
+                    None if untouched else info.pan_id,
+                    self._application,
+                    self._line,
+                )
+            )
+        )
+
+    # --- reactions ---
+
+    def _react(self, heard: Answer | Foreign, now: float) -> None:
+        reaction = _REACTIONS.get((self._phase, type(heard)))
+        if reaction is not None and self._task is not None:
+            reaction(self, self._task, heard, now)
+
+    def _found(self, task: _Task, version: Version, now: float) -> None:
+        self._firmware = version.text
+        self._usual_line = self._line
+        self._await(vocabulary.VERSION, vocabulary.VERSION.answer[1:], now)
+
+    def _found_foreign(self, task: _Task, _frame: Foreign, _now: float) -> None:
+        if isinstance(task.command, Open):
+            self._finish(_J11)
+
+    def _answered(self, task: _Task, part: Answer, now: float) -> None:
+        """Take a part of the answer, if it is the one awaited; after the last, go on."""
+        if not isinstance(part, self._awaited[0][0]):
+            return
+        self._awaited = self._awaited[1:]
+        self._learn(task, part)
+        if self._awaited:
+            self._deadline = now + self._awaited[0][1]
+        else:
+            self._ask(task, now)
+
+    def _learn(self, task: _Task, part: Answer) -> None:
+        match part:
+            case Info():
+                self._info = part
+                self._in_step = True
+                if isinstance(task.command, Open):
+                    self._dialect, self._certain = dialects.of_mark(part.mark)
+            case Application():
+                self._application = part.text
+            case Value():
+                self._framer.hex_payload = bool(part.value & 1)
+            case Ok() if self._asked.in_dialect:
+                self._certain = True
+                if task.switched:
+                    self._announce()
+
+    def _failed(self, task: _Task, fail: Fail, now: float) -> None:
+        if self._asked.optional:
+            self._ask(task, now)
+        elif fail.code in vocabulary.GARBLED and not task.repeated:
+            task.repeated = True
+            if self._in_step:  # otherwise it is part of synchronising
+                task.requests.insert(0, self._asked)
+            self._synchronise(task, now)
+        elif fail.code in vocabulary.MISSPELT and self._asked.in_dialect and not task.switched:
+            task.switched = True
+            self._dialect = dialects.other(self._dialect)
+            task.requests = self._plan(task.command)
+            if isinstance(task.command, Send):  # its payload may be taken for the beginning of the next line
+                self._synchronise(task, now)
+            else:
+                self._ask(task, now)
+        else:
+            if task.switched:  # neither form will do
+                self._dialect = dialects.other(self._dialect)
+            self._in_step = self._in_step and fail.code == vocabulary.UNWILLING
+            self._finish(Refused(task.command, fail.code, self._asked.line))
+
+    def _unanswered(self, task: _Task, now: float) -> None:
+        if self._asked.optional:
+            self._synchronise(task, now)
+        else:
+            self._in_step = False
+            self._finish(NoAnswer(task.command, now - task.began))
+
+
+def _probes(usual: Line, *, elsewhere: bool) -> Iterator[_Probe]:
+    """Probes on the line as it usually is, longest, and then on every other setting of it."""
+    for line in (usual, *(line for line in _LINES if elsewhere and line != usual)):
+        for wire, wait_s in _USUAL_LINE if line == usual else _OTHER_LINE:
+            yield _Probe(line, wire, wait_s)
+        if elsewhere and line == Line():
+            yield _Probe(line, *_J11_PROBE)
+
+
+# What to do when this is heard in that phase; nothing where the table has no entry.
+_REACTIONS: Mapping[tuple[_Phase, type[Answer | Foreign]], Callable[[Engine, _Task, Any, float], None]] = {
+    (_Phase.PROBING, Version): Engine._found,
+    (_Phase.PROBING, Foreign): Engine._found_foreign,
+    (_Phase.ASKING, Fail): Engine._failed,
+    (_Phase.ASKING, Ok): Engine._answered,
+    (_Phase.ASKING, Value): Engine._answered,
+    (_Phase.ASKING, Info): Engine._answered,
+    (_Phase.ASKING, Application): Engine._answered,
+    (_Phase.ASKING, ScanEnded): Engine._answered,
+}
+# What to do when time is over in that phase.
+_OVERDUE: Mapping[_Phase, Callable[[Engine, _Task, float], None]] = {
+    _Phase.PROBING: Engine._probe,
+    _Phase.ASKING: Engine._unanswered,
+}

@@ -1,0 +1,184 @@
+"""Cuts what a SKSTACK-IP module sends into lines, UDP datagrams and noise (BP35A1 command reference, 4.1 ERXUDP).
+
+A line ends with CR, LF or CRLF. ERXUDP alone is delimited by its length field: its payload is either LEN raw
+bytes, in which CR, LF or "OK" may occur, or 2 * LEN hexadecimal digits (WOPT and ROPT, 3.30 and 3.31). A line
+end follows in both forms, and that tells them apart: after LEN hexadecimal digits comes another digit in the one
+and the line end in the other. A payload with no line end where it must be has lost bytes, and is refused.
+
+How a stream is cut depends on its bytes only, never on the pieces in which they arrive.
+"""
+
+from __future__ import annotations
+
+import re
+from binascii import unhexlify
+from enum import Enum
+
+from drivers.module import Datagram, Noise
+
+MAX_LINE = 300  # characters; the longest one that is understood, the header of an ERXUDP, has 126
+MAX_PAYLOAD = 0x4D0  # bytes (3.7 SKSENDTO)
+J11_CODE = bytes.fromhex("D0F9EE5D")  # begins every frame that a J11 module sends (J11 UART interface)
+
+
+class Foreign(Enum):
+    """What is recognised without being understood."""
+
+    J11 = "a frame of a J11 module"
+
+
+Frame = str | Datagram | Noise | Foreign
+"""A line without its end, never empty; or one of the other things that can arrive."""
+
+_HEX4 = "[0-9A-Fa-f]{4}"
+ADDRESS = ":".join([_HEX4] * 8)  # IPv6 in full
+
+# ERXUDP SENDER DEST RPORT LPORT SENDERLLA [LQI] SECURED [SIDE] LEN: the widths tell which optional fields are there.
+_HEADER = re.compile(
+    f"ERXUDP {ADDRESS} {ADDRESS} {_HEX4} {_HEX4} {_HEX4}(?:{_HEX4 * 3})? "
+    f"(?:[0-9A-Fa-f]{{2}} )?[01] (?:[01] )?{_HEX4} ".encode()
+)
+_HEX_DIGITS = b"0123456789ABCDEFabcdef"
+
+
+class Framer:
+    """Bytes in, frames out; holds back at most one line or one payload."""
+
+    def __init__(self) -> None:
+        self.hex_payload: bool | None = None  # as ROPT tells; until then each payload is judged by its looks
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what is held back: what follows has nothing to do with it."""
+        self._rest = b""
+        self._header: list[str] | None = None  # of the datagram whose payload is awaited
+        self._skipping = False  # everything up to the next line end
+
+    def receive(self, data: bytes) -> list[Frame]:
+        """Take bytes, cut anywhere; give what is complete. Never raises for what the bytes are."""
+        data = self._rest + data
+        frames: list[Frame] = []
+        if len(data) <= MAX_LINE and self._header is None and not self._skipping and _is_plain(data):
+            *lines, rest = data.decode("ascii").replace("\r", "\n").split("\n")  # the same as below, in one go
+            self._rest = rest.encode()
+            frames.extend(filter(None, lines))
+            return frames
+        at = 0
+        while at < len(data):
+            if self._header is None:
+                after = self._line(data, at, frames)
+            else:
+                after = self._payload(data, at, self._header, frames)
+            if after is None:
+                break
+            at = after
+        self._rest = data[at:]
+        return frames
+
+    def _line(self, data: bytes, at: int, frames: list[Frame]) -> int | None:
+        """Take one line, or the part of it before a payload; where to go on, None when more bytes are needed."""
+        if self._skipping:
+            end = _line_end(data, at, len(data))
+            self._skipping = end < 0
+            return len(data) if end < 0 else end + 1
+        if header := _HEADER.match(data, at):
+            return self._begin_datagram(header)
+        end = _line_end(data, at, at + MAX_LINE + 1)
+        line = data[at : at + MAX_LINE + 1 if end < 0 else end]
+        plain = _is_plain(line)
+        if not plain and (taken := self._within(line, frames)):
+            return at + taken
+        if end >= 0:
+            if line:
+                frames.append(line.decode("ascii") if plain else noise(line))
+            return _after(data, end)
+        if len(line) <= MAX_LINE:
+            return None
+        frames.append(noise(line))
+        self._skipping = True
+        return at + len(line)
+
+    def _begin_datagram(self, header: re.Match[bytes]) -> int:
+        self._header = header[0].decode("ascii").upper().split(" ")
+        return header.end()
+
+    def _within(self, line: bytes, frames: list[Frame]) -> int:
+        """Take a datagram's header behind an echo cut short, or a J11 frame's code; how many bytes of the line."""
+        code = line.find(J11_CODE)
+        header = _HEADER.search(line if code < 0 else line[:code])
+        if header is None and code < 0:
+            return 0
+        before = line[: header.start() if header else code]
+        if before:
+            frames.append(before.decode("ascii") if _is_plain(before) else noise(before))
+        if header:
+            return self._begin_datagram(header)
+        frames.append(Foreign.J11)
+        self._skipping = True
+        return code + len(J11_CODE)
+
+    def _payload(self, data: bytes, at: int, header: list[str], frames: list[Frame]) -> int | None:
+        """Take the payload that belongs to a header; where to go on, None when more bytes are needed."""
+        length = int(header[-2], 16)
+        ahead = data[at : at + 2 * length + 1]
+        digits = self.hex_payload is not False and not ahead[: 2 * length].translate(None, _HEX_DIGITS)
+        raw = self.hex_payload is not True
+        if length > MAX_PAYLOAD:
+            payload = None
+        elif digits and ahead[2 * length :] in (b"\r", b"\n"):
+            payload = unhexlify(ahead[:-1])
+            at += 2 * length
+            self.hex_payload = True if length else self.hex_payload
+        elif raw and ahead[length : length + 1] == b"\r":  # LF would be that of a CRLF one byte too early
+            payload = ahead[:length]
+            at += length
+        elif (digits and len(ahead) <= 2 * length) or (raw and len(ahead) <= length):
+            return None
+        else:
+            payload = None
+        self._header = None
+        if payload is None:
+            frames.append(noise(" ".join(header).encode()))
+            self._skipping = True
+            return at
+        frames.append(_datagram(header, payload))
+        return _after(data, at)
+
+
+def _line_end(data: bytes, start: int, stop: int) -> int:
+    cr = data.find(b"\r", start, stop)
+    lf = data.find(b"\n", start, stop if cr < 0 else cr)
+    return cr if lf < 0 else lf
+
+
+def _after(data: bytes, end: int) -> int:
+    return end + 2 if data.startswith(b"\r\n", end) else end + 1  # a LF still to come is an empty line by itself
+
+
+def _is_plain(line: bytes) -> bool:
+    return line.isascii() and b"ERXUDP " not in line
+
+
+def _datagram(header: list[str], payload: bytes) -> Datagram:
+    _, sender, to, sender_port, port, mac, lqi, secured, *_ = header
+    if len(lqi) == 1:  # there is none: this is SECURED
+        lqi, secured = "", lqi
+    signal = int(lqi, 16) if lqi else None
+    return Datagram(sender, to, int(sender_port, 16), int(port, 16), mac, secured == "1", payload, signal)
+
+
+# --- noise ----------------------------------------------------------------------------------------------------
+
+_SHOWN = 80  # characters, drivers.module.Noise
+_PRINTABLE = bytes(code if 0x20 <= code < 0x7F else ord(".") for code in range(256))
+_SECRET = re.compile(r"[0-9A-Z]{5,}")  # credentials are upper case only
+_WORDS = frozenset(("ERXUDP", "EVENT", "EINFO", "EPANDESC", "SKSENDTO", "SKSETPWD", "SKSETRBID", "SKSREG"))
+
+
+def noise(data: bytes) -> Noise:
+    """Bytes that mean nothing, fit to be shown: of capitals and digits only known words and up to 4 in a row stay.
+
+    Broken echoes and broken payloads may hold any part of the Route B ID or the password.
+    """
+    text = data.translate(_PRINTABLE).decode("ascii")
+    return Noise(_SECRET.sub(lambda run: run[0] if run[0] in _WORDS else "*" * len(run[0]), text)[:_SHOWN])
