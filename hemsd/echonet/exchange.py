@@ -1,0 +1,358 @@
+"""Requests and their answers with one peer: TIDs, deadlines, partial answers, refusals, notifications.
+
+Pure: datagrams and the time go in, datagrams and events come out. The caller has pinned the sender already.
+
+Theory. One request is in flight, the others wait in line. A Get of many properties is asked in batches that a weak
+meter can answer in full, and goes on until every property is settled: what an answer lacks is asked again, what was
+refused in company is asked again alone, what is refused alone is refused. Each asking has a TID of its own and a
+frame is an answer only by ESV, then TID, then object class, then properties (ECHONET Lite specification part 2,
+3.2 and 4.2.3); a notification never is, whatever its TID. Timing: after the soft deadline a read is asked again with
+a new TID while answers to the old one still count; a write is not asked again, what became of it is for the caller
+to read back. Only the limit of the AIF specification (low-voltage smart meter - HEMS controller, 1.01) is a silence.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from math import ceil
+
+from hemsd.echonet.frame import ANSWERS, ESV, NOTIFICATIONS, Frame, FrameError, Property, decode, encode
+from hemsd.echonet.objects import CONTROLLER
+
+QUEUE_LIMIT = 32  # requests in line
+RECENT_LIMIT = 32  # TIDs whose late answers are known
+REPLY_LIMIT = 4  # answers to INFC not yet sent
+EVENT_LIMIT = 256  # events nobody fetched
+
+PROPERTIES_PER_GET = 6  # AIF 1.01
+ANSWER_BYTES = 33  # of properties in one answer; weak meters shorten longer ones
+
+LIMIT_ONE_S = 20.0  # AIF 1.01, response timer 1: one property
+LIMIT_MANY_S = 60.0  # response timer 2: two or more, or a day of history
+SOFT_MIN_S = 2.0
+SOFT_FACTOR = 3  # times the observed p95
+ASSUMED_P95_S = 2.0  # until enough has been observed; good links answer in 1.3 s, poor ones in 4 s
+OBSERVED = 32  # round trips remembered
+BACK_OFF_S = (1.0, 2.0, 4.0)  # after a transmission that failed
+
+SLOW = frozenset({0xE2, 0xE4})
+EDT_BYTES: Mapping[int, int] = {  # of class 0288 (Appendix, release R); one that is not here is asked alone
+    **{0x80: 1, 0x81: 1, 0x82: 4, 0x88: 1, 0x8A: 3, 0x8D: 12, 0x97: 2, 0x98: 4, 0x9D: 17, 0x9E: 17, 0x9F: 17},
+    **{0xC0: 16, 0xD0: 15, 0xD3: 4, 0xD7: 1, 0xE0: 4, 0xE1: 1, 0xE3: 4, 0xE5: 1, 0xE7: 4, 0xE8: 4},
+    **{0xEA: 11, 0xEB: 11, 0xED: 7, 0xEF: 7},
+}
+
+OUR_CLASSES = frozenset({0x05FF, 0x0EF0})
+
+
+class Missing(Enum):
+    """Why a property has no value."""
+
+    ABSENT = "absent"  # the peer has no such property
+    REFUSED = "refused"  # asked alone, it was not given
+    TIMEOUT = "timeout"
+
+
+class QueueFull(RuntimeError):
+    """More requests than QUEUE_LIMIT wait already."""
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """Properties asked of one object. When done, `answers` has every EPC: its EDT (empty for a write) or why not."""
+
+    esv: int
+    eoj: int
+    wanted: list[Property]  # not settled yet
+    answers: dict[int, bytes | Missing] = field(default_factory=dict)
+    alone: set[int] = field(default_factory=set)  # to be asked by themselves
+    done: bool = False
+    dropped: bool = False  # nobody waits for it any more
+    since: float | None = None  # when its present batch was first asked
+    repeats: int = 0  # askings of that batch that met the soft deadline
+    unsent: int = 0  # transmissions that failed in a row
+
+
+@dataclass(slots=True, eq=False)
+class _Asking:
+    """One asking of a request: the TID's owner."""
+
+    request: Request
+    epcs: frozenset[int]
+    asked_at: float
+    observed: bool = False  # its round trip has been
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """No answer within the AIF limit, all repetitions included."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """INF or INFC of the peer; an INFC is being answered already."""
+
+    frame: Frame
+
+
+ExchangeEvent = Finished | Silent | Notification
+
+
+class Exchange:
+    """Requests and answers with one peer. `now` is seconds on a monotonic clock and never goes back."""
+
+    def __init__(self, *, first_tid: int = 1) -> None:
+        self.counters: Counter[str] = Counter()
+        self._tid = (first_tid - 1) & 0xFFFF
+        self._queue: deque[Request] = deque()
+        self._asking: _Asking | None = None  # in flight
+        self._recent: dict[int, _Asking] = {}
+        self._replies: deque[bytes] = deque(maxlen=REPLY_LIMIT)
+        self._last: _Asking | None = None  # what the last datagram sent was, None for a reply
+        self._retry_at: float | None = None
+        self._soft_at = self._hard_at = 0.0
+        self._round_trips: deque[float] = deque([ASSUMED_P95_S], OBSERVED)
+        self._soft_s = SOFT_FACTOR * ASSUMED_P95_S
+        self._events: deque[ExchangeEvent] = deque(maxlen=EVENT_LIMIT)
+
+    # --- asking
+
+    def ask(self, esv: int, eoj: int, properties: Iterable[Property]) -> Request:
+        """Put a Get (empty EDTs) or SetC in line; Finished tells its end. Raises QueueFull."""
+        if len(self._queue) >= QUEUE_LIMIT:
+            raise QueueFull
+        request = Request(esv, eoj, list({p.epc: p for p in properties}.values()))
+        if esv not in (ESV.GET, ESV.SETC) or not request.wanted:
+            raise ValueError("only a Get or SetC of at least one property can be asked")
+        self._queue.append(request)
+        return request
+
+    def cancel(self, request: Request) -> None:
+        """Forget a request. One in flight keeps its place until answered or past its soft deadline: one at a time."""
+        request.dropped = True
+        if request.done or (self._asking is not None and self._asking.request is request):
+            return
+        if self._queue[0] is request:
+            self._retry_at = None
+        self._finish(request)
+
+    def send(self, now: float) -> bytes | None:
+        """Take the next datagram, if one is due. To be called only while sending is allowed and possible."""
+        if self._replies:
+            self._last = None
+            return self._replies.popleft()
+        if self._asking is not None or self._retry_at is not None or not self._queue:
+            return None
+        request = self._queue[0]
+        batch = _batch(request)
+        self._tid = (self._tid + 1) & 0xFFFF
+        self._asking = self._last = asking = _Asking(request, frozenset([p.epc for p in batch]), now)
+        self._recent.pop(self._tid, None)
+        self._recent[self._tid] = asking
+        if len(self._recent) > RECENT_LIMIT:
+            del self._recent[next(iter(self._recent))]
+        if request.since is None:
+            request.since = now
+        self._arm(asking, now)
+        return encode(Frame(tid=self._tid, seoj=CONTROLLER, deoj=request.eoj, esv=request.esv, properties=batch))
+
+    def sent(self, now: float) -> None:
+        """The last datagram is out: its answer is waited for from now."""
+        if (asking := self._last) is not None and asking is self._asking:
+            asking.request.unsent = 0
+            asking.asked_at = now
+            self._arm(asking, now)
+
+    def unsent(self, now: float) -> None:
+        """The last datagram did not get out (or nobody acknowledged it): reads are tried again soon."""
+        if (asking := self._last) is None or asking is not self._asking:
+            return
+        self.counters["unsent"] += 1
+        request, self._asking = asking.request, None
+        if request.esv != ESV.GET or request.dropped:
+            self._finish(request)
+        else:
+            self._retry_at = now + BACK_OFF_S[min(request.unsent, len(BACK_OFF_S) - 1)]
+            request.unsent += 1
+
+    def interrupted(self) -> None:
+        """Sending is forbidden from now: what is in flight is lost. A read is asked anew, a write ends unanswered."""
+        self._replies.clear()
+        if not self._queue or (request := self._queue[0]).since is None:
+            return
+        self.counters["interrupted"] += 1
+        in_flight = self._asking is not None
+        self._start_over(request)
+        if in_flight and (request.esv != ESV.GET or request.dropped):
+            self._finish(request)
+
+    def clear(self) -> None:
+        """The peer is gone: every request ends."""
+        self.interrupted()
+        while self._queue:
+            self._finish(self._queue[0])
+
+    # --- hearing
+
+    def receive(self, data: bytes, now: float) -> None:
+        """Take a datagram of the peer. Never raises for what it is: counts instead."""
+        try:
+            frame = decode(data)
+        except FrameError:
+            self.counters["malformed"] += 1
+            return
+        if frame.esv in NOTIFICATIONS:
+            self._notified(frame)
+            return
+        asking = self._recent.get(frame.tid)
+        if asking is None or not _answers(frame, asking):
+            self.counters["stray"] += 1
+            return
+        if not asking.observed:
+            asking.observed = True
+            self._observe(now - asking.asked_at)
+        if asking.request.done:
+            self.counters["late"] += 1
+        else:
+            self._settle(asking, frame)
+
+    def tick(self, now: float) -> None:
+        """Let time pass."""
+        if self._retry_at is not None and now >= self._retry_at:
+            self._retry_at = None
+        request = self._queue[0] if self._queue else None
+        if request is None or request.since is None:
+            return
+        if now >= self._hard_at:
+            self._asking = self._retry_at = None
+            self.counters["silences"] += 1
+            if not request.dropped:
+                self._events.append(Silent(request))
+            self._finish(request)
+        elif self._asking is not None and now >= self._soft_at:
+            self._asking = None
+            if request.esv != ESV.GET or request.dropped:
+                self._finish(request)
+            else:
+                self.counters["repeated"] += 1
+                request.repeats += 1
+
+    def deadline(self) -> float | None:
+        """When tick() is wanted next; of no interest while sending is forbidden."""
+        if self._retry_at is not None:
+            return min(self._retry_at, self._hard_at)
+        return min(self._soft_at, self._hard_at) if self._asking is not None else None
+
+    def events(self) -> list[ExchangeEvent]:
+        """What happened, in order; empties."""
+        events = list(self._events)
+        self._events.clear()
+        return events
+
+    # --- inside
+
+    def _arm(self, asking: _Asking, now: float) -> None:
+        request = asking.request
+        many = len(asking.epcs) > 1 or not asking.epcs.isdisjoint(SLOW)
+        limit = LIMIT_MANY_S if many else LIMIT_ONE_S
+        self._soft_at = now + min(self._soft_s * 2**request.repeats, limit)
+        self._hard_at = limit + (now if request.since is None else request.since)
+
+    def _observe(self, round_trip: float) -> None:
+        self._round_trips.append(round_trip)
+        p95 = sorted(self._round_trips)[ceil(0.95 * len(self._round_trips)) - 1]
+        self._soft_s = max(SOFT_MIN_S, SOFT_FACTOR * p95)
+
+    def _settle(self, asking: _Asking, frame: Frame) -> None:
+        request, in_flight = asking.request, self._asking
+        (_settle_read if request.esv == ESV.GET else _settle_write)(asking, frame)
+        request.wanted = wanted = [p for p in request.wanted if p.epc not in request.answers]
+        if in_flight is None or in_flight is asking or in_flight.epcs.isdisjoint([p.epc for p in wanted]):
+            self._start_over(request)
+        if not wanted or request.esv != ESV.GET or (request.dropped and self._asking is None):
+            self._finish(request)
+
+    def _start_over(self, request: Request) -> None:
+        """What is still wanted of the request at the head of the line makes a new batch."""
+        request.since, request.repeats, request.unsent = None, 0, 0
+        self._asking = self._retry_at = None
+
+    def _finish(self, request: Request) -> None:
+        for wanted in request.wanted:
+            request.answers.setdefault(wanted.epc, Missing.TIMEOUT)
+        request.wanted.clear()
+        request.done = True
+        self._queue.remove(request)
+        if not request.dropped:
+            self._events.append(Finished(request))
+
+    def _notified(self, frame: Frame) -> None:
+        self._events.append(Notification(frame))
+        if frame.esv != ESV.INFC or frame.deoj >> 8 not in OUR_CLASSES:
+            return
+        seoj = frame.deoj if frame.deoj & 0xFF else frame.deoj | 1  # instance 0 means each of ours
+        heard = tuple(Property(p.epc) for p in frame.properties)
+        self._replies.append(
+            encode(Frame(tid=frame.tid, seoj=seoj, deoj=frame.seoj, esv=ESV.INFC_RES, properties=heard))
+        )
+
+
+def _batch(request: Request) -> tuple[Property, ...]:
+    """The next properties to ask together; a write is never cut."""
+    first = request.wanted[0]
+    if request.esv != ESV.GET:
+        return tuple(request.wanted)
+    if len(request.wanted) == 1 or not _sociable(first.epc, request):
+        return (first,)
+    batch, room = [], ANSWER_BYTES
+    for wanted in request.wanted:
+        if _sociable(wanted.epc, request) and (size := 2 + EDT_BYTES[wanted.epc]) <= room:
+            batch.append(wanted)
+            room -= size
+            if len(batch) == PROPERTIES_PER_GET:
+                break
+    return tuple(batch)
+
+
+def _sociable(epc: int, request: Request) -> bool:
+    return epc not in request.alone and epc in EDT_BYTES
+
+
+def _answers(frame: Frame, asking: _Asking) -> bool:
+    """Whether a frame with the TID of an asking is an answer to it."""
+    request = asking.request
+    return (
+        frame.esv in ANSWERS[request.esv]
+        and frame.seoj >> 8 == request.eoj >> 8
+        and asking.epcs.issuperset([p.epc for p in frame.properties])
+    )
+
+
+def _settle_read(asking: _Asking, frame: Frame) -> None:
+    request = asking.request
+    given = {p.epc: p.edt for p in frame.properties if p.edt}
+    for epc, edt in given.items():
+        if not isinstance(request.answers.get(epc), bytes):
+            request.answers[epc] = edt
+    if len(asking.epcs) == 1:
+        for epc in asking.epcs - given.keys():
+            request.answers.setdefault(epc, Missing.REFUSED)
+    elif given:
+        request.alone.update(p.epc for p in frame.properties if not p.edt)
+    else:
+        request.alone.update(asking.epcs)
+
+
+def _settle_write(asking: _Asking, frame: Frame) -> None:
+    for given in frame.properties:  # a property that was not accepted comes back with its EDT
+        asking.request.answers[given.epc] = Missing.REFUSED if given.edt else b""

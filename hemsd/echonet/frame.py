@@ -1,0 +1,178 @@
+"""Frames: the bytes of one ECHONET Lite datagram, and one frozen `Frame`.
+
+ECHONET Lite Specification 1.14, part II, chapter 3, format 1 (EHD 10 81). A datagram carries exactly one frame;
+there is neither a checksum nor a length of the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum
+from io import BytesIO
+from typing import Final, NamedTuple
+
+from construct import Construct, StreamError, StringError
+
+from hemsd.echonet.layout import Counted, Fields, Misfit, Packed, build, parse
+
+
+class ESV(IntEnum):
+    """What a frame asks or tells (3.2.5). High nibble 6: request; 7: response or notification; 5: not possible."""
+
+    SETI_SNA = 0x50
+    SETC_SNA = 0x51
+    GET_SNA = 0x52
+    INF_SNA = 0x53
+    SETGET_SNA = 0x5E
+    SETI = 0x60
+    SETC = 0x61
+    GET = 0x62
+    INF_REQ = 0x63
+    SETGET = 0x6E
+    SET_RES = 0x71
+    GET_RES = 0x72
+    INF = 0x73
+    INFC = 0x74
+    INFC_RES = 0x7A
+    SETGET_RES = 0x7E
+
+
+REQUESTS: Final = frozenset({ESV.SETI, ESV.SETC, ESV.GET, ESV.INF_REQ, ESV.SETGET})
+RESPONSES: Final = frozenset({ESV.SET_RES, ESV.GET_RES, ESV.INFC_RES, ESV.SETGET_RES})
+NOTIFICATIONS: Final = frozenset({ESV.INF, ESV.INFC})
+REFUSALS: Final = frozenset({ESV.SETI_SNA, ESV.SETC_SNA, ESV.GET_SNA, ESV.INF_SNA, ESV.SETGET_SNA})
+TWO_LISTS: Final = frozenset({ESV.SETGET, ESV.SETGET_RES, ESV.SETGET_SNA})
+
+ANSWERS: Final[Mapping[int, frozenset[ESV]]] = {
+    ESV.SETI: frozenset({ESV.SETI_SNA}),
+    ESV.SETC: frozenset({ESV.SET_RES, ESV.SETC_SNA}),
+    ESV.GET: frozenset({ESV.GET_RES, ESV.GET_SNA}),
+    ESV.INF_REQ: frozenset({ESV.INF, ESV.INF_SNA}),
+    ESV.SETGET: frozenset({ESV.SETGET_RES, ESV.SETGET_SNA}),
+    ESV.INFC: frozenset({ESV.INFC_RES}),
+}
+"""What may answer what; anything else is never answered."""
+
+
+# Named tuples: as frozen as dataclasses are, and made at a third of the cost.
+
+
+class Property(NamedTuple):
+    """A property in a frame: its code (EPC, 0x00-0xFF) and its data (EDT, 0-255 bytes)."""
+
+    epc: int
+    edt: bytes = b""
+
+
+class Frame(NamedTuple):
+    """One frame. `esv` is an ESV where it is a known one; SetGet and its answers have two lists."""
+
+    tid: int  # 0-0xFFFF
+    seoj: int  # 24 bits: class group, class, instance
+    deoj: int
+    esv: int
+    properties: tuple[Property, ...]
+    get_properties: tuple[Property, ...] = ()
+    trailing: bytes = b""  # what followed the frame in its datagram
+
+    @property
+    def unknown_esv(self) -> bool:
+        """Whether the standard knows no such service: such a frame is never answered."""
+        return self.esv not in _ESV
+
+    @property
+    def empty(self) -> bool:
+        """Whether no property is named at all (OPC 0), which the standard has no use for."""
+        return not self.properties and not self.get_properties
+
+
+class FrameError(ValueError):
+    """A datagram that is no frame: `at` is the offset (0-len) of the field that does not fit, `data` all of it."""
+
+    def __init__(self, reason: str, at: int, data: bytes) -> None:
+        super().__init__(f"byte {at}: {reason}")
+        self.reason = reason
+        self.at = at
+        self.data = data
+
+
+class _PropertyField(Construct):
+    """EPC, PDC, and PDC bytes of EDT."""
+
+    def _parse(self, stream: BytesIO, context: None, path: None) -> Property:
+        try:
+            epc, size = stream.read(2)
+        except ValueError as error:
+            raise StreamError("cut off") from error
+        edt = stream.read(size)
+        if len(edt) < size:
+            raise StreamError("cut off")
+        return Property(epc, edt)
+
+    def _build(self, obj: Property, stream: BytesIO, context: None, path: None) -> None:
+        try:
+            stream.write(bytes((obj.epc, len(obj.edt))) + obj.edt)
+        except ValueError as error:
+            raise StringError(f"property {obj.epc:02X}: neither EPC nor length may exceed 255") from error
+
+
+EHD: Final = b"\x10\x81"
+_HEADER: Final = Packed(">2sH3s3sB")  # EHD, TID, SEOJ, DEOJ, ESV
+_PROPERTIES: Final = Counted(_PropertyField())  # OPC, and that many
+_ONE_LIST: Final = Fields(_HEADER, _PROPERTIES)
+_TWO_LISTS: Final = Fields(_HEADER, _PROPERTIES, _PROPERTIES)
+_LAYOUT: Final[Mapping[int, Construct]] = {esv: _TWO_LISTS if esv in TWO_LISTS else _ONE_LIST for esv in ESV}
+_ESV: Final[Mapping[int, ESV]] = {esv: esv for esv in ESV}
+_ESV_AT: Final = 10
+_SHORTEST: Final = 12  # bytes, with OPC 0
+
+
+def decode(data: bytes) -> Frame:
+    """Read one datagram. Raises FrameError, and nothing else, for anything that is no complete frame.
+
+    Bytes after the frame are kept in `trailing`. OPC 0 and an unknown ESV are no errors: see `empty`, `unknown_esv`.
+    """
+    if data[:2] != EHD or len(data) < _SHORTEST:
+        raise _refused(data)
+    layout = _LAYOUT.get(data[_ESV_AT], _ONE_LIST)
+    try:
+        ((_, tid, seoj, deoj, esv), properties, *more), end = parse(layout, data)
+    except Misfit as misfit:
+        raise FrameError(misfit.reason, misfit.at, data) from misfit
+    return Frame(
+        tid,
+        int.from_bytes(seoj, "big"),
+        int.from_bytes(deoj, "big"),
+        _ESV.get(esv, esv),
+        properties,
+        more[0] if more else (),
+        data[end:],
+    )
+
+
+def encode(frame: Frame) -> bytes:
+    """The datagram of a frame, the inverse of decode(). Raises ValueError for what no frame can hold."""
+    layout = _LAYOUT.get(frame.esv, _ONE_LIST)
+    if frame.get_properties and layout is _ONE_LIST:
+        raise ValueError("only SetGet and its answers have a second list of properties")
+    try:
+        header = (EHD, frame.tid, frame.seoj.to_bytes(3, "big"), frame.deoj.to_bytes(3, "big"), frame.esv)
+    except OverflowError as error:
+        raise ValueError("an object has 24 bits") from error
+    lists = (frame.properties, frame.get_properties) if layout is _TWO_LISTS else (frame.properties,)
+    return build(layout, (header, *lists)) + frame.trailing
+
+
+def _refused(data: bytes) -> FrameError:
+    """Why a datagram has no header of ours."""
+    match data[:2]:
+        case b"" | b"\x10" | b"\x10\x81":
+            return FrameError("the header breaks off", len(data), data)
+        case b"\x10\x82":
+            return FrameError("format 2, whose contents are known to its makers only", 1, data)
+        case head if head[0] == 0x10:
+            return FrameError(f"format {head[1]:02X} is unknown", 1, data)
+        case head if head[0] >= 0x80:
+            return FrameError("classic ECHONET, not ECHONET Lite", 0, data)
+        case _:
+            return FrameError("not ECHONET Lite", 0, data)

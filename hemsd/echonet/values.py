@@ -1,0 +1,190 @@
+"""EDT and values: how one property is declared, and the states that stand where no number is.
+
+General codes for overflow and underflow are those of the ECHONET Appendix, release R, 2.3; "no data" and "not
+selected" stand in each class table, and the same code means different things in different properties.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, fields
+from datetime import date, datetime, time
+from decimal import Decimal
+from enum import Enum
+from io import BytesIO
+from typing import Any, Final
+
+from construct import Adapter, Construct, GreedyBytes, Int8ub, ValidationError
+
+from hemsd.echonet.layout import Misfit, Packed, parse
+
+
+class State(Enum):
+    """What stands in the place of a value; never a number."""
+
+    NO_DATA = "no_data"  # not measured, or no such phase
+    OVERFLOW = "overflow"
+    UNDERFLOW = "underflow"
+    NOT_SELECTED = "not_selected"  # no day or time was asked for yet
+
+
+SIGNED_16: Final = {0x7FFF: State.OVERFLOW, -0x8000: State.UNDERFLOW}
+SIGNED_32: Final = {0x7FFFFFFF: State.OVERFLOW, -0x80000000: State.UNDERFLOW}
+UNSIGNED_8: Final = {0xFF: State.OVERFLOW, 0xFE: State.UNDERFLOW}
+UNSIGNED_16: Final = {0xFFFF: State.OVERFLOW, 0xFFFE: State.UNDERFLOW}
+UNSIGNED_32: Final = {0xFFFFFFFF: State.OVERFLOW, 0xFFFFFFFE: State.UNDERFLOW}
+
+
+class PropertyError(ValueError):
+    """Data that a property cannot have: wrong length, value out of range, or no such property in the class."""
+
+    def __init__(self, epc: int, edt: bytes, reason: str) -> None:
+        super().__init__(f"property {epc:02X}: {reason}")
+        self.epc = epc
+        self.edt = edt
+        self.reason = reason
+
+
+class Number(Packed):
+    """An integer from `low` to `high`, or the state that a code stands for; a Decimal if it counts steps of `step`.
+
+    `form` is B, H or L for unsigned numbers of 1, 2 or 4 bytes, b, h or l for signed ones (as in the struct module).
+    """
+
+    def __init__(
+        self, form: str, low: int, high: int, states: Mapping[int, State], *, step: Decimal | None = None
+    ) -> None:
+        super().__init__(">" + form)
+        self._low = low
+        self._high = high
+        self._states = states
+        self._step = step
+
+    def _parse(self, stream: BytesIO, context: None, path: None) -> Any:
+        (number,) = Packed._parse(self, stream, context, path)
+        if self._low <= number <= self._high:
+            return number if self._step is None else number * self._step
+        if number in self._states:
+            return self._states[number]
+        raise ValidationError(f"{number} is not in {self._low} to {self._high}")
+
+    def _build(self, obj: Any, stream: BytesIO, context: None, path: None) -> None:
+        if not self._low <= obj <= self._high:
+            raise ValidationError(f"{obj} is not in {self._low} to {self._high}")
+        super()._build((obj,), stream, context, path)
+
+
+class Code(Adapter):
+    """One byte, each value of which stands for something."""
+
+    def __init__(self, meanings: Mapping[int, object]) -> None:
+        super().__init__(Int8ub)
+        self._meanings = meanings
+
+    def _decode(self, obj: int, context: None, path: None) -> object:
+        if obj not in self._meanings:
+            raise ValidationError(f"{obj:02X} has no meaning")
+        return self._meanings[obj]
+
+
+class Moment(Adapter):
+    """A date, a time or both, made by `kind` from fields in their order; all bits set is the state `blank`.
+
+    The years 1 and 9999 are refused, so that nobody's arithmetic on a moment can overflow.
+    """
+
+    def __init__(self, form: str, kind: Callable[..., date | time], blank: State) -> None:
+        super().__init__(Packed(form))
+        self._kind = kind
+        self._blank = blank
+        self._blank_fields = struct.unpack(form, b"\xff" * struct.calcsize(form))
+
+    def _decode(self, obj: tuple[int, ...], context: None, path: None) -> date | time | State:
+        if obj == self._blank_fields:
+            return self._blank
+        try:
+            moment = self._kind(*obj)
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
+        if isinstance(moment, date) and not date.min.year < moment.year < date.max.year:
+            raise ValidationError(f"no clock is in the year {moment.year}")
+        return moment
+
+    def _encode(self, obj: date, context: None, path: None) -> tuple[int, ...]:
+        return obj.timetuple()[: len(self._blank_fields)]
+
+
+DATE: Final = Moment(">HBB", date, State.NO_DATA)
+TIME: Final = Moment(">BB", time, State.NO_DATA)  # hours and minutes
+DATE_TIME: Final = Moment(">HBBBBB", datetime, State.NO_DATA)
+
+
+class Hexadecimal(Adapter):
+    """All the bytes, as many as `sizes` allows, as upper-case hexadecimal digits."""
+
+    def __init__(self, sizes: Collection[int]) -> None:
+        super().__init__(GreedyBytes)
+        self._sizes = sizes
+
+    def _decode(self, obj: bytes, context: None, path: None) -> str:
+        if len(obj) not in self._sizes:
+            raise ValidationError(f"{len(obj)} bytes is not its length")
+        return obj.hex().upper()
+
+
+class Text(Adapter):
+    """ASCII text, without the padding (zeros, blanks or all bits set) that makers use; other bytes as ``\\xNN``."""
+
+    def _decode(self, obj: bytes, context: None, path: None) -> str:
+        return obj.strip(b"\x00 \xff").decode("ascii", "backslashreplace")
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON knows it: states by name, moments in ISO 8601 as the meter's clock has them (no zone)."""
+    match value:
+        case State():
+            return value.value
+        case Decimal():
+            return float(value)
+        case date() | time():
+            return value.isoformat()
+        case tuple():
+            return [plain(item) for item in value]
+        case int() | str():
+            return value
+        case _:
+            return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A property for people and programs outside: our stable name for it, its value as JSON, the unit of numbers."""
+
+    name: str
+    value: Any
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """How a property is declared: our stable name for it, layout, unit of its numbers, and how it is shown."""
+
+    name: str
+    layout: Construct
+    unit: str = ""
+    show: Callable[[Any], Any] = plain
+
+    def decode(self, epc: int, edt: bytes) -> Any:
+        """The value that `edt` stands for. Raises PropertyError."""
+        try:
+            value, end = parse(self.layout, edt)
+        except Misfit as misfit:
+            raise PropertyError(epc, edt, misfit.reason) from misfit
+        if end < len(edt):
+            raise PropertyError(epc, edt, f"{len(edt)} bytes where {end} are all")
+        return value
+
+    def describe(self, epc: int, edt: bytes) -> Described:
+        """The same for the outside. Raises PropertyError."""
+        return Described(self.name, self.show(self.decode(epc, edt)), self.unit)

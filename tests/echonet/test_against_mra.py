@@ -1,0 +1,257 @@
+"""Our declarations against the facts of the Machine Readable Appendix (mra.json), property by property.
+
+Each field of a property is put to all its codes (one byte) or to those at its edges (more), the other fields staying
+ordinary: what the Appendix allows has to be decoded as it says, what it does not allow has to be refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from datetime import date, datetime, time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hemsd.echonet import meter
+from hemsd.echonet.meter import MeterEPC, SlotHistory
+from hemsd.echonet.objects import NODE_CLASS, SUPER_CLASS
+from hemsd.echonet.values import PropertyError, State
+
+Facts = dict[str, Any]
+Key = tuple[str, int]  # class code, EPC
+Case = tuple[bytes, list[Any]]  # data, and the values that it means
+
+APPENDIX = json.loads((Path(__file__).parent / "mra.json").read_text(encoding="utf-8"))["classes"]
+LATEST: dict[Key, Facts] = {
+    (code, int(facts["epc"], 16)): facts
+    for code, described in APPENDIX.items()
+    for facts in described["properties"]
+    if "until" not in facts
+}
+METER = {epc: facts for (code, epc), facts in LATEST.items() if code == "0288"}
+DECLARED = {"0000": SUPER_CLASS, "0EF0": NODE_CLASS, "0288": meter.PROPERTIES}
+LEFT_OUT = {("0000", 0x93), ("0000", 0x9A)}  # remote control and running time: no meter has them
+
+# What these mean stands in prose alone: versions, texts, property maps, a number of three bytes. Fault codes (89) are
+# enumerated, but shown as the codes that they are.
+MAPS = {(code, epc) for code in ("0000", "0EF0") for epc in (0x9D, 0x9E, 0x9F)}
+BY_PROSE = MAPS | {(code, epc) for code in ("0000", "0EF0") for epc in (0x82, 0x89, 0x8C, 0x8D)} | {("0EF0", 0xD3)}
+
+BITS = {"uint8": 8, "int8": 8, "uint16": 16, "int16": 16, "uint32": 32, "int32": 32}
+STATES = {"noData": State.NO_DATA, "defaultValue": State.NOT_SELECTED, "true": True, "false": False}
+REFUSED = object()
+
+
+def options(field: Facts) -> list[Facts]:
+    return field.get("oneOf", [field])
+
+
+COMPARED = [key for key in LATEST if key not in BY_PROSE | LEFT_OUT]
+RAW = [key for key in COMPARED if options(LATEST[key]["data"])[0]["type"] == "raw"]
+FIELDS = [key for key in COMPARED if key not in RAW]
+
+
+def named(field: Facts) -> dict[int, Any]:
+    """What the enumerated codes of a field mean."""
+    return {
+        int(each["edt"], 16): Decimal(str(each["numericValue"])) if "numericValue" in each else STATES[each["name"]]
+        for option in options(field)
+        for each in option.get("enum", ())
+    }
+
+
+def meaning(number: Facts, code: int) -> Any:
+    """What a code means as a number: itself, or, for a quantity with a unit, a general code that is not excluded."""
+    if number["minimum"] <= code <= number["maximum"]:
+        return code * Decimal(str(number.get("multiple", 1)))
+    low, high = limits(number)
+    general = {high: ("overflowCode", State.OVERFLOW), low or high - 1: ("underflowCode", State.UNDERFLOW)}
+    excluded, state = general.get(code, ("", REFUSED))
+    return state if "unit" in number and number.get(excluded, True) else REFUSED
+
+
+def limits(number: Facts) -> tuple[int, int]:
+    bits = BITS[number["format"]]
+    return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if number["format"].startswith("int") else (0, 2**bits - 1)
+
+
+def coded(field: Facts) -> Iterator[Case]:
+    """Codes of a number or an enumeration and what they mean."""
+    names = named(field)
+    number = next((option for option in options(field) if option["type"] == "number"), None)
+    if number is None:
+        yield from ((bytes((code,)), [names.get(code, REFUSED)]) for code in [*names, *range(256)])
+        return
+    low, high = limits(number)
+    least, most = number["minimum"], number["maximum"]
+    edges = {least, least - 1, most, most + 1, low, low + 1, high - 2, high - 1, high, *names}
+    for code in [least, *(range(256) if high == 255 else sorted(edges))]:
+        if low <= code <= high:
+            edt = code.to_bytes(BITS[number["format"]] // 8, "big", signed=low < 0)
+            yield edt, [names.get(code, meaning(number, code))]
+
+
+def moments(field: Facts) -> Iterator[Case]:
+    """Moments and what they mean; all bits set is our state for one that is not there."""
+    size = field.get("size", {"date": 4, "time": 2, "date-time": 7}[field["type"]])
+    day, clock = (b"", size) if field["type"] == "time" else (b"\x07\xea\x05\x14", size - 4)
+    hours = (23, 30, 59)[:clock]
+    make = {"date": date, "time": time, "date-time": datetime}[field["type"]]
+    yield day + bytes(hours), [make(*((2026, 5, 20) if day else ()), *hours)]
+    yield b"\xff" * size, [State.NOT_SELECTED if size == 6 else State.NO_DATA]
+    if day:
+        yield b"\x07\xea\x02\x1e" + bytes(hours), [REFUSED]  # 30 February
+        yield b"\x00\x00\x05\x14" + bytes(hours), [REFUSED]
+    if clock:
+        yield day + bytes((24, *hours[1:])), [REFUSED]
+
+
+def cases(field: Facts) -> list[Case]:
+    """Data of one field with its meaning, the first of them ordinary."""
+    match field.get("type", "oneOf"):
+        case "date" | "time" | "date-time":
+            return list(moments(field))
+        case "raw":  # within a list: an object or a class
+            code = b"\x02\x88\x01"[: field["minSize"]]
+            return [(code, [int.from_bytes(code, "big")])]
+        case _:
+            return list(coded(field))
+
+
+def slots(data: Facts, items: int) -> list[list[Case]]:
+    """For each field of a property its cases; the array that a property may end with has as many items as told."""
+    if data.get("type") == "array":
+        return slots(data["items"], items) * items
+    if data.get("type") != "object":
+        return [cases(data)]
+    elements = [each["element"] for each in data["properties"]]
+    found = [slots(element, items) for element in elements]
+    if counted(data):
+        found[-2] = [[(bytes((items,)), [])]]
+    return [slot for each in found for slot in each]
+
+
+def array(data: Facts) -> Facts:
+    """The array that a property ends with, or nothing."""
+    last = data["properties"][-1]["element"] if data.get("type") == "object" else {}
+    return last if last.get("type") == "array" else {}
+
+
+def counted(data: Facts) -> bool:
+    """Whether the byte before the array tells the number of its items."""
+    return array(data).get("minItems") != array(data).get("maxItems")
+
+
+def ours(key: Key, edt: bytes) -> Any:
+    """Our values in the order in which they stand in the data."""
+    try:
+        return flat(DECLARED[key[0]][key[1]].decode(key[1], edt))
+    except PropertyError:
+        return REFUSED
+
+
+def flat(value: Any) -> list[Any]:
+    if isinstance(value, SlotHistory):
+        return [value.at, *flat(value.slots)]
+    if isinstance(value, tuple):
+        return [each for item in value for each in flat(item)]
+    if dataclasses.is_dataclass(value):
+        return [each for field in dataclasses.fields(value) for each in flat(getattr(value, field.name))]
+    return [value]
+
+
+def name(key: Key) -> str:
+    return f"{key[0]}-{key[1]:02X}"
+
+
+def test_every_property_is_declared() -> None:
+    """The Appendix's properties are ours, but for what is left out by name, and no others are."""
+    for code, declared in DECLARED.items():
+        theirs = {epc for each, epc in LATEST if each == code or (each, code) == ("0000", "0288")}
+        assert declared.keys() == theirs - {epc for each, epc in LEFT_OUT if code != "0EF0"}
+
+
+@pytest.mark.parametrize("key", FIELDS, ids=name)
+def test_every_field_means_what_the_appendix_says(key: Key) -> None:
+    """Ranges, enumerations, sentinels and moments, field by field; a byte less or more is refused."""
+    data = LATEST[key]["data"]
+    every = slots(data, 2 if counted(data) else array(data).get("maxItems", 0))
+    ordinary = [slot[0] for slot in every]
+    for at, slot in enumerate(every):
+        for case in slot:
+            parts = [*ordinary[:at], case, *ordinary[at + 1 :]]
+            edt = b"".join(part for part, _ in parts)
+            values = [value for _, meant in parts for value in meant]
+            assert ours(key, edt) == (REFUSED if REFUSED in values else values), edt.hex()
+            assert ours(key, edt[:-1]) is REFUSED
+            assert ours(key, edt + b"\x00") is REFUSED
+
+
+@pytest.mark.parametrize("key", [key for key in FIELDS if counted(LATEST[key]["data"])], ids=name)
+def test_every_list_is_as_long_as_the_appendix_allows(key: Key) -> None:
+    """The least and the most items are taken, one more or fewer is refused."""
+    data = LATEST[key]["data"]
+    number = data["properties"][-2]["element"]
+    assert number["maximum"] == array(data)["maxItems"]
+    for items in {0, number["minimum"], number["maximum"], number["maximum"] + 1}:
+        parts = [slot[0] for slot in slots(data, items)]
+        expected = [value for _, meant in parts for value in meant]
+        allowed = number["minimum"] <= items <= number["maximum"]
+        assert ours(key, b"".join(part for part, _ in parts)) == (expected if allowed else REFUSED)
+
+
+@pytest.mark.parametrize("key", RAW, ids=name)
+def test_bare_bytes_have_the_lengths_of_the_appendix(key: Key) -> None:
+    """Numbers of identification and the like are their bytes in hexadecimal, and of no other length."""
+    sizes = [(option["minSize"], option["maxSize"]) for option in options(LATEST[key]["data"])]
+    for size in {0, *(size + off for least, most in sizes for size in (least, most) for off in (-1, 0, 1))}:
+        allowed = any(least <= size <= most for least, most in sizes)
+        assert ours(key, b"\xa5" * size) == (["A5" * size] if allowed else REFUSED)
+
+
+@pytest.mark.parametrize("key", sorted(BY_PROSE - MAPS), ids=name)
+def test_what_prose_explains_has_the_length_of_the_appendix(key: Key) -> None:
+    """Versions, texts, fault codes: a byte less or more is refused."""
+    data = LATEST[key]["data"]
+    size = data.get("minSize") or data.get("size") or BITS[data["format"]] // 8
+    assert ours(key, b"A" * size) is not REFUSED
+    assert ours(key, b"A" * (size - 1)) is REFUSED
+    assert ours(key, b"A" * (size + 1)) is REFUSED
+
+
+def test_units() -> None:
+    """Our units are the Appendix's; what it scales by D3 and E1, and nothing else, is a count until then."""
+    for epc, facts in METER.items():
+        text = json.dumps(facts["data"])
+        scaled = '"coefficient": ["0xD3", "0xE1"]' in text
+        unit = meter.PROPERTIES[epc].unit
+        assert (unit == "count") == scaled
+        assert (
+            scaled
+            or epc == MeterEPC.CUMULATIVE_ENERGY_UNIT
+            or (f'"unit": "{unit}"' in text if unit else "unit" not in text)
+        )
+
+
+def test_what_the_second_generation_brought() -> None:
+    """C0, D0, EE and EF came with release R; all else a first-generation meter may have."""
+    assert {epc for epc, facts in METER.items() if facts["since"] == "R"} == {0xC0, 0xD0, 0xEE, 0xEF}
+    assert {facts["since"] for facts in METER.values()} == {"F", "R"}
+
+
+def test_what_we_rely_on_a_meter_to_have() -> None:
+    """Live values, unit and import are mandatory, export depends on the meter, D3 and history 2 may be missing."""
+    of = {rule: {epc for epc, facts in METER.items() if facts["get"] == rule} for rule in ("required", "optional")}
+    assert of["required"] == {0xD0, 0xD7, 0xE0, 0xE1, 0xE2, 0xE5, 0xE7, 0xE8, 0xEA, 0xEE, 0xEF}
+    assert of["optional"] == {0xD3, 0xEC, 0xED}
+    assert {epc for epc, facts in METER.items() if facts["set"] != "notApplicable"} == {0xE5, 0xED, 0xEF}
+
+
+def test_histories_go_with_their_selectors() -> None:
+    """What has to be set before each history is read."""
+    atomic = {epc: int(facts["atomic"], 16) for epc, facts in METER.items() if "atomic" in facts}
+    assert atomic == {0xE2: 0xE5, 0xE4: 0xE5, 0xEC: 0xED, 0xEE: 0xEF}
