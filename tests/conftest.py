@@ -23,6 +23,7 @@ DEBIAN_PACKAGE = {
     "systemd-nspawn": "systemd-container",
     "systemd-analyze": "systemd",
     "mmdebstrap": "mmdebstrap",
+    "umockdev-wrapper": "umockdev",
 }
 _missing: set[str] = set()
 

@@ -3,7 +3,7 @@
 set -eu
 [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || exit 0
 missing=
-for package in mosquitto valgrind iproute2 systemd-container mmdebstrap udev; do
+for package in mosquitto valgrind iproute2 systemd-container mmdebstrap umockdev; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
 done
 [ -z "$missing" ] && exit 0

@@ -1,0 +1,104 @@
+"""From a command line to a meter: configuration, credentials, port, and what is shown of the way there."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from drivers.ports import BytePort
+from drivers.serialport import open_serial
+from hemsd.cli.exits import Exit, GaveUp
+from hemsd.daemon.config import Config, find_port, load
+from hemsd.daemon.credentials import find_credentials, load_credentials
+from hemsd.daemon.state import StateError, find_state_directory, prepare
+from hemsd.routeb.cache import PanCache
+from hemsd.routeb.meter import Meter
+from hemsd.routeb.stages import Progress, Stage
+
+if TYPE_CHECKING:
+    from drivers.module import Credentials
+
+Wrap = Callable[[BytePort, "Credentials"], BytePort]
+
+
+@asynccontextmanager
+async def meter_of(
+    arguments: argparse.Namespace, config: Config, *, persist: bool = False, wrap: Wrap | None = None
+) -> AsyncIterator[Meter]:
+    """The meter that --port, --credentials and --config lead to, within --timeout; `wrap` may wrap the port.
+
+    Raises GaveUp when the time is over, and everything that can be wrong on the way.
+    """
+    credentials = load_credentials(arguments.credentials or find_credentials(config.meter.credentials))
+    port: BytePort = await open_serial(find_port(arguments.port or config.meter.port))
+    if wrap is not None:
+        port = wrap(port, credentials)
+    with ProgressLine() as line:
+        async with Meter(port, credentials, cache=_cache(config), on_progress=line.show, persist=persist) as meter:
+            try:
+                async with asyncio.timeout(arguments.timeout) as deadline:
+                    yield meter
+            except TimeoutError:
+                if not deadline.expired():
+                    raise
+                raise gave_up(meter, arguments.timeout) from None
+
+
+def config_of(arguments: argparse.Namespace) -> Config:
+    """The configuration named on the command line, or the one there is, or the defaults. Raises ConfigError."""
+    path: Path | None = arguments.config
+    return load(path)
+
+
+def gave_up(meter: Meter, after_s: float) -> GaveUp:
+    """What to say, and with which exit code to end, when the time given by the user is over."""
+    stage, doing = meter.status.stage, meter.status.detail
+    exit = {Stage.OPENING.value: Exit.PORT, Stage.SCANNING.value: Exit.NOT_HEARD}.get(stage, Exit.TIMEOUT)
+    return GaveUp(exit, f"gave up after {after_s:g} s while {doing or 'waiting for the meter'}")
+
+
+def _cache(config: Config) -> PanCache | None:
+    """The PAN remembered by earlier runs; the daemon's own where we may look into it."""
+    try:
+        return PanCache(prepare(find_state_directory(config.daemon.state_directory)))
+    except StateError as error:
+        print(f"hemsd: nothing will be remembered: {error}", file=sys.stderr)
+        return None
+
+
+class ProgressLine:
+    """One line on a terminal that says what is being done now; silent where nobody looks."""
+
+    def __init__(self) -> None:
+        self._status: Any = None
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            from rich.console import Console
+
+            self._status = Console(stderr=True).status("opening the port")
+            self._status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+    def show(self, progress: Progress) -> None:
+        """Say it; once online, get out of the way of what is read."""
+        if self._status is None:
+            return
+        if progress.stage is Stage.ONLINE:
+            self._status.stop()
+            return
+        wait = f" (about {progress.expected_s:.0f} s)" if progress.expected_s else ""
+        self._status.update(progress.text + wait)
+        self._status.start()

@@ -1,0 +1,122 @@
+"""`hemsd demo`: the real daemon on a simulated module, a simulated meter and an MQTT broker, in one terminal."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import aiomqtt
+
+from hemsd.cli.exits import Exit, UsageError
+from hemsd.routeb.readings import JST
+from hemsd.simulator import Household, Meter, Network, SkModule, Timing
+from hemsd.simulator.pty import serve_on_pty
+from hemsd.simulator.stack import Family
+
+LOOPBACK = "127.0.0.1"
+STOP_S = 10.0  # for the daemon to end, which takes it 5 s at most
+
+CONFIG = """
+version = 1
+[meter]
+port = "{port}"
+credentials = "credentials.toml"
+live_s = 2
+watched_s = 2
+allow_fast_polling = true
+[gateway.broker]
+url = "mqtt://{host}:{broker}"
+version = "3.1.1"
+[daemon]
+state_directory = "state"
+"""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run until interrupted, for --seconds, or until the daemon ends."""
+    return asyncio.run(_demo(arguments.family, arguments.seconds))
+
+
+async def _demo(family: Family, seconds: float | None) -> int:
+    network = Network()
+    meter = Meter(Household(seed=1, pv_kw=4.0), start=datetime.now(JST).replace(tzinfo=None))
+    module = SkModule(family, meter, network, timing=Timing.fast())
+    with TemporaryDirectory(prefix="hemsd-demo-") as directory:
+        async with _broker() as broker, serve_on_pty(module) as port:
+            config = Path(directory) / "hemsd.toml"
+            config.write_text(CONFIG.format(port=port, host=LOOPBACK, broker=broker))
+            credentials = Path(directory) / "credentials.toml"
+            credentials.touch(mode=0o600)
+            credentials.write_text(f'id = "{network.route_b_id}"\npassword = "{network.password}"\n')
+            print(f"a simulated {family} module on {port}, an MQTT broker on {LOOPBACK}:{broker}; Ctrl-C ends it\n")
+            showing = asyncio.create_task(_show(broker), name="demo subscriber")
+            try:
+                return await _run_daemon(config, seconds)
+            finally:
+                showing.cancel()
+
+
+async def _run_daemon(config: Path, seconds: float | None) -> int:
+    """The daemon as a process of its own, ended gently."""
+    daemon = await asyncio.create_subprocess_exec(sys.executable, "-m", "hemsd", "run", "--config", str(config))
+    try:
+        async with asyncio.timeout(seconds):
+            return await daemon.wait()
+    except TimeoutError:
+        return Exit.READ
+    finally:
+        if daemon.returncode is None:
+            daemon.terminate()
+            async with asyncio.timeout(STOP_S):
+                await daemon.wait()
+
+
+async def _show(port: int) -> None:
+    """What the home gateway would hear."""
+    async with aiomqtt.Client(LOOPBACK, port, protocol=aiomqtt.ProtocolVersion.V311) as client:
+        await client.subscribe("hemsd/v1/#", qos=1)
+        async for message in client.messages:
+            text = bytes(message.payload).decode() if isinstance(message.payload, bytes | bytearray) else ""
+            topic = str(message.topic).split("/", 3)[3]
+            print(f"{topic:<34} {_short(text)}", flush=True)
+
+
+def _short(payload: str) -> str:
+    """The values of a payload; what is null, or says how the payload is built, left out."""
+    if not payload.startswith("{"):
+        return payload
+    values = {key: value for key, value in json.loads(payload).items() if value is not None and value != {}}
+    return "  ".join(f"{key} {value}" for key, value in values.items() if key not in ("schema", "site", "meter"))
+
+
+@asynccontextmanager
+async def _broker() -> AsyncIterator[int]:
+    """An MQTT broker on a loopback port of its own."""
+    try:
+        from amqtt.broker import Broker
+    except ImportError:
+        raise UsageError(
+            f"the demo brings its own MQTT broker: {sys.executable} -m pip install 'hemsd[demo]'"
+        ) from None
+    logging.getLogger("amqtt").setLevel(logging.CRITICAL)
+    logging.getLogger("transitions").setLevel(logging.CRITICAL)
+    with socket.socket() as free:
+        free.bind((LOOPBACK, 0))
+        port: int = free.getsockname()[1]
+    anonymous = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
+    listeners = {"default": {"type": "tcp", "bind": f"{LOOPBACK}:{port}"}}
+    broker = Broker({"listeners": listeners, "plugins": anonymous})
+    await broker.start()
+    try:
+        yield port
+    finally:
+        await broker.shutdown()

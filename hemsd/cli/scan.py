@@ -1,0 +1,46 @@
+"""`hemsd scan`: which meters answer to our pairing ID, and how well they are heard."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+
+from drivers.module import Pan, rssi_dbm
+from hemsd.cli.connect import config_of, meter_of
+
+GOOD_DBM, WEAK_DBM = -80.0, -90.0
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print a line for each, best first; with --json one object."""
+
+    async def main() -> list[Pan]:
+        async with meter_of(arguments, config_of(arguments)) as meter:
+            return await meter.scan()
+
+    pans = asyncio.run(main())
+    if arguments.json:
+        print(json.dumps({"pans": [_object(pan) for pan in pans]}))
+        return 0
+    for pan in pans:
+        dbm = None if pan.lqi is None else rssi_dbm(pan.lqi)
+        signal = "" if dbm is None else f"  LQI {pan.lqi:3}  {dbm:6.1f} dBm  {_judged(dbm)}"
+        print(f"channel {pan.channel:02X}  PAN {pan.pan_id:04X}  {pan.mac}{signal}")
+    return 0
+
+
+def _object(pan: Pan) -> dict[str, object]:
+    return {
+        "channel": pan.channel,
+        "pan_id": f"{pan.pan_id:04X}",
+        "mac": pan.mac,
+        "lqi": pan.lqi,
+        "rssi_dbm": None if pan.lqi is None else rssi_dbm(pan.lqi),
+    }
+
+
+def _judged(dbm: float) -> str:
+    if dbm >= GOOD_DBM:
+        return "good"
+    return "weak: expect retries" if dbm >= WEAK_DBM else "very weak: bring the module closer"

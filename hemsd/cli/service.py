@@ -1,0 +1,29 @@
+"""`hemsd run` and `hemsd config check`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+
+from hemsd.cli.exits import Exit
+from hemsd.daemon.check import Severity
+from hemsd.daemon.check import check as findings_of
+from hemsd.daemon.config import find_config, load
+from hemsd.daemon.run import run as run_daemon
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run as the daemon until told to end."""
+    return asyncio.run(run_daemon(load(arguments.config)))
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Say what is or may be wrong with the configuration and what it points to."""
+    findings = findings_of(arguments.config)
+    for finding in findings:
+        print(f"{finding.severity.value}: {finding.text}")
+    if any(finding.severity is Severity.ERROR for finding in findings):
+        return Exit.USAGE
+    if not findings:
+        print(f"{arguments.config or find_config()}: good")
+    return Exit.READ
