@@ -8,11 +8,15 @@ reading, never a difference. A value that is not there is None, and `states` say
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from enum import Enum
 from typing import Literal
 
 from msgspec import Struct
+
+_EDT = re.compile("([0-9A-Fa-f]{2}){0,255}")  # one byte counts them (ECHONET Lite specification, part 2, 3.2)
+_FRAME = re.compile("108[12]([0-9A-Fa-f]{2}){10,}")  # EHD, and at least TID, SEOJ, DEOJ, ESV and OPC (same)
 
 
 class Domain(Enum):
@@ -119,7 +123,9 @@ class MeterProperty(Message, frozen=True, kw_only=True, tag=True):
     last: bool = False  # no more answers to this request
 
     def __post_init__(self) -> None:
-        if self.edt is not None and self.edt[:4].upper() in ("1081", "1082"):
+        if self.edt is not None and not _EDT.fullmatch(self.edt):
+            raise ValueError("edt must be whole bytes in hexadecimal, at most 255 of them")
+        if any(isinstance(text, str) and _FRAME.fullmatch(text) for text in (self.edt, self.value)):
             raise ValueError("a frame may not cross between domains")
 
 

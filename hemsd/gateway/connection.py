@@ -1,0 +1,245 @@
+"""One connection to an MQTT broker, with a last will, and what can go wrong with it in words for a person.
+
+aiomqtt is imported where it is used: most commands of hemsd never speak MQTT.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from hemsd.gateway.config import BrokerConfig
+from hemsd.gateway.topics import Publication
+
+if TYPE_CHECKING:
+    from aiomqtt import Client, MqttError
+
+ANSWER_WITHIN_S = 10.0  # the broker: to CONNECT and to each publication that it acknowledges
+FAREWELL_S = 0.8  # each for the last publication and for the DISCONNECT
+
+Version = Literal["5", "3.1.1"]
+T = TypeVar("T")
+
+UNSUPPORTED_VERSION = 0x84
+REFUSALS: Mapping[int, str] = {  # MQTT 5 reason codes (3.2.2.2, 3.14.2.1); paho gives them for 3.1.1 as well
+    0x80: "closed the connection",
+    0x81: "did not understand us",
+    UNSUPPORTED_VERSION: "does not speak this version of MQTT: see version",
+    0x85: "does not accept our client id: see client_id",
+    0x86: "refused the user name or password: see username and password_file",
+    0x87: "refused us: see username and password_file, or cert_file, and the broker's access rules",
+    0x88: "is not available now",
+    0x89: "is too busy now",
+    0x8A: "has banned us",
+    0x8B: "is shutting down",
+    0x8C: "wants another way of authentication",
+    0x8D: "fell silent",
+    0x8E: "dropped us for another client with the same client id: give one of them another client_id",
+    0x90: "does not accept our topic: see base_topic",
+    0x95: "finds our message too large",
+    0x96: "finds that we send too often",
+    0x97: "says that a quota is used up",
+    0x9A: "does not keep retained messages, which we need",
+    0x9B: "does not support the quality of service that we need (1)",
+}
+
+
+class BrokerError(Exception):
+    """No connection, or no longer; the text says why and what to look at.
+
+    `try_other_version`: the broker refused this version of MQTT, or hung up on it without a word.
+    """
+
+    def __init__(self, text: str, *, try_other_version: bool = False) -> None:
+        super().__init__(text)
+        self.try_other_version = try_other_version
+
+
+class Connection:
+    """An established connection; see connect()."""
+
+    def __init__(self, client: Client, config: BrokerConfig) -> None:
+        self._client = client
+        self._config = config
+
+    async def publish(self, publication: Publication) -> None:
+        """Publish, and with QoS 1 wait until the broker has it. Raises BrokerError."""
+        from aiomqtt import MqttError
+
+        try:
+            await _cancellable(_publish(self._client, publication))
+        except MqttError as error:
+            raise BrokerError(_lost(error, self._config)) from error
+
+    async def lost(self) -> None:
+        """Wait for the end of the connection, which raises BrokerError."""
+        from aiomqtt import MqttError
+
+        try:
+            async for _ in self._client.messages:
+                pass
+        except MqttError as error:
+            raise BrokerError(_lost(error, self._config)) from error
+
+
+@asynccontextmanager
+async def connect(
+    config: BrokerConfig, version: Version, client_id: str, will: Publication
+) -> AsyncIterator[Connection]:
+    """Connect; leaving, for whatever reason, publishes the will and disconnects. Raises BrokerError."""
+    from aiomqtt import Client, MqttError, ProtocolVersion, Will
+
+    last_words = _LastWords()
+    client = Client(
+        config.host,
+        config.port,
+        username=config.username,
+        password=_password(config),
+        identifier=client_id,
+        protocol=ProtocolVersion.V5 if version == "5" else ProtocolVersion.V311,
+        will=Will(will.topic, will.payload, will.qos, will.retain),
+        keepalive=config.keepalive_s,
+        timeout=ANSWER_WITHIN_S,
+        tls_context=_tls_context(config),
+        logger=last_words.logger,
+    )
+    try:
+        try:
+            await _cancellable(client.__aenter__())
+        except MqttError as error:
+            raise _refused(error, last_words.text, config) from error
+        try:
+            yield Connection(client, config)
+        finally:
+            client.timeout = FAREWELL_S
+            with suppress(MqttError):
+                await _publish(client, will)
+    finally:  # where connecting failed too: aiomqtt leaves the socket open
+        client.timeout = FAREWELL_S
+        with suppress(MqttError):
+            await client.__aexit__(None, None, None)
+
+
+async def _publish(client: Client, publication: Publication) -> None:
+    await client.publish(publication.topic, publication.payload, publication.qos, publication.retain)
+
+
+async def _cancellable(work: Coroutine[Any, Any, T]) -> T:
+    """Await a call of aiomqtt so that it can be cancelled.
+
+    It uses asyncio.wait_for(), which before Python 3.12 loses a cancellation that coincides with the result (CPython
+    issue 86296).
+    """
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait([task])
+    finally:
+        task.cancel()
+    return task.result()
+
+
+class _LastWords(logging.Handler):
+    """Holds paho's last complaint: aiomqtt tells of a connection cut before CONNACK as a mere timeout."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.text = ""
+        self.logger = logging.Logger("hemsd.gateway.mqtt")  # apart from the others: each retry would be in the log
+        self.logger.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.text = record.getMessage()
+
+
+def _password(config: BrokerConfig) -> str | None:
+    try:
+        return config.read_password()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BrokerError(f"password_file {config.password_file}: {_reason(error)}") from error
+
+
+def _tls_context(config: BrokerConfig) -> ssl.SSLContext | None:
+    """Read the files anew, so that renewed ones are used. Raises BrokerError."""
+    if not config.tls:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=config.ca_file)
+        if config.cert_file:
+            context.load_cert_chain(config.cert_file, config.key_file, password=_no_passphrase)
+    except (OSError, ValueError) as error:
+        files = ", ".join(path for path in (config.ca_file, config.cert_file, config.key_file) if path)
+        raise BrokerError(f"the certificates cannot be used ({files}): {_reason(error)}") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # default from Python 3.13; home-made authorities rarely pass it
+    return context
+
+
+def _no_passphrase() -> str:
+    raise ValueError("the key is locked with a passphrase")  # OpenSSL would ask for it on the terminal
+
+
+def _refused(error: MqttError, last_words: str, config: BrokerConfig) -> BrokerError:
+    """Why a connection could not be made."""
+    broker = f"the broker {config.host}:{config.port}"
+    if said := _said(error):
+        return BrokerError(f"{broker} {said}", try_other_version=_code(error) == UNSUPPORTED_VERSION)
+    cause = error.__context__  # aiomqtt raises "from None"
+    if "ALERT" in f"{cause} {last_words}":
+        own = f"our certificate {config.cert_file}" if config.cert_file else "us without a certificate: see cert_file"
+        return BrokerError(f"{broker} refused {own} ({last_words or _reason(cause)})")
+    scheme = "see url, mqtt:// is plain and mqtts:// is TLS"
+    match cause:
+        case socket.gaierror():
+            return BrokerError(f"the name {config.host} cannot be resolved: see url, and the network's DNS")
+        case ssl.SSLCertVerificationError():
+            return BrokerError(f"{broker} cannot be trusted: {cause.verify_message}; see ca_file and url")
+        case ssl.SSLError() | ConnectionResetError():
+            return BrokerError(f"{broker} did not let us in ({_reason(cause)}): {scheme}")
+        case ConnectionRefusedError():
+            return BrokerError(f"nothing answers at {config.host}:{config.port}: is the broker running?")
+        case OSError() if str(cause):  # a timeout without text is aiomqtt's own, of the answer to CONNECT
+            return BrokerError(f"{broker} cannot be reached: {_reason(cause)}")
+        case _:
+            why = last_words or "no answer to CONNECT"
+            return BrokerError(f"{broker} did not let us in ({why}): {scheme}", try_other_version=True)
+
+
+def _lost(error: MqttError, config: BrokerConfig) -> str:
+    """Why a connection ended."""
+    said = _said(error)
+    if not said:
+        match error.__cause__ or error.__context__:
+            case TimeoutError():
+                said = "does not answer"
+            case OSError() as cause:
+                said = f"was lost: {_reason(cause)}"
+            case _:
+                said = "closed the connection"
+    return f"the broker {config.host}:{config.port} {said}"
+
+
+def _said(error: BaseException | None) -> str:
+    """What the broker itself gave as its reason, in words."""
+    return REFUSALS.get(_code(error), "")
+
+
+def _code(error: BaseException | None) -> int:
+    """The MQTT reason code in an error or its cause; 0 where the broker gave none."""
+    from aiomqtt import MqttCodeError
+    from paho.mqtt.reasoncodes import ReasonCode
+
+    while error is not None:
+        if isinstance(error, MqttCodeError) and isinstance(error.rc, ReasonCode):
+            return int(error.rc.value)
+        error = error.__cause__
+    return 0
+
+
+def _reason(error: BaseException | None) -> str:
+    text = getattr(error, "strerror", None) or str(error)
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,169 @@
+"""The hall between the domains, in memory: messages pass where the routes open a door, and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from hemsd.hub.messages import (
+    Backfill,
+    Domain,
+    Event,
+    Health,
+    Message,
+    MeterProperty,
+    ReadMeter,
+    Record,
+    RecordsAfter,
+    UserRequest,
+    UserResponse,
+)
+from hemsd.hub.queue import Queue
+from hemsd.hub.routes import Routes
+
+REPORT_EVERY_S = 60.0  # at most one event for each kind of denial or loss
+
+_log = logging.getLogger("hemsd.hub")
+
+
+class Denial(NamedTuple):
+    """A kind of message that was not let through; `to` is None where it named no receiver."""
+
+    sender: Domain
+    message: str
+    to: Domain | None
+
+
+class Loss(NamedTuple):
+    """A kind of message dropped or refused because this receiver does not keep up."""
+
+    to: Domain
+    message: str
+
+
+class Seat:
+    """A domain's place in the hub; made by Hub.seat(). For use within one event loop."""
+
+    def __init__(self, hub: Hub, domain: Domain) -> None:
+        self.domain = domain
+        self._hub = hub
+        self._queue = Queue()
+        self._arrived = asyncio.Event()
+        self._closed = False
+
+    def publish(self, message: Message) -> None:
+        """Hand a message to whoever may hear it; never blocks. A denial is counted and reported, not raised."""
+        self._hub.carry(message, self)
+
+    async def messages(self) -> AsyncIterator[Message]:
+        """What this domain may hear, in order, until close(). For one reader at a time."""
+        while not self._closed:
+            self._arrived.clear()
+            while (message := self._queue.take()) is not None:
+                yield message
+            if not self._closed:
+                await self._arrived.wait()
+
+    def close(self) -> None:
+        """Leave: what still waits is forgotten and messages() ends. Safe to call twice."""
+        self._closed = True
+        self._queue = Queue()
+        self._hub.leave(self)
+        self._arrived.set()
+
+    def put(self, message: Message) -> bool:
+        """For the hub: add to what waits here; False when something was lost by it."""
+        kept = self._queue.put(message)
+        self._arrived.set()
+        return kept
+
+
+class Hub:
+    """Delivers by a table of routes. A domain may hold several seats; no seat hears its own messages.
+
+    `denied` and `lost` count since the start; each kind is also logged once, and reported as an Event hub.denied or
+    hub.lost at most once a minute, as far as the routes let events of that domain pass.
+    """
+
+    def __init__(self, routes: Routes, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.denied: Counter[Denial] = Counter()
+        self.lost: Counter[Loss] = Counter()
+        self._routes = routes
+        self._clock = clock
+        self._seats: list[Seat] = []
+        self._reported: dict[Denial | Loss, float] = {}
+
+    def seat(self, domain: Domain) -> Seat:
+        """Take a seat; it hears what is published from now on."""
+        seat = Seat(self, domain)
+        self._seats.append(seat)
+        return seat
+
+    def leave(self, seat: Seat) -> None:
+        """Forget a seat; see Seat.close()."""
+        if seat in self._seats:
+            self._seats.remove(seat)
+
+    def carry(self, message: Message, sender: Seat) -> None:
+        """Deliver what a seat published; see Seat.publish()."""
+        allowed = self._routes.get((sender.domain, type(message)), frozenset())
+        to, claimed = _receiver(message), _claimed(message)
+        if claimed and claimed is not sender.domain:
+            self._deny(message, sender.domain, to, f"in the name of {claimed.value}")
+        elif not allowed:
+            self._deny(message, sender.domain, to, "which it may not send")
+        elif to and to not in allowed:
+            self._deny(message, sender.domain, to, f"to {to.value}, which may not have it")
+        else:
+            self._deliver(message, frozenset({to}) if to else allowed, sender)
+
+    def _deliver(self, message: Message, to: frozenset[Domain], sender: Seat | None = None) -> None:
+        for seat in self._seats:
+            if seat.domain in to and seat is not sender and not seat.put(message):
+                self._lose(Loss(seat.domain, type(message).__name__))
+
+    def _deny(self, message: Message, sender: Domain, to: Domain | None, why: str) -> None:
+        denial = Denial(sender, type(message).__name__, to)
+        self.denied[denial] += 1
+        text = f"{sender.value} sent {denial.message} {why}: denied, {self.denied[denial]} so far"
+        self._report(denial, sender, "hub.denied", text)
+
+    def _lose(self, loss: Loss) -> None:
+        self.lost[loss] += 1
+        text = f"{loss.to.value} does not keep up: {loss.message} lost, {self.lost[loss]} so far"
+        self._report(loss, loss.to, "hub.lost", text)
+
+    def _report(self, what: Denial | Loss, source: Domain, kind: str, text: str) -> None:
+        before, now = self._reported.get(what), self._clock()
+        if before is None:
+            _log.warning("%s; further ones are counted, not logged", text)
+        elif now - before < REPORT_EVERY_S:
+            return
+        self._reported[what] = now  # first, because this event may itself be one too many for a seat
+        event = Event(at=datetime.now(UTC), source=source, kind=kind, severity="warning", text=text)
+        self._deliver(event, self._routes.get((source, Event), frozenset()))
+
+
+def _receiver(message: Message) -> Domain | None:
+    """Whom an answer is meant for."""
+    match message:
+        case MeterProperty() | UserResponse() | Record():
+            return message.to
+        case _:
+            return None
+
+
+def _claimed(message: Message) -> Domain | None:
+    """Who the message says is speaking; anyone but its sender would be a forgery."""
+    match message:
+        case ReadMeter() | Backfill() | RecordsAfter() | UserRequest():
+            return message.asker
+        case Event() | Health():
+            return message.source
+        case _:
+            return None

@@ -1,0 +1,113 @@
+"""What waits for one seat of the hub, bounded: which messages may be replaced, dropped or refused is said by kind."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hemsd.hub.messages import (
+    ApplianceCommand,
+    ApplianceQuery,
+    ApplianceResult,
+    ApplianceState,
+    ApplianceStatus,
+    Backfill,
+    Decision,
+    Event,
+    Health,
+    Message,
+    MeterInterval,
+    MeterProperty,
+    MeterReading,
+    MeterStatus,
+    PowerCompanyRequest,
+    ProviderEvent,
+    ReadMeter,
+    Record,
+    RecordsAfter,
+    SiteAggregate,
+    UserRequest,
+    UserResponse,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How messages of one kind wait for a seat that is slow."""
+
+    cap: int  # messages of the kind; one more drops the oldest
+    latest_by: tuple[str, ...] | None = None  # replaces the one waiting with the same values in these fields
+    refuse_newest: bool = False  # at the cap, instead of dropping the oldest
+
+
+KEPT = Policy(cap=10_000)  # 208 days of half hours
+REQUEST = Policy(cap=64, refuse_newest=True)  # whoever asks more is not waiting for the answers
+
+
+def _latest(*by: str) -> Policy:
+    return Policy(cap=64, latest_by=by)
+
+
+POLICIES: Mapping[type[Message], Policy] = {
+    MeterReading: _latest("meter"),
+    MeterStatus: _latest("meter"),
+    MeterInterval: KEPT,
+    PowerCompanyRequest: KEPT,
+    ReadMeter: REQUEST,
+    MeterProperty: KEPT,
+    Backfill: REQUEST,
+    SiteAggregate: _latest(),
+    ApplianceState: KEPT,  # may hold some of the values only: a newer one does not replace it
+    ApplianceStatus: _latest("appliance"),
+    ApplianceResult: KEPT,
+    ApplianceCommand: REQUEST,
+    ApplianceQuery: REQUEST,
+    UserRequest: REQUEST,
+    UserResponse: KEPT,
+    ProviderEvent: REQUEST,
+    Decision: KEPT,
+    Event: KEPT,
+    Health: _latest("source"),
+    Record: KEPT,
+    RecordsAfter: REQUEST,
+}
+
+
+class Queue:
+    """Messages in the order they came; each kind has a lane of its own, so that a flood of one costs no other."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[type[Message], OrderedDict[object, tuple[int, Message]]] = {}
+        self._arrivals = 0
+
+    def __len__(self) -> int:
+        return sum(map(len, self._lanes.values()))
+
+    def put(self, message: Message) -> bool:
+        """Add a message; False when it was refused or another one lost for it."""
+        kind = type(message)
+        policy = POLICIES[kind]
+        lane = self._lanes.setdefault(kind, OrderedDict())
+        self._arrivals += 1
+        key: object = self._arrivals
+        if policy.latest_by is not None:
+            key = tuple(getattr(message, field) for field in policy.latest_by)
+            if key in lane:
+                lane[key] = (lane[key][0], message)  # keeps the place in the line
+                return True
+        full = len(lane) >= policy.cap
+        if full and policy.refuse_newest:
+            return False
+        if full:
+            lane.popitem(last=False)
+        lane[key] = (self._arrivals, message)
+        return not full
+
+    def take(self) -> Message | None:
+        """Remove and return the message that waits longest."""
+        lanes = [lane for lane in self._lanes.values() if lane]
+        if not lanes:
+            return None
+        first = min(lanes, key=lambda lane: next(iter(lane.values()))[0])
+        return first.popitem(last=False)[1][1]

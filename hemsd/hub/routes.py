@@ -1,0 +1,77 @@
+"""The doors between the domains: who may tell what to whom. What is not in a table is denied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hemsd.hub.messages import (
+    ApplianceCommand,
+    ApplianceQuery,
+    ApplianceResult,
+    ApplianceState,
+    ApplianceStatus,
+    Backfill,
+    Decision,
+    Domain,
+    Event,
+    Health,
+    Message,
+    MeterInterval,
+    MeterProperty,
+    MeterReading,
+    MeterStatus,
+    PowerCompanyRequest,
+    ProviderEvent,
+    ReadMeter,
+    Record,
+    RecordsAfter,
+    SiteAggregate,
+    UserRequest,
+    UserResponse,
+)
+
+Routes = Mapping[tuple[Domain, type[Message]], frozenset[Domain]]
+"""From a domain and what it says to the domains that may hear it; a message with a `to` is heard there only."""
+
+ROUTEB, APPLIANCES, GATEWAY, CONTROL, HISTORY, OPERATOR = Domain
+
+_READERS = frozenset({HISTORY, GATEWAY, OPERATOR})
+
+# Configuration 6.4.3: nothing passes between the meter and the home gateway but readings, outward. The gateway hears
+# aggregates only, so appliances one by one, and orders from outside, have no door.
+ROUTES_6_4_3: Routes = {
+    (ROUTEB, MeterReading): _READERS | {CONTROL},
+    (ROUTEB, MeterStatus): _READERS | {CONTROL},
+    (ROUTEB, MeterInterval): _READERS | {CONTROL},
+    (ROUTEB, PowerCompanyRequest): frozenset({CONTROL}),
+    (ROUTEB, MeterProperty): frozenset({HISTORY, OPERATOR}),
+    (ROUTEB, Event): _READERS,
+    (ROUTEB, Health): _READERS,
+    (APPLIANCES, ApplianceState): frozenset({CONTROL, HISTORY, OPERATOR}),
+    (APPLIANCES, ApplianceStatus): frozenset({CONTROL, HISTORY, OPERATOR}),
+    (APPLIANCES, ApplianceResult): frozenset({CONTROL, HISTORY, OPERATOR}),
+    (APPLIANCES, Event): _READERS,
+    (APPLIANCES, Health): _READERS,
+    (GATEWAY, ProviderEvent): frozenset({CONTROL}),
+    (GATEWAY, RecordsAfter): frozenset({HISTORY}),
+    (GATEWAY, Event): _READERS,
+    (GATEWAY, Health): _READERS,
+    (CONTROL, SiteAggregate): _READERS,
+    (CONTROL, ApplianceCommand): frozenset({APPLIANCES}),
+    (CONTROL, ApplianceQuery): frozenset({APPLIANCES}),
+    (CONTROL, UserResponse): frozenset({OPERATOR}),
+    (CONTROL, Decision): _READERS,
+    (CONTROL, Event): _READERS,
+    (CONTROL, Health): _READERS,
+    (HISTORY, ReadMeter): frozenset({ROUTEB}),
+    (HISTORY, Backfill): frozenset({ROUTEB}),
+    (HISTORY, Record): frozenset({GATEWAY, OPERATOR}),
+    (HISTORY, Event): _READERS,
+    (HISTORY, Health): _READERS,
+    (OPERATOR, ReadMeter): frozenset({ROUTEB}),
+    (OPERATOR, Backfill): frozenset({ROUTEB}),
+    (OPERATOR, UserRequest): frozenset({CONTROL}),
+    (OPERATOR, RecordsAfter): frozenset({HISTORY}),
+    (OPERATOR, Event): _READERS,
+    (OPERATOR, Health): _READERS,
+}

@@ -1,0 +1,202 @@
+"""Trouble with a broker, in words that say what to look at; and no secret in any of them."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import socket
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from support.gateway import House, bridging
+from support.mosquitto import PASSWORD, USER, Mosquitto, Pki
+
+from hemsd.gateway.config import BrokerConfig
+from hemsd.gateway.connection import BrokerError, Version, connect
+from hemsd.gateway.topics import Topics
+
+pytestmark = [
+    pytest.mark.needs("mosquitto"),
+    # paho leaves a socket to the garbage collector when the TLS handshake fails on it
+    pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning"),
+]
+WILL = Topics("hemsd", "home-1").availability(False)
+
+
+@pytest.fixture(autouse=True)
+def _impatient_and_tidy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr("hemsd.gateway.connection.ANSWER_WITHIN_S", 0.5)
+    yield
+    gc.collect()
+
+
+async def trouble(config: BrokerConfig, version: Version = "5") -> str:
+    """What is wrong when connecting; nothing if it goes well."""
+    try:
+        async with connect(config, version, "test", WILL):
+            return ""
+    except BrokerError as error:
+        return str(error)
+
+
+def guarded(broker: Mosquitto, tmp_path: Path, password: str) -> BrokerConfig:
+    path = tmp_path / "password"
+    path.write_text(password + "\n")
+    url = f"mqtt://127.0.0.1:{broker.ports.guarded}"
+    return BrokerConfig(url=url, username=USER, password_file=str(path))
+
+
+def tls(broker: Mosquitto, pki: Pki, client: str | None = USER, **changes: Any) -> BrokerConfig:
+    files = {"ca_file": "ca.crt"}
+    if client:
+        files |= {"cert_file": f"{client}.crt", "key_file": f"{client}.key"}
+    paths = {name: str(pki.directory / file) for name, file in files.items()}
+    return BrokerConfig(**{"url": f"mqtts://localhost:{broker.ports.tls}", **paths, **changes})
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+async def test_wrong_password(broker: Mosquitto, tmp_path: Path, version: Version) -> None:
+    """A refused password is said so, with the keys to look at; the right one is let in."""
+    wrong = await trouble(guarded(broker, tmp_path, "guess"), version)
+    assert "refused us: see username and password_file" in wrong
+    assert await trouble(guarded(broker, tmp_path, PASSWORD), version) == ""
+
+
+async def test_a_password_is_in_no_log(broker: Mosquitto, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Whether it is right or wrong, a password shows up in no log at any level and in no repr."""
+    caplog.set_level(logging.DEBUG)
+    for password in ("wrong-horse", PASSWORD):
+        config = guarded(broker, tmp_path, password)
+        async with bridging(House(), config), asyncio.timeout(10):
+            while f"{broker.ports.guarded}" not in caplog.text:
+                await asyncio.sleep(0.01)
+        assert password not in caplog.text + repr(config)
+        caplog.clear()
+
+
+async def test_a_broker_with_another_authority(broker: Mosquitto, pki: Pki, tmp_path: Path) -> None:
+    """A certificate that our authority did not sign is not trusted; control: the right authority is."""
+    other = Pki(tmp_path / "other")
+    wrong = await trouble(tls(broker, pki, ca_file=str(other.directory / "ca.crt")))
+    assert "cannot be trusted" in wrong
+    assert "see ca_file" in wrong
+    assert await trouble(tls(broker, pki)) == ""
+
+
+async def test_a_broker_with_another_name(broker: Mosquitto, pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A certificate for another host than the one in url is not trusted."""
+    original = socket.create_connection
+    monkeypatch.setattr(
+        socket, "create_connection", lambda address, *a, **k: original(("127.0.0.1", address[1]), *a, **k)
+    )
+    wrong = await trouble(tls(broker, pki, url=f"mqtts://broker.example:{broker.ports.tls}"))
+    assert "cannot be trusted: Hostname mismatch" in wrong
+
+
+@pytest.mark.parametrize(
+    ("client", "words"),
+    [(None, "refused us without a certificate: see cert_file"), ("late", "refused our certificate")],
+)
+async def test_a_client_certificate_that_is_not_taken(
+    broker: Mosquitto, pki: Pki, client: str | None, words: str
+) -> None:
+    """A missing or outdated certificate of ours is said so, though TLS 1.3 tells only after the handshake."""
+    assert words in await trouble(tls(broker, pki, client))
+
+
+async def test_the_wrong_kind_of_port(broker: Mosquitto, pki: Pki) -> None:
+    """Plain to a TLS port, and TLS to a plain one, give the hint that this is what to look at."""
+    hint = "mqtt:// is plain and mqtts:// is TLS"
+    assert hint in await trouble(BrokerConfig(url=f"mqtt://127.0.0.1:{broker.ports.tls}"))
+    assert hint in await trouble(tls(broker, pki, url=f"mqtts://localhost:{broker.ports.open}"))
+
+
+async def test_no_broker(broker: Mosquitto) -> None:
+    """A port where nothing listens."""
+    broker.stop()
+    assert "is the broker running?" in await trouble(BrokerConfig(url=f"mqtt://127.0.0.1:{broker.ports.open}"))
+
+
+async def test_a_name_that_does_not_resolve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DNS trouble names the name."""
+
+    def unknown(*_: Any, **__: Any) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    assert await trouble(BrokerConfig(url="mqtt://broker.example")) == (
+        "the name broker.example cannot be resolved: see url, and the network's DNS"
+    )
+
+
+async def test_a_host_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection attempt that times out is told from a broker that does not answer."""
+
+    def never(*_: Any, **__: Any) -> None:
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(socket, "create_connection", never)
+    assert "cannot be reached: timed out" in await trouble(BrokerConfig(url="mqtt://192.0.2.1"))
+
+
+async def test_a_broker_that_is_frozen_from_the_start(broker: Mosquitto) -> None:
+    """A broker whose kernel accepts and which says nothing."""
+    broker.freeze()
+    assert "no answer to CONNECT" in await trouble(BrokerConfig(url=f"mqtt://127.0.0.1:{broker.ports.open}"))
+    broker.thaw()
+
+
+async def test_a_broker_that_says_why_it_hangs_up(caplog: pytest.LogCaptureFixture) -> None:
+    """The reason in the broker's DISCONNECT is told in words, here that another client has our id; and only once."""
+    greetings = 0
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal greetings
+        greetings += 1
+        await reader.read(4096)
+        writer.write(bytes.fromhex("20 03 00 00 00"))  # CONNACK
+        await reader.read(4096)
+        writer.write(bytes.fromhex("E0 01 8E"))  # DISCONNECT: session taken over
+        writer.close()
+
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
+        config = BrokerConfig(url=f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        async with bridging(House(), config), asyncio.timeout(10):
+            while greetings < 3:
+                await asyncio.sleep(0.05)
+    assert caplog.text.count("give one of them another client_id") == 1
+
+
+async def test_a_password_file_that_is_gone(broker: Mosquitto, tmp_path: Path) -> None:
+    """What `hemsd config check` would have said is also said where it is found out later."""
+    config = guarded(broker, tmp_path, PASSWORD)
+    Path(str(config.password_file)).unlink()
+    assert f"password_file {config.password_file}: no such file" in await trouble(config)
+
+
+async def test_a_locked_key_is_not_asked_for(broker: Mosquitto, pki: Pki, tmp_path: Path) -> None:
+    """A key with a passphrase is refused; OpenSSL would ask for it on the terminal."""
+    key = load_pem_private_key((pki.directory / "hemsd.key").read_bytes(), None)
+    locked = tmp_path / "locked.key"
+    locked.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")))
+    wrong = await trouble(tls(broker, pki, key_file=str(locked)))
+    assert "the key is locked with a passphrase" in wrong
+
+
+async def test_renewed_certificates_are_used(broker: Mosquitto, pki: Pki) -> None:
+    """Files are read at each connection, so a renewal needs no restart."""
+    pki.issue("renewed", valid=timedelta(days=-1))
+    config = tls(broker, pki, "renewed")
+    assert await trouble(config) != ""
+    pki.issue("renewed")
+    assert await trouble(config) == ""
