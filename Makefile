@@ -44,7 +44,7 @@ soak: $(BIN)/.test
 	HEMSD_SOAK=1 $(BIN)/pytest tests/properties
 
 rehearse: $(BIN)/.test
-	tests/rehearse.sh
+	tests/rehearse.sh demo test
 
 wheel: $(BIN)/.test
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .

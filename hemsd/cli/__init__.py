@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TypeAlias
 
+from hemsd import __version__
 from hemsd.cli.exits import EXIT_CODES, Exit, explain
 
 WHAT = "power current energy interval clock identity all, or a property code like 0xE7; default: power current energy"
@@ -59,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    top.add_argument("--version", action="version", version=_version())
+    top.add_argument("--version", action="version", version=f"hemsd {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_read(commands)
     scan = _add(commands, "scan", "show which meters answer, and how well")
@@ -140,9 +141,3 @@ def _seconds(text: str) -> float:
     if not 0 < seconds < 1e7:
         raise argparse.ArgumentTypeError("a positive number of seconds is wanted")
     return seconds
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return f"hemsd {version('hemsd')}"

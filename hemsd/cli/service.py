@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 
 from hemsd.cli.exits import Exit
 from hemsd.daemon.check import Severity
 from hemsd.daemon.check import check as findings_of
 from hemsd.daemon.config import find_config, load
-from hemsd.daemon.run import run as run_daemon
+from hemsd.daemon.run import serve
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run as the daemon until told to end."""
-    return asyncio.run(run_daemon(load(arguments.config)))
+    return serve(load(arguments.config))
 
 
 def check(arguments: argparse.Namespace) -> int:

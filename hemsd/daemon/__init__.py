@@ -1,0 +1,1 @@
+"""Composition: configuration, credentials, state, supervision, and what the service manager is told."""

@@ -1,0 +1,83 @@
+"""What `hemsd config check` looks at: the configuration and everything it points to."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from drivers.ports import PermanentPortError, PortError
+from hemsd.daemon.config import Config, ConfigError, find_config, find_port, load
+from hemsd.daemon.credentials import CredentialsError, find_credentials, load_credentials
+from hemsd.daemon.state import StateError, find_state_directory, inspect
+from hemsd.gateway import config as gateway
+
+
+class Severity(Enum):
+    """ERROR: hemsd would not do what it shall. WARNING: it does, or will as soon as something is plugged in."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing a person should look at."""
+
+    severity: Severity
+    text: str
+
+
+def check(path: Path | None = None) -> list[Finding]:
+    """Everything that is or may be wrong with the configuration; without a path, the one `hemsd run` would use."""
+    path = path or find_config()
+    try:
+        config = load(path)
+    except ConfigError as error:
+        return [Finding(Severity.ERROR, line) for line in str(error).splitlines()]
+    findings = [] if path else [Finding(Severity.WARNING, "there is no configuration file; the defaults are used")]
+    return [*findings, *_credentials(config), *_port(config.meter.port), *_broker(config), *_state(config)]
+
+
+def _credentials(config: Config) -> Iterator[Finding]:
+    try:
+        load_credentials(find_credentials(config.meter.credentials))
+    except CredentialsError as error:
+        yield Finding(Severity.ERROR, str(error))
+
+
+def _port(configured: str) -> Iterator[Finding]:
+    try:
+        path = find_port(configured)
+        mode = Path(path).stat().st_mode
+    except PermanentPortError as error:
+        yield Finding(Severity.ERROR, str(error))
+    except PortError as error:
+        yield Finding(Severity.WARNING, str(error))
+    except OSError as error:
+        yield Finding(
+            Severity.WARNING, f"{configured}: {(error.strerror or str(error)).lower()}; is the module plugged in?"
+        )
+    else:
+        if not stat.S_ISCHR(mode):
+            yield Finding(Severity.ERROR, f"{path}: this is not a serial port; `hemsd ports` lists them")
+        elif not os.access(path, os.R_OK | os.W_OK):
+            yield Finding(Severity.WARNING, f"{path}: this user may not open it; the system service may")
+
+
+def _broker(config: Config) -> Iterator[Finding]:
+    if (broker := config.gateway.broker) is not None:
+        yield from (Finding(Severity.ERROR, f"[gateway.broker] {text}") for text in gateway.check(broker))
+        yield from (Finding(Severity.WARNING, f"[gateway.broker] {text}") for text in gateway.advice(broker))
+
+
+def _state(config: Config) -> Iterator[Finding]:
+    directory = find_state_directory(config.daemon.state_directory)
+    if directory.exists():  # otherwise it is made at the first start
+        try:
+            inspect(directory)
+        except StateError as error:
+            yield Finding(Severity.ERROR, str(error))

@@ -1,0 +1,188 @@
+"""The configuration file: what may stand in it, where it is found, and reading it."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+from msgspec.structs import replace
+
+from drivers.usb import guess_port
+from hemsd.daemon.schema import Problem, line_numbers, problems
+from hemsd.gateway.config import BrokerConfig
+
+SYSTEM_FILE = Path("/etc/hemsd/hemsd.toml")
+UDEV_NAME = Path("/dev/hemsd-wisun")  # given by systemd/60-hemsd.rules
+PROFILES = ("6.2", "6.3.1", "6.3.2", "6.4.1", "6.4.2", "6.4.3")  # network configurations of ITU-T G.9958
+SUPPORTED_PROFILE = "6.4.3"
+POLLING_FLOOR_S = 10  # asked more often some meters fall silent, and the hourly transmission time runs out
+
+Seconds = Annotated[int, Meta(ge=1, le=3600, description="a whole number of seconds from 1 to 3600")]
+SiteId = Annotated[str, Meta(pattern="^[a-z0-9-]{1,64}$", description="1 to 64 of a-z, 0-9 and hyphen, in quotes")]
+PortPath = Annotated[str, Meta(pattern="^(auto|/.+)$", description='"auto" or a path like "/dev/ttyUSB0"')]
+
+
+class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of the tables: what is not known is an error."""
+
+
+class SiteTable(Table, frozen=True, kw_only=True):
+    """[site]: this home. Without an id a random one is made and kept in the state directory."""
+
+    id: SiteId | None = None
+
+
+class MeterTable(Table, frozen=True, kw_only=True):
+    """[meter]: the module, the credentials, and how often the meter is asked."""
+
+    port: PortPath = "auto"
+    credentials: str | None = None  # a path; hemsd.daemon.credentials.find_credentials says what None means
+    live_s: Seconds = 30  # power and current, while nobody is looking
+    watched_s: Seconds = 10  # and while someone is
+    energy_s: Annotated[int, Meta(ge=10, le=300, description="a whole number of seconds from 10 to 300")] = 300
+    allow_fast_polling: bool = False
+
+
+class GatewayTable(Table, frozen=True, kw_only=True):
+    """[gateway]: the home gateway; without a broker nothing is published."""
+
+    broker: BrokerConfig | None = None
+
+
+class DaemonTable(Table, frozen=True, kw_only=True):
+    """[daemon]: the process itself."""
+
+    state_directory: str | None = None  # hemsd.daemon.state.find_state_directory says what None means
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Config(Table, frozen=True, kw_only=True):
+    """The whole file; `version` is that of the format."""
+
+    version: Literal[1]
+    profile: Annotated[str, Meta(description='text in quotes, "6.4.3"')] = SUPPORTED_PROFILE
+    site: SiteTable = SiteTable()
+    meter: MeterTable = MeterTable()
+    gateway: GatewayTable = GatewayTable()
+    daemon: DaemonTable = DaemonTable()
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the text has one line for each thing that is wrong with it."""
+
+
+def user_directory(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where a plain user keeps configuration and credentials (XDG Base Directory Specification)."""
+    home = environ.get("HOME", "/nonexistent")  # users that systemd makes have none
+    return Path(environ.get("XDG_CONFIG_HOME") or f"{home}/.config") / "hemsd"
+
+
+def find_config(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """A plain user's own configuration file, else the system's; None where there is neither."""
+    places = [SYSTEM_FILE] if os.geteuid() == 0 else [user_directory(environ) / SYSTEM_FILE.name, SYSTEM_FILE]
+    return next((place for place in places if _is_there(place)), None)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:  # reading it will tell
+        return True
+
+
+def find_port(configured: str) -> str:
+    """The path of the module's port: as configured, else the udev rule's name for it, else the one that is likely.
+
+    Raises PortMissing, PortUnclear.
+    """
+    if configured != "auto":
+        return configured
+    return str(UDEV_NAME) if UDEV_NAME.exists() else guess_port()
+
+
+def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:
+    """Read a configuration file; without a path the one that find_config() finds, or else the defaults.
+
+    Relative paths in it start at the directory it stands in. Raises ConfigError.
+    """
+    path = path or find_config(environ)
+    if path is None:
+        return Config(version=1)
+    try:
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: this is not UTF-8 text (byte {error.start})") from error
+    return parse(text, path, environ)
+
+
+def parse(text: str, path: Path, environ: Mapping[str, str] = os.environ) -> Config:
+    """Check the text of a configuration file that stands at `path`. Raises ConfigError."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: this is not TOML: {error}") from error
+    found = _version_problems(document) or problems(document, Config)
+    if not found:
+        config = msgspec.convert(document, Config)
+        found = list(_contradictions(config))
+    if found:
+        lines = line_numbers(text)
+        raise ConfigError("\n".join(f"{path}{_line(where, lines)}: {problem}" for where, problem in found))
+    return _anchored(config, path.absolute().parent, environ)
+
+
+def _version_problems(document: Mapping[str, object]) -> list[Problem]:
+    version = document.get("version")
+    if version is None:
+        return [(("", ""), "version is missing: write version = 1 as the first line")]
+    if version != 1:
+        return [(("", "version"), "version must be 1: this hemsd knows no other format")]
+    return []
+
+
+def _contradictions(config: Config) -> Iterator[Problem]:
+    """What is allowed by itself and not together, or not yet."""
+    if config.profile in PROFILES and config.profile != SUPPORTED_PROFILE:
+        text = f'profile "{config.profile}" of G.9958 is not supported by this version, only "{SUPPORTED_PROFILE}"'
+        yield ("", "profile"), text
+    elif config.profile != SUPPORTED_PROFILE:
+        yield ("", "profile"), f'profile must be "{SUPPORTED_PROFILE}"'
+    if not config.meter.allow_fast_polling:
+        for key, value in (("live_s", config.meter.live_s), ("watched_s", config.meter.watched_s)):
+            if value < POLLING_FLOOR_S:
+                text = f"must be at least {POLLING_FLOOR_S} unless allow_fast_polling = true, not {value}"
+                yield ("meter", key), f"[meter] {key} {text}"
+
+
+def _line(where: tuple[str, str], lines: Mapping[tuple[str, str], int]) -> str:
+    number = lines.get(where) or lines.get((where[0], ""))
+    return f":{number}" if number else ""
+
+
+def _anchored(config: Config, base: Path, environ: Mapping[str, str]) -> Config:
+    """The same with absolute paths; what systemd handed over of /etc/hemsd is taken from where it put it."""
+
+    def absolute(path: str | None) -> str | None:
+        if path is None:
+            return None
+        found = base / Path(path).expanduser()
+        handed = Path(environ.get("CREDENTIALS_DIRECTORY", "/nonexistent")) / found.name
+        return str(handed if found.parent == SYSTEM_FILE.parent and handed.exists() else found)
+
+    broker = config.gateway.broker
+    if broker is not None:
+        files = {name: absolute(getattr(broker, name)) for name in broker.__struct_fields__ if name.endswith("_file")}
+        broker = replace(broker, **files)
+    return replace(
+        config,
+        meter=replace(config.meter, credentials=absolute(config.meter.credentials)),
+        gateway=GatewayTable(broker=broker),
+        daemon=replace(config.daemon, state_directory=absolute(config.daemon.state_directory)),
+    )

@@ -1,0 +1,123 @@
+"""The daemon: hub and domains in one process, under supervision, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from hemsd import __version__
+from hemsd.daemon import logs
+from hemsd.daemon.config import Config
+from hemsd.daemon.domains import MeterDomain, kind_of, run_gateway
+from hemsd.daemon.notify import ServiceManager, feed_watchdog
+from hemsd.daemon.state import StateError, find_state_directory, prepare, site_id
+from hemsd.daemon.supervision import KeepsFailing, supervise
+from hemsd.hub.hub import Hub, Seat
+from hemsd.hub.messages import Domain, Event, MeterReading, MeterStatus
+from hemsd.hub.routes import ROUTES_6_4_3
+
+STOP_S = 4.5  # after a signal everything has ended within 5 s, whatever the kernel thinks of closing a port
+STOPPED, FAILED = 0, 1  # exit codes
+LEVELS: Mapping[str, int] = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+log = logging.getLogger(__name__)
+
+
+class _Stop(Exception):
+    """A signal asked us to end."""
+
+
+def serve(config: Config) -> int:
+    """Run the daemon as this process; returns its exit code. Within 5 s of a signal the process has ended.
+
+    The guard outlives the event loop, which waits for threads at its end: a name that does not resolve, a port that
+    does not close.
+    """
+    code = FAILED
+    overtime = threading.Timer(STOP_S, lambda: os._exit(code))
+    overtime.daemon = True
+
+    async def main() -> int:
+        nonlocal code
+        code = await run(config, on_stop=overtime.start)
+        if not overtime.is_alive():
+            overtime.start()
+        return code
+
+    try:
+        return asyncio.run(main())
+    finally:
+        overtime.cancel()
+
+
+async def run(
+    config: Config, environ: Mapping[str, str] = os.environ, *, on_stop: Callable[[], None] = lambda: None
+) -> int:
+    """Run until SIGTERM or SIGINT (0), or until something keeps failing (1). To be run in the main thread.
+
+    The service manager hears READY as soon as everything is under way, whether or not the meter answers. Logs go to
+    standard error unless they were set up before.
+    """
+    logs.set_up(config.daemon.log_level, environ=environ)
+    try:
+        state = prepare(find_state_directory(config.daemon.state_directory, environ))
+        site = config.site.id or site_id(state)
+    except StateError as error:
+        log.error("%s", error)
+        return FAILED
+    log.info("hemsd %s: site %s, profile %s", __version__, site, config.profile)
+    hub, manager = Hub(ROUTES_6_4_3), ServiceManager(environ)
+    meter = MeterDomain(config.meter, state, hub, environ)
+    code = STOPPED
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_signalled(manager, on_stop), name="signals")
+            tasks.create_task(_report(hub.seat(Domain.OPERATOR), manager), name="report")
+            tasks.create_task(supervise("meter", meter.run, kind_of, on_failure=meter.failed), name="meter")
+            if config.gateway.broker is not None:
+                bridge = partial(run_gateway, config.gateway.broker, site, hub)
+                tasks.create_task(supervise("gateway", bridge, kind_of), name="gateway")
+            manager.tell("READY=1", "STATUS=started")
+            tasks.create_task(feed_watchdog(manager, meter.overdue_s), name="watchdog")
+    except* _Stop:
+        log.info("stopped")
+    except* KeepsFailing as failures:
+        for failure in failures.exceptions:
+            log.critical("%s", failure)
+        code = FAILED
+    return code
+
+
+async def _signalled(manager: ServiceManager, on_stop: Callable[[], None]) -> None:
+    """Wait for a signal to stop, then raise _Stop; a second signal ends the process at once."""
+    loop, asked = asyncio.get_running_loop(), asyncio.Event()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for number in signals:
+        loop.add_signal_handler(number, asked.set)
+    try:
+        await asked.wait()
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+    manager.tell("STOPPING=1", "STATUS=stopping")
+    on_stop()
+    raise _Stop
+
+
+async def _report(seat: Seat, manager: ServiceManager) -> None:
+    """Log what happens in the house, and keep the service manager's status line telling how it stands."""
+    async for message in seat.messages():
+        match message:
+            case Event():
+                log.log(LEVELS[message.severity], "%s", message.text)
+            case MeterStatus(online=False):
+                manager.tell(f"STATUS={message.stage}: {message.detail}")
+            case MeterReading(power_w=int(power_w)):
+                manager.tell(f"STATUS=online, {power_w} W")
+            case _:
+                pass

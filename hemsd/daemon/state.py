@@ -1,0 +1,108 @@
+"""The state directory, readable by nobody else, and the name of this home that is kept there."""
+
+from __future__ import annotations
+
+import base64
+import errno
+import os
+import re
+import secrets
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+SYSTEM_DIRECTORY = Path("/var/lib/hemsd")
+SITE_FILE = "site"
+
+
+class StateError(Exception):
+    """The state directory cannot be used; the text says what to do."""
+
+
+def find_state_directory(configured: str | None = None, environ: Mapping[str, str] = os.environ) -> Path:
+    """As configured, else what systemd provides, else /var/lib/hemsd, or a plain user's own (XDG)."""
+    if configured:
+        return Path(configured)
+    if provided := environ.get("STATE_DIRECTORY"):
+        return Path(provided.split(":")[0])
+    if os.geteuid() == 0:
+        return SYSTEM_DIRECTORY
+    home = environ.get("HOME", "/nonexistent")
+    return Path(environ.get("XDG_STATE_HOME") or f"{home}/.local/state") / "hemsd"
+
+
+def prepare(path: Path) -> Path:
+    """Create the directory with mode 0700 where there is none, and inspect() it. Raises StateError."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _explained(path, error) from error
+    inspect(path)
+    return path
+
+
+def inspect(path: Path) -> None:
+    """Check that the directory is private and can be written. Raises StateError.
+
+    A directory that others may enter is refused, not changed: it may be there for something else.
+    """
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError as error:
+        raise _explained(path, error) from error
+    if mode & 0o077:
+        raise StateError(f"{path}: others may look into it (mode {mode:04o}); run: chmod 700 {path}")
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise StateError(f"{path}: it cannot be written: not by this user, or the disk is read-only")
+
+
+def site_id(directory: Path) -> str:
+    """The random name of this home, made on first use and kept. Raises StateError."""
+    path = directory / SITE_FILE
+    try:
+        name = path.read_text("ascii").strip()
+    except FileNotFoundError:
+        name = "home-" + base64.b32encode(secrets.token_bytes(5)).decode().lower()
+        write_atomically(path, f"{name}\n".encode())
+    except (OSError, UnicodeDecodeError) as error:
+        raise StateError(f"{path}: cannot be read: {error}") from error
+    if not re.fullmatch("[a-z0-9-]{1,64}", name):
+        raise StateError(f"{path}: this is not a site id (a-z, 0-9, hyphen); delete the file to get a new one")
+    return name
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file, mode 0600, so that a power cut leaves the old content or the new. Raises StateError."""
+    draft = path.with_name(f".{path.name}.new")
+    try:
+        with open(draft, "wb", opener=_open_private) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    except OSError as error:
+        raise _explained(path, error) from error
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
+def _explained(path: Path, error: OSError) -> StateError:
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            text = "the disk is full; make room on it"
+        case errno.EROFS:
+            text = "the disk is mounted read-only; remount it, or set [daemon] state_directory to another place"
+        case errno.EACCES | errno.EPERM:
+            text = "no permission; make it belong to the user hemsd runs as, or set [daemon] state_directory"
+        case errno.ENOTDIR | errno.EEXIST:
+            text = "a file stands where a directory is needed"
+        case _:
+            text = (error.strerror or str(error)).lower()
+    return StateError(f"{path}: {text}")

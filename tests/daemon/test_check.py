@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import os
+import pty
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.daemon import PASSWORD, ROUTE_B_ID
+
+from hemsd.daemon.check import Finding, Severity, check
+
+
+class Home:
+    """A configuration with everything it points to."""
+
+    def __init__(self, directory: Path, port: str) -> None:
+        self.directory = directory
+        self.write("hemsd.toml", f'version = 1\n[meter]\nport = "{port}"\ncredentials = "credentials.toml"\n')
+        self.add('[daemon]\nstate_directory = "state"\n')
+        self.write("credentials.toml", f'id = "{ROUTE_B_ID}"\npassword = "{PASSWORD}"\n')
+        (directory / "state").mkdir(mode=0o700)
+
+    def write(self, name: str, text: str) -> None:
+        (self.directory / name).write_text(text)
+        (self.directory / name).chmod(0o600)
+
+    def add(self, text: str) -> None:
+        with (self.directory / "hemsd.toml").open("a") as file:
+            file.write(text)
+
+    def findings(self) -> list[Finding]:
+        return check(self.directory / "hemsd.toml")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    ours, theirs = pty.openpty()
+    yield Home(tmp_path, os.ttyname(theirs))
+    os.close(ours)
+    os.close(theirs)
+
+
+def only(findings: list[Finding]) -> tuple[Severity, str]:
+    (finding,) = findings
+    return finding.severity, finding.text
+
+
+def test_a_good_configuration_has_no_findings(home: Home) -> None:
+    """Port, credentials and state directory in order: nothing to say."""
+    assert home.findings() == []
+
+
+def test_every_mistake_in_the_file_is_a_finding(home: Home) -> None:
+    """Two wrong keys are two errors, and nothing else is looked at."""
+    home.add("prot = 1\n[metre]\n")
+    assert [finding.severity for finding in home.findings()] == [Severity.ERROR] * 2
+
+
+def test_credentials_that_cannot_be_used_are_an_error(home: Home) -> None:
+    """A credentials file open to others is found here, before the daemon starts."""
+    (home.directory / "credentials.toml").chmod(0o644)
+    severity, text = only(home.findings())
+    assert severity is Severity.ERROR
+    assert "chmod 600" in text
+
+
+def test_a_module_that_is_not_plugged_in_is_a_warning(tmp_path: Path) -> None:
+    """The daemon waits for a port that is missing; one that is no port it cannot use."""
+    missing = Home(tmp_path, f"{tmp_path}/ttyUSB0")
+    severity, text = only(missing.findings())
+    assert severity is Severity.WARNING
+    assert text == f"{tmp_path}/ttyUSB0: no such file or directory; is the module plugged in?"
+    missing.write("ttyUSB0", "")
+    severity, text = only(missing.findings())
+    assert severity is Severity.ERROR
+    assert "this is not a serial port" in text
+
+
+def test_the_state_directory_must_be_private_if_it_is_there(home: Home) -> None:
+    """One that others may enter is an error; a missing one is made at the first start."""
+    (home.directory / "state").chmod(0o750)
+    severity, text = only(home.findings())
+    assert severity is Severity.ERROR
+    assert "chmod 700" in text
+    (home.directory / "state").rmdir()
+    assert home.findings() == []
+
+
+def test_the_broker_is_checked_too(home: Home) -> None:
+    """What keeps a connection from being made is an error; what should be changed all the same is a warning."""
+    home.add('[gateway.broker]\nurl = "mqtt://broker.home"\nusername = "u"\npassword_file = "mqtt-password"\n')
+    severity, text = only(home.findings()[:1])
+    assert severity is Severity.ERROR
+    assert text.startswith(f"[gateway.broker] password_file {home.directory}/mqtt-password: no such file")
+    home.write("mqtt-password", "secret")
+    severity, text = only(home.findings())
+    assert severity is Severity.WARNING
+    assert "in clear" in text

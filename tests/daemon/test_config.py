@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from hemsd.daemon import config
+from hemsd.daemon.config import Config, ConfigError, find_config, find_port, load, parse
+from hemsd.daemon.credentials import load_credentials
+
+PROJECT = Path(__file__).parents[2]
+FILE = Path("/etc/hemsd/hemsd.toml")
+
+
+def refused(text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, FILE, {})
+    return str(caught.value)
+
+
+def test_a_file_with_only_a_version_is_enough() -> None:
+    """Every other key has a default."""
+    assert parse("version = 1", FILE, {}) == Config(version=1)
+
+
+def test_the_shipped_example_shows_the_defaults() -> None:
+    """The example as it is changes nothing, and every line in it that is commented out is valid."""
+    text = (PROJECT / "config/hemsd.toml").read_text()
+    assert parse(text, FILE, {}) == Config(version=1)
+    full = parse(re.sub(r"^#(?=[a-z_]+ = |\[)", "", text, flags=re.MULTILINE), FILE, {})
+    keys = {"gateway.broker", "meter", "daemon", "site"}
+    assert full.gateway.broker is not None
+    assert full.meter.live_s == Config(version=1).meter.live_s
+    assert all(f"[{key}]" in text for key in keys)
+    for struct in (full, full.site, full.meter, full.daemon, full.gateway.broker):
+        for name in struct.__struct_fields__:
+            assert re.search(rf"^#?(\[[a-z.]*)?{name}\b", text, re.MULTILINE), f"{name} is not in the example"
+
+
+def test_the_shipped_credentials_example_is_valid(tmp_path: Path) -> None:
+    """Copied and made private, it is accepted."""
+    path = tmp_path / "credentials.toml"
+    path.write_text((PROJECT / "config/credentials.toml.example").read_text())
+    path.chmod(0o600)
+    assert len(load_credentials(path, {}).id) == 32
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[meter]\nprot = "auto"', ':3: [meter] has no key "prot"; did you mean "port"?'),
+        ('[metre]\nport = "auto"', ":2: there is no table [metre]; did you mean [meter]?"),
+        ("[gateway.brocker]\n", ":2: there is no table [gateway.brocker]; did you mean [gateway.broker]?"),
+        ('[mqtt]\nhost = "x"', ":2: there is no table [mqtt]; tables are site, meter, gateway, daemon"),
+        ('port = "auto"', ':2: the top level has no key "port"; it belongs into [meter]'),
+        ("[daemon]\nlive_s = 20", ':3: [daemon] has no key "live_s"; it belongs into [meter]'),
+        ("[site]\ncolour = 1", ':3: [site] has no key "colour"; keys are id'),
+        ("meter = 3", ":2: meter must be a table: write [meter] with its keys below it"),
+        (
+            '[meter]\nlive_s = "30"',
+            ":3: [meter] live_s must be a whole number of seconds from 1 to 3600, not this text",
+        ),
+        ("[meter]\nlive_s = 3601", ":3: [meter] live_s must be a whole number of seconds from 1 to 3600, not 3601"),
+        ("[meter]\nenergy_s = 301", ":3: [meter] energy_s must be a whole number of seconds from 10 to 300, not 301"),
+        ("[meter]\nallow_fast_polling = 1", ":3: [meter] allow_fast_polling must be true or false, not 1"),
+        ('[meter]\nport = "ttyUSB0"', ':3: [meter] port must be "auto" or a path like "/dev/ttyUSB0", not this text'),
+        (
+            "[meter]\nwatched_s = 5",
+            ":3: [meter] watched_s must be at least 10 unless allow_fast_polling = true, not 5",
+        ),
+        ('[site]\nid = "Home 1"', ":3: [site] id must be 1 to 64 of a-z, 0-9 and hyphen, in quotes, not this text"),
+        ('[daemon]\nlog_level = "loud"', ':3: [daemon] log_level must be one of "debug", "info", "warning", "error"'),
+        ("[daemon]\nstate_directory = 2026-01-01", ":3: [daemon] state_directory must be text in quotes, not a date"),
+        ('profile = "6.3.1"', ':2: profile "6.3.1" of G.9958 is not supported by this version, only "6.4.3"'),
+        ('profile = "6.5"', ':2: profile must be "6.4.3"'),
+        ("profile = 6.4", ':2: profile must be text in quotes, "6.4.3", not 6.4'),
+        ('[gateway.broker]\nusername = "x"', ":2: [gateway.broker] url is missing"),
+        ('[gateway.broker]\nurl = "http://x"', ":2: [gateway.broker] url must begin with mqtt:// or mqtts://"),
+        ("[gateway]\nbroker = { url = 1 }", ": [gateway.broker] url must be an address like"),
+        ("[meter\n", ": this is not TOML: "),
+    ],
+)
+def test_an_error_names_file_line_table_and_key(text: str, told: str) -> None:
+    """Whatever is wrong, the message begins with the place and says what is expected or was probably meant."""
+    assert refused(f"version = 1\n{text}").startswith(f"{FILE}{told}")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", ": version is missing: write version = 1 as the first line"),
+        ("version = 2\n[future]\nkey = 1", ":1: version must be 1: this hemsd knows no other format"),
+        ('version = "1"', ":1: version must be 1"),
+    ],
+)
+def test_the_version_comes_first(text: str, told: str) -> None:
+    """A file of another format is not judged by the rules of this one."""
+    assert refused(text).startswith(f"{FILE}{told}")
+    assert "\n" not in refused(text)
+
+
+def test_everything_wrong_is_told_at_once() -> None:
+    """Three mistakes make three lines, each with its place."""
+    lines = refused('version = 1\n[meter]\nprot = "auto"\nlive_s = 0\n[demon]\n').splitlines()
+    assert [line.split(":")[1] for line in lines] == ["3", "4", "5"]
+
+
+def test_text_is_never_repeated() -> None:
+    """What stands in the wrong place may be a secret: messages do not quote it."""
+    for text in ('[meter]\nport = "SECRET"', '[gateway.broker]\nurl = "mqtt://u:SECRET@h"', 'profile = ["SECRET"]'):
+        assert "SECRET" not in refused(f"version = 1\n{text}")
+
+
+def test_fast_polling_must_be_asked_for() -> None:
+    """Below 10 s the person has to say that it is meant."""
+    text = "version = 1\n[meter]\nlive_s = 2\nwatched_s = 1\n"
+    assert refused(text).count("unless allow_fast_polling") == 2
+    assert parse(text + "allow_fast_polling = true", FILE, {}).meter.watched_s == 1
+
+
+def test_relative_paths_start_at_the_file(tmp_path: Path) -> None:
+    """A configuration directory can be moved as a whole; absolute paths and ~ stay what they are."""
+    text = """version = 1
+meter.credentials = "credentials.toml"
+daemon.state_directory = "~/state"
+[gateway.broker]
+url = "mqtt://h"
+username = "u"
+password_file = "/run/secret"
+"""
+    read = parse(text, tmp_path / "hemsd.toml", {})
+    assert read.meter.credentials == str(tmp_path / "credentials.toml")
+    assert read.daemon.state_directory == str(Path.home() / "state")
+    assert read.gateway.broker is not None
+    assert read.gateway.broker.password_file == "/run/secret"
+
+
+def test_files_of_etc_are_taken_from_systemd_where_it_handed_them_over(tmp_path: Path) -> None:
+    """The daemon may not read root's /etc/hemsd/mqtt-password; systemd's copy of it is used. Other files are not."""
+    (tmp_path / "mqtt-password").touch()
+    text = 'version = 1\n[gateway.broker]\nurl = "mqtt://h"\nusername = "u"\npassword_file = "{}"'
+    for path, used in (("/etc/hemsd/mqtt-password", tmp_path / "mqtt-password"), ("/a/mqtt-password",) * 2):
+        broker = parse(text.format(path), FILE, {"CREDENTIALS_DIRECTORY": str(tmp_path)}).gateway.broker
+        assert broker is not None
+        assert broker.password_file == str(used)
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    """A missing file, a directory and bytes that are no text are named plainly."""
+    (tmp_path / "latin").write_bytes(b"# \xe9")
+    for name, words in (("none", "no such file or directory"), ("", "is a directory"), ("latin", "not UTF-8 text")):
+        with pytest.raises(ConfigError, match=rf"^{tmp_path / name}: .*{words}"):
+            load(tmp_path / name)
+
+
+def test_the_file_is_found_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plain user's own file comes before the system's; root has the system's; without any there are defaults."""
+    monkeypatch.setattr(config, "SYSTEM_FILE", tmp_path / "etc/hemsd.toml")
+    environ = {"XDG_CONFIG_HOME": str(tmp_path)}
+    assert find_config(environ) is None
+    assert load(None, environ) == Config(version=1)
+    for directory in ("etc", "hemsd"):
+        (tmp_path / directory).mkdir()
+        (tmp_path / directory / "hemsd.toml").write_text("version = 1")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert find_config(environ) == tmp_path / "hemsd/hemsd.toml"
+    assert find_config({}) == tmp_path / "etc/hemsd.toml"
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert find_config(environ) == tmp_path / "etc/hemsd.toml"
+
+
+def test_a_file_out_of_reach_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory that this user may not enter is told, and never taken for a missing configuration."""
+
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(ConfigError, match=r"hemsd\.toml: permission denied"):
+        load(None, {"HOME": str(tmp_path)})
+
+
+def test_the_port_is_found_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A named port is taken as it is; "auto" is the udev rule's name if there is one, else the likely port."""
+    monkeypatch.setattr(config, "UDEV_NAME", tmp_path / "hemsd-wisun")
+    monkeypatch.setattr(config, "guess_port", lambda: "/dev/ttyUSB7")
+    assert find_port("/dev/ttyAMA0") == "/dev/ttyAMA0"
+    assert find_port("auto") == "/dev/ttyUSB7"
+    (tmp_path / "hemsd-wisun").touch()
+    assert find_port("auto") == str(tmp_path / "hemsd-wisun")

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from support.daemon import Listener, run_virtually
+
+from drivers.serialport import open_serial
+from hemsd.daemon import run as daemon
+from hemsd.daemon.config import Config, load
+from hemsd.simulator import Fault, Household, Meter, Network, SkModule, Spell, Timing
+from hemsd.simulator.pty import serve_on_pty
+
+FAST = "meter.live_s = 1\nmeter.allow_fast_polling = true\n"
+BROKER = '[gateway.broker]\nurl = "mqtt://127.0.0.1:9"\n'
+
+
+def configured(directory: Path, more: str = "", port: str = "/dev/hemsd-test-none") -> Config:
+    """A configuration with everything in one directory, its credentials those of the simulated meter."""
+    network = Network()
+    credentials = directory / "credentials.toml"
+    credentials.touch(0o600)
+    credentials.write_text(f'id = "{network.route_b_id}"\npassword = "{network.password}"\n')
+    (directory / "hemsd.toml").write_text(f"""version = 1
+daemon.state_directory = "state"
+meter.credentials = "credentials.toml"
+meter.port = "{port}"
+{more}""")
+    return load(directory / "hemsd.toml", {})
+
+
+def simulated() -> SkModule:
+    return SkModule("DUAL", Meter(Household(1), start=datetime(2026, 10, 1)), Network(), timing=Timing.fast())
+
+
+class Daemon:
+    """The daemon in this process, seen as systemd sees it."""
+
+    def __init__(self, config: Config, listener: Listener) -> None:
+        self._config = config
+        self._listener = listener
+        self.said: list[str] = []
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Ends as systemd would end it."""
+        running = asyncio.create_task(daemon.run(self._config, self._listener.environ))
+        await self.says("READY=1")
+        yield
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await running == 0
+        await self.says("STOPPING=1")
+
+    async def says(self, words: str) -> str:
+        async with asyncio.timeout(10):
+            while True:
+                self.said += self._listener.heard()
+                while self.said:
+                    if words in (message := self.said.pop(0)):
+                        return message
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def listener(tmp_path: Path) -> AsyncIterator[Listener]:
+    listener = Listener(str(tmp_path / "notify"))
+    yield listener
+    listener.close()
+
+
+async def test_it_is_ready_without_a_meter(tmp_path: Path, listener: Listener) -> None:
+    """READY comes when everything is under way; a missing port is told in the status, and SIGTERM ends it with 0."""
+    house = Daemon(configured(tmp_path), listener)
+    async with house.running():
+        await house.says("STATUS=waiting: /dev/hemsd-test-none does not exist")
+    assert (tmp_path / "state/site").read_text().startswith("home-")
+
+
+async def test_credentials_that_cannot_be_used_park_the_meter_only(
+    tmp_path: Path, listener: Listener, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A permanent error is told plainly and once; the process stays up for the rest of the house."""
+    config = configured(tmp_path)
+    (tmp_path / "credentials.toml").chmod(0o644)
+    house = Daemon(config, listener)
+    async with house.running():
+        await house.says("run: chmod 600")
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert record.getMessage().startswith(f"meter: {tmp_path}/credentials.toml: others may read it")
+
+
+async def test_it_reads_the_meter_and_comes_back_when_unplugged(
+    tmp_path: Path, listener: Listener, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Through a real tty: online, with a reading; pulled out and put back, online again. No log holds a secret."""
+    caplog.set_level("DEBUG")
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    module = simulated()
+    async with serve_on_pty(module, paced=False) as port:
+        house = Daemon(configured(tmp_path, FAST, port), listener)
+        async with house.running():
+            assert (await house.says("STATUS=online")).endswith(" W")
+            module.faults.add(Fault(Spell.UNPLUGGED, at=clock() - began, seconds=0.5))
+            await house.says("went away")
+            await house.says("STATUS=online")
+    assert "the meter is online: joined" in caplog.text
+    for secret in (Network().password, Network().route_b_id):
+        assert secret not in caplog.text
+
+
+async def test_a_port_in_use_is_told(tmp_path: Path, listener: Listener) -> None:
+    """A second daemon on the same port waits, and says who has it."""
+    async with serve_on_pty(simulated(), paced=False) as path:
+        first = await open_serial(path)
+        house = Daemon(configured(tmp_path, port=path), listener)
+        async with house.running():
+            await house.says(f"STATUS=waiting: {path} is in use: held by")
+            await first.close()
+            await house.says("STATUS=online")
+
+
+def test_a_domain_that_keeps_failing_ends_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault of ours that returns at once each time is left to systemd: exit code 1, the reason in the journal."""
+
+    async def fail(*_: object) -> None:
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr(daemon, "run_gateway", fail)
+    assert run_virtually(daemon.run(configured(tmp_path, BROKER), {})) == 1
+    assert "gateway keeps failing: ZeroDivisionError: ours" in caplog.text
+
+
+def test_a_state_directory_that_cannot_be_used_ends_the_process(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without a place to keep things nothing is begun; systemd tries again later."""
+    (tmp_path / "state").mkdir(mode=0o755)
+    assert run_virtually(daemon.run(configured(tmp_path), {})) == 1
+    assert "chmod 700" in caplog.text
+
+
+STUCK = """
+import asyncio, sys, time
+from pathlib import Path
+from hemsd.daemon import run as daemon
+from hemsd.daemon.config import load
+async def in_the_loop(*_):
+    try:
+        await asyncio.sleep(60)
+    finally:
+        time.sleep(60)
+async def in_a_thread(*_):
+    await asyncio.to_thread(time.sleep, 60)
+daemon.STOP_S = 0.2
+daemon.run_gateway = globals()[sys.argv[2]]
+sys.exit(daemon.serve(load(Path(sys.argv[1]))))
+"""
+
+
+@pytest.mark.parametrize(("stuck", "code"), [("in_the_loop", 1), ("in_a_thread", 0)])
+def test_a_stop_is_never_held_up(tmp_path: Path, listener: Listener, stuck: str, code: int) -> None:
+    """Neither a domain that blocks while it ends nor a thread it left behind keeps the process from ending."""
+    configured(tmp_path, BROKER)
+    process = subprocess.Popen(
+        [sys.executable, "-c", STUCK, tmp_path / "hemsd.toml", stuck],
+        env=os.environ | listener.environ,
+        stderr=subprocess.PIPE,
+    )
+    wait_for(lambda: any("READY" in message for message in listener.heard()))
+    process.terminate()
+    process.communicate(timeout=10)
+    assert process.returncode == code
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.01)

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import json
+import shutil
+import stat
+import time
+from pathlib import Path
+
+import pytest
+from support.service import UNIT, House
+
+pytestmark = pytest.mark.needs("root", "systemd-nspawn", "mmdebstrap")
+
+UNIT_FILE = f"/etc/systemd/system/{UNIT}"
+EXPOSURE_LIMIT = "13"  # tenths, of `systemd-analyze security` in systemd 252
+DYNAMIC_USERS = range(61184, 65520)  # systemd.exec(5), DynamicUser=
+ONE_PACKET_BROKER = """
+import socket, subprocess
+with socket.create_server(("127.0.0.1", 1883)) as server:
+    subprocess.run(["systemd-notify", "--ready"], check=True)
+    print(server.accept()[0].recv(4096))
+"""
+PROBE = Path(__file__).with_name("probe.py")
+
+
+def test_the_unit_is_valid_and_closed(house: House) -> None:
+    """systemd finds nothing to say about the unit, and rates its exposure at 1.3 or better."""
+    assert house.run("systemd-analyze", "verify", "--man=no", "--recursive-errors=yes", UNIT_FILE) == ""
+    house.run(
+        "systemd-analyze", "security", "--offline=yes", f"--threshold={EXPOSURE_LIMIT}", "--no-pager", UNIT_FILE
+    )
+
+
+def test_it_reads_the_meter_as_a_user_of_its_own(house: House) -> None:
+    """The main job: started by systemd it joins the meter over the tty, and status and journal show it."""
+    house.start()
+    house.wait_online()
+    assert "the meter is online: joined" in house.journal(UNIT)
+    status = house.run("cat", f"/proc/{house.main_pid}/status")
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert int(fields["Uid"].split()[0]) in DYNAMIC_USERS
+    assert int(fields["CapEff"], 16) == int(fields["CapBnd"], 16) == 0
+    assert fields["NoNewPrivs"] == "1"
+
+
+def test_secrets_and_history_are_its_own(house: House) -> None:
+    """ID and password are in its credential only; the state directory is 0700 and what is in it 0600."""
+    house.start()
+    house.wait_online()
+    assert house.meter.password in house.run("cat", f"/run/credentials/{UNIT}/routeb")
+    assert "Permission denied" in house.run(
+        "runuser", "-u", "nobody", "--", "cat", f"/run/credentials/{UNIT}/routeb", check=False
+    )
+    state = house.root / "var/lib/private/hemsd"
+    assert stat.S_IMODE(state.stat().st_mode) == 0o700
+    assert {file.name: stat.S_IMODE(file.stat().st_mode) for file in state.iterdir()} == {
+        "site": 0o600,
+        "pans.json": 0o600,
+    }
+    told = house.run("journalctl", "-o", "json", "--all", "--no-pager") + house.run("systemctl", "show", UNIT)
+    told += "".join(house.run("cat", f"/proc/{house.main_pid}/{name}") for name in ("environ", "cmdline"))
+    told += "".join(file.read_text() for file in state.iterdir())
+    assert "hemsd" in told
+    assert house.meter.password not in told
+    assert house.meter.id not in told
+
+
+def test_the_sandbox_holds(house: House) -> None:
+    """What the service needs it can do, nothing else; outside of the sandbox all of it can be done."""
+    shutil.copy(PROBE, house.root / "opt/probe.py")
+    lines = (house.root / UNIT_FILE[1:]).read_text().splitlines()
+    unlike = ("ExecStart=", "Type=", "Restart", "WatchdogSec=", "StateDirectory=")
+    sandbox = [line for line in lines if not line.startswith(unlike)]
+    probe = ["Type=oneshot", "ExecStart=/opt/hemsd/bin/python /opt/probe.py", "StateDirectory=hemsd-probe"]
+    at = sandbox.index("[Service]") + 1
+    (house.root / "etc/systemd/system/probe.service").write_text("\n".join(sandbox[:at] + probe + sandbox[at:]))
+    house.run("systemctl", "start", "probe.service")
+    (line,) = (line for line in house.journal("probe.service").splitlines() if line.startswith("{"))
+    could = [name for name, done in json.loads(line).items() if done]
+    assert could == ["open the module's tty", "read its credential", "write its state", "use IPv4", "use IPv6"]
+    places = ("CREDENTIALS_DIRECTORY=/root/credentials", "STATE_DIRECTORY=/root/state")
+    house.run("mkdir", "/root/credentials", "/root/state")
+    house.run("cp", "/etc/hemsd/credentials.toml", "/root/credentials/routeb")
+    freely = json.loads(house.run("env", *places, "/opt/hemsd/bin/python", "/opt/probe.py"))
+    assert [name for name, done in freely.items() if not done] == []
+
+
+def test_the_gateway_gets_out_with_a_password_of_root(house: House) -> None:
+    """MQTT passes the sandbox, with the password of a file that only root may read."""
+    secret = house.root / "etc/hemsd/mqtt-password"
+    secret.touch(0o600)
+    secret.write_text("fourwordsalluppercase\n")
+    house.configure("""[gateway.broker]
+url = "mqtt://127.0.0.1"
+username = "hemsd"
+password_file = "/etc/hemsd/mqtt-password"
+""")
+    (house.root / "opt/broker.py").write_text(ONE_PACKET_BROKER)
+    house.run("systemd-run", "--unit=broker", "--service-type=notify", "python3", "/opt/broker.py")
+    house.start()
+    house.wait("connection", lambda: house.show("broker", "ActiveState") == "inactive")
+    connect = house.journal("broker")
+    assert "MQTT" in connect
+    assert "hemsd-home-" in connect
+    assert "fourwordsalluppercase" in connect
+
+
+def test_a_hung_process_is_replaced(house: House) -> None:
+    """The watchdog notices a process that does nothing any more; its successor takes over the meter's session."""
+    house.override("[Service]\nWatchdogSec=2\nTimeoutAbortSec=1\nRestartSec=100ms\n")
+    house.start()
+    house.wait_online()
+    house.run("systemctl", "kill", "-s", "STOP", UNIT)
+    house.wait("restart", lambda: house.show(UNIT, "NRestarts") == "1")
+    house.meter.forget_its_user()
+    house.wait_online()
+    assert "Watchdog timeout" in house.journal(UNIT)
+    assert "the session of the last time goes on" in house.journal(UNIT)
+
+
+def test_a_meter_that_never_answers_restarts_nothing(house: House) -> None:
+    """With a module that is not there the service is ready and stays up: that is no fault of the process."""
+    house.configure('[meter]\nport = "/dev/ttyUSB1"\n')
+    house.override("[Service]\nWatchdogSec=1\n")
+    house.start()
+    house.wait("status", lambda: "is the module plugged in?" in house.show(UNIT, "StatusText"))
+    begun = house.main_pid
+    time.sleep(2.5)  # twice the watchdog's time and more
+    assert (house.show(UNIT, "ActiveState"), house.main_pid) == ("active", begun)
+
+
+def test_a_stop_is_quick_and_gentle(house: House) -> None:
+    """SIGTERM ends it with success within 5 s and leaves the session in the module; the next start needs no join."""
+    house.start()
+    house.wait_online()
+    begun = time.monotonic()
+    house.run("systemctl", "stop", UNIT)
+    assert time.monotonic() - begun < 5
+    assert (house.show(UNIT, "Result"), house.show(UNIT, "ExecMainStatus")) == ("success", "0")
+    house.start()
+    house.wait("resumption", lambda: "the session of the last time goes on" in house.journal(UNIT))
+
+
+def test_a_process_that_dies_is_started_again(house: House) -> None:
+    """Whatever kills it, systemd starts a new one, for ever."""
+    house.override("[Service]\nRestartSec=0\n")
+    house.start()
+    for count in range(1, 7):
+        house.run("systemctl", "kill", "-s", "KILL", UNIT)
+        house.wait("restart", lambda count=count: house.show(UNIT, "NRestarts") == str(count))
+        house.wait("start", lambda: house.show(UNIT, "ActiveState") == "active")
+
+
+def test_a_wrong_configuration_is_told_and_not_tried_again(house: House) -> None:
+    """A misspelt key fails the start with its line and a suggestion in the journal, once."""
+    house.configure('[meter]\nprot = "auto"\n')
+    house.run("systemctl", "start", UNIT, check=False)
+    house.wait("failure", lambda: house.show(UNIT, "ActiveState") == "failed")
+    assert (house.show(UNIT, "ExecMainStatus"), house.show(UNIT, "NRestarts")) == ("2", "0")
+    assert '/etc/hemsd/hemsd.toml:3: [meter] has no key "prot"; did you mean "port"?' in house.journal(UNIT)
+
+
+def test_missing_credentials_are_told_as_an_error(house: House) -> None:
+    """Before the letter of the power company has come the service runs, and says which file it wants."""
+    (house.root / "etc/hemsd/credentials.toml").unlink()
+    house.start()
+    house.wait("status", lambda: "no credentials yet" in house.show(UNIT, "StatusText"))
+    errors = house.run("journalctl", "--no-pager", "-o", "cat", "-p", "err", "-u", UNIT)
+    assert errors.startswith("meter: /etc/hemsd/credentials.toml: no credentials yet; write id and password into it")
