@@ -17,6 +17,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from math import ceil
 
 from hemsd.echonet.frame import ANSWERS, ESV, NOTIFICATIONS, Frame, FrameError, Property, decode, encode
@@ -25,7 +26,7 @@ from hemsd.echonet.objects import CONTROLLER
 QUEUE_LIMIT = 32  # requests in line
 RECENT_LIMIT = 32  # TIDs whose late answers are known
 REPLY_LIMIT = 4  # answers to INFC not yet sent
-EVENT_LIMIT = 256  # events nobody fetched
+PLAN_LIMIT = 32  # datagrams ready to be asked again
 
 PROPERTIES_PER_GET = 6  # AIF 1.01
 ANSWER_BYTES = 33  # of properties in one answer; weak meters shorten longer ones
@@ -45,6 +46,8 @@ EDT_BYTES: Mapping[int, int] = {  # of class 0288 (Appendix, release R); one tha
     **{0xEA: 11, 0xEB: 11, 0xED: 7, 0xEF: 7},
 }
 
+READ_ANSWERS, WRITE_ANSWERS = ANSWERS[ESV.GET], ANSWERS[ESV.SETC]
+TID_AT = 2  # in a frame
 OUR_CLASSES = frozenset({0x05FF, 0x0EF0})
 
 
@@ -64,11 +67,11 @@ class QueueFull(RuntimeError):
 class Request:
     """Properties asked of one object. When done, `answers` has every EPC: its EDT (empty for a write) or why not."""
 
-    esv: int
+    is_read: bool  # a Get, not a SetC
     eoj: int
-    wanted: list[Property]  # not settled yet
+    wanted: tuple[Property, ...]  # not settled yet
     answers: dict[int, bytes | Missing] = field(default_factory=dict)
-    alone: set[int] = field(default_factory=set)  # to be asked by themselves
+    alone: frozenset[int] = frozenset()  # to be asked by themselves
     done: bool = False
     dropped: bool = False  # nobody waits for it any more
     since: float | None = None  # when its present batch was first asked
@@ -82,6 +85,7 @@ class _Asking:
 
     request: Request
     epcs: frozenset[int]
+    limit_s: float  # of the AIF
     asked_at: float
     observed: bool = False  # its round trip has been
 
@@ -123,7 +127,8 @@ class Exchange:
         self._soft_at = self._hard_at = 0.0
         self._round_trips: deque[float] = deque([ASSUMED_P95_S], OBSERVED)
         self._soft_s = SOFT_FACTOR * ASSUMED_P95_S
-        self._events: deque[ExchangeEvent] = deque(maxlen=EVENT_LIMIT)
+        self._events: list[ExchangeEvent] = []
+        self._next = lru_cache(PLAN_LIMIT)(_next)  # the same few Gets are asked all day
 
     # --- asking
 
@@ -131,9 +136,11 @@ class Exchange:
         """Put a Get (empty EDTs) or SetC in line; Finished tells its end. Raises QueueFull."""
         if len(self._queue) >= QUEUE_LIMIT:
             raise QueueFull
-        request = Request(esv, eoj, list({p.epc: p for p in properties}.values()))
-        if esv not in (ESV.GET, ESV.SETC) or not request.wanted:
-            raise ValueError("only a Get or SetC of at least one property can be asked")
+        if esv not in (ESV.GET, ESV.SETC):
+            raise ValueError("only a Get or SetC can be asked")
+        request = Request(esv == ESV.GET, eoj, tuple({p.epc: p for p in properties}.values()))
+        if not request.wanted:
+            raise ValueError("there is nothing to ask for")
         self._queue.append(request)
         return request
 
@@ -154,17 +161,17 @@ class Exchange:
         if self._asking is not None or self._retry_at is not None or not self._queue:
             return None
         request = self._queue[0]
-        batch = _batch(request)
-        self._tid = (self._tid + 1) & 0xFFFF
-        self._asking = self._last = asking = _Asking(request, frozenset([p.epc for p in batch]), now)
-        self._recent.pop(self._tid, None)
-        self._recent[self._tid] = asking
+        epcs, limit_s, datagram = self._next(request.is_read, request.eoj, request.wanted, request.alone)
+        self._tid = tid = (self._tid + 1) & 0xFFFF
+        self._asking = self._last = asking = _Asking(request, epcs, limit_s, now)
+        self._recent.pop(tid, None)
+        self._recent[tid] = asking
         if len(self._recent) > RECENT_LIMIT:
             del self._recent[next(iter(self._recent))]
         if request.since is None:
             request.since = now
         self._arm(asking, now)
-        return encode(Frame(tid=self._tid, seoj=CONTROLLER, deoj=request.eoj, esv=request.esv, properties=batch))
+        return datagram[:TID_AT] + tid.to_bytes(2, "big") + datagram[TID_AT + 2 :]
 
     def sent(self, now: float) -> None:
         """The last datagram is out: its answer is waited for from now."""
@@ -179,7 +186,7 @@ class Exchange:
             return
         self.counters["unsent"] += 1
         request, self._asking = asking.request, None
-        if request.esv != ESV.GET or request.dropped:
+        if not request.is_read or request.dropped:
             self._finish(request)
         else:
             self._retry_at = now + BACK_OFF_S[min(request.unsent, len(BACK_OFF_S) - 1)]
@@ -193,7 +200,7 @@ class Exchange:
         self.counters["interrupted"] += 1
         in_flight = self._asking is not None
         self._start_over(request)
-        if in_flight and (request.esv != ESV.GET or request.dropped):
+        if in_flight and (not request.is_read or request.dropped):
             self._finish(request)
 
     def clear(self) -> None:
@@ -241,7 +248,7 @@ class Exchange:
             self._finish(request)
         elif self._asking is not None and now >= self._soft_at:
             self._asking = None
-            if request.esv != ESV.GET or request.dropped:
+            if not request.is_read or request.dropped:
                 self._finish(request)
             else:
                 self.counters["repeated"] += 1
@@ -255,18 +262,15 @@ class Exchange:
 
     def events(self) -> list[ExchangeEvent]:
         """What happened, in order; empties."""
-        events = list(self._events)
-        self._events.clear()
+        events, self._events = self._events, []
         return events
 
     # --- inside
 
     def _arm(self, asking: _Asking, now: float) -> None:
         request = asking.request
-        many = len(asking.epcs) > 1 or not asking.epcs.isdisjoint(SLOW)
-        limit = LIMIT_MANY_S if many else LIMIT_ONE_S
-        self._soft_at = now + min(self._soft_s * 2**request.repeats, limit)
-        self._hard_at = limit + (now if request.since is None else request.since)
+        self._soft_at = now + min(self._soft_s * 2**request.repeats, asking.limit_s)
+        self._hard_at = asking.limit_s + (now if request.since is None else request.since)
 
     def _observe(self, round_trip: float) -> None:
         self._round_trips.append(round_trip)
@@ -275,11 +279,12 @@ class Exchange:
 
     def _settle(self, asking: _Asking, frame: Frame) -> None:
         request, in_flight = asking.request, self._asking
-        (_settle_read if request.esv == ESV.GET else _settle_write)(asking, frame)
-        request.wanted = wanted = [p for p in request.wanted if p.epc not in request.answers]
+        (_settle_read if request.is_read else _settle_write)(asking, frame)
+        answers = request.answers
+        request.wanted = wanted = tuple([p for p in request.wanted if p.epc not in answers])
         if in_flight is None or in_flight is asking or in_flight.epcs.isdisjoint([p.epc for p in wanted]):
             self._start_over(request)
-        if not wanted or request.esv != ESV.GET or (request.dropped and self._asking is None):
+        if not wanted or not request.is_read or (request.dropped and self._asking is None):
             self._finish(request)
 
     def _start_over(self, request: Request) -> None:
@@ -290,7 +295,7 @@ class Exchange:
     def _finish(self, request: Request) -> None:
         for wanted in request.wanted:
             request.answers.setdefault(wanted.epc, Missing.TIMEOUT)
-        request.wanted.clear()
+        request.wanted = ()
         request.done = True
         self._queue.remove(request)
         if not request.dropped:
@@ -307,32 +312,35 @@ class Exchange:
         )
 
 
-def _batch(request: Request) -> tuple[Property, ...]:
-    """The next properties to ask together; a write is never cut."""
-    first = request.wanted[0]
-    if request.esv != ESV.GET:
-        return tuple(request.wanted)
-    if len(request.wanted) == 1 or not _sociable(first.epc, request):
-        return (first,)
-    batch, room = [], ANSWER_BYTES
-    for wanted in request.wanted:
-        if _sociable(wanted.epc, request) and (size := 2 + EDT_BYTES[wanted.epc]) <= room:
-            batch.append(wanted)
+def _next(
+    is_read: bool, eoj: int, wanted: tuple[Property, ...], alone: frozenset[int]
+) -> tuple[frozenset[int], float, bytes]:
+    """The properties to ask now of those wanted, how long they may take, and the datagram that asks, with TID 0."""
+    batch = _batch(wanted, alone) if is_read else wanted  # a write is never cut
+    epcs = frozenset([p.epc for p in batch])
+    limit_s = LIMIT_ONE_S if len(epcs) == 1 and epcs.isdisjoint(SLOW) else LIMIT_MANY_S
+    return epcs, limit_s, encode(Frame(0, CONTROLLER, eoj, ESV.GET if is_read else ESV.SETC, batch))
+
+
+def _batch(wanted: tuple[Property, ...], alone: frozenset[int]) -> tuple[Property, ...]:
+    """The first property wanted, and those after it that fit into one answer with it."""
+    sociable = [p for p in wanted if p.epc not in alone and p.epc in EDT_BYTES]
+    if wanted[0] not in sociable:
+        return wanted[:1]
+    batch: list[Property] = []
+    room = ANSWER_BYTES
+    for each in sociable:
+        if len(batch) < PROPERTIES_PER_GET and (size := 2 + EDT_BYTES[each.epc]) <= room:
+            batch.append(each)
             room -= size
-            if len(batch) == PROPERTIES_PER_GET:
-                break
     return tuple(batch)
-
-
-def _sociable(epc: int, request: Request) -> bool:
-    return epc not in request.alone and epc in EDT_BYTES
 
 
 def _answers(frame: Frame, asking: _Asking) -> bool:
     """Whether a frame with the TID of an asking is an answer to it."""
     request = asking.request
     return (
-        frame.esv in ANSWERS[request.esv]
+        frame.esv in (READ_ANSWERS if request.is_read else WRITE_ANSWERS)
         and frame.seoj >> 8 == request.eoj >> 8
         and asking.epcs.issuperset([p.epc for p in frame.properties])
     )
@@ -340,19 +348,24 @@ def _answers(frame: Frame, asking: _Asking) -> bool:
 
 def _settle_read(asking: _Asking, frame: Frame) -> None:
     request = asking.request
-    given = {p.epc: p.edt for p in frame.properties if p.edt}
-    for epc, edt in given.items():
-        if not isinstance(request.answers.get(epc), bytes):
-            request.answers[epc] = edt
+    answers, empty, given = request.answers, [], False
+    for epc, edt in frame.properties:
+        if not edt:
+            empty.append(epc)
+        else:
+            given = True
+            if not isinstance(answers.get(epc), bytes):
+                answers[epc] = edt
     if len(asking.epcs) == 1:
-        for epc in asking.epcs - given.keys():
-            request.answers.setdefault(epc, Missing.REFUSED)
-    elif given:
-        request.alone.update(p.epc for p in frame.properties if not p.edt)
-    else:
-        request.alone.update(asking.epcs)
+        if not given:
+            for epc in asking.epcs:
+                answers.setdefault(epc, Missing.REFUSED)
+    elif not given:
+        request.alone |= asking.epcs
+    elif empty:
+        request.alone |= frozenset(empty)
 
 
 def _settle_write(asking: _Asking, frame: Frame) -> None:
-    for given in frame.properties:  # a property that was not accepted comes back with its EDT
-        asking.request.answers[given.epc] = Missing.REFUSED if given.edt else b""
+    for epc, edt in frame.properties:  # a property that was not accepted comes back with its EDT
+        asking.request.answers[epc] = Missing.REFUSED if edt else b""

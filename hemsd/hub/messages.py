@@ -3,7 +3,8 @@
 Every message is frozen and carries typed values only: nothing here is `bytes`, and text that could smuggle a
 frame is refused (`MeterProperty.edt`). Times are aware datetimes in UTC. `energy_*_kwh` is always a register
 reading, never a difference. A value that is not there is None, and `states` says why: ``no_data``,
-``overflow``, ``underflow``, ``absent`` (the meter has no such property), ``unknown_unit``.
+``overflow``, ``underflow``, ``absent`` (the meter has no such property), ``refused`` and ``timeout`` (it did not give
+it this time), ``unknown_unit``.
 """
 
 from __future__ import annotations
@@ -205,7 +206,7 @@ class UserRequest(Message, frozen=True, kw_only=True, tag=True):
 
 
 class UserResponse(Message, frozen=True, kw_only=True, tag=True):
-    """The answer to a UserRequest; `error` is one of the stable codes of docs/mqtt.md, empty when it went well."""
+    """The answer to a UserRequest; `error` is a stable code, empty when it went well."""
 
     request: str
     to: Domain

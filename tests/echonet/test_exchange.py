@@ -323,6 +323,18 @@ def test_an_answer_split_in_two(wire: Wire) -> None:
     assert request.answers[E8] == b"\0\x1e\0\x32"
 
 
+def test_a_late_part_leaves_the_repetition_in_flight(wire: Wire) -> None:
+    """Part of an answer to the old TID does not make a third asking: the second one will bring the rest."""
+    request = wire.get(E7, E8)
+    first = wire.ask_tid()
+    wire.wait(6.0)
+    second = wire.ask_tid()
+    wire.hear(first, ESV.GET_RES, {E7: "000000E4"})
+    assert wire.send() is None
+    wire.hear(second, ESV.GET_RES, {E7: "000000E5", E8: "001E0032"})
+    assert request.answers == {E7: b"\0\0\0\xe4", E8: b"\0\x1e\0\x32"}
+
+
 def test_an_empty_answer_ends(wire: Wire) -> None:
     """A meter that answers with no property at all (OPC 0) is not asked for ever."""
     request = wire.get(E7, E8)

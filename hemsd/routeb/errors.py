@@ -1,0 +1,59 @@
+"""What can be wrong between us and the meter, in words for the person who has to do something about it."""
+
+from __future__ import annotations
+
+from drivers.module import NoAnswer, Open, Refused
+
+
+class RouteBError(Exception):
+    """Trouble on Route B; the text says what happened and what to do."""
+
+
+class MeterNotHeard(RouteBError):
+    """Nothing with our pairing ID answered a whole round of scans."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no meter answered the scan: check the Route B ID (its last 8 characters are what the meter answers to), "
+            "that Route B has been opened by the power company, and bring the module closer to the meter"
+        )
+
+
+class RadioTrouble(RouteBError):
+    """The meter was heard and the join failed for want of a good radio link."""
+
+    def __init__(self, dbm: float | None) -> None:
+        heard = "" if dbm is None else f" (heard at {dbm:.0f} dBm)"
+        super().__init__(
+            f"the meter was found{heard} but joining it failed: bring the module or its antenna closer to the meter, "
+            "away from metal and other radios, and see that no other device is joined to this meter"
+        )
+
+
+class CredentialsRefused(RouteBError):
+    """The meter challenged us several times over a good link and never accepted the proof: the password, probably."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the meter refused us several times over a good radio link: the Route B password is probably wrong; "
+            "compare it with the power company's letter (12 characters, 0 is not O, 1 is not I)"
+        )
+
+
+class NoAnswerInTime(RouteBError):
+    """The meter is not reachable now, or did not answer within the limit."""
+
+
+class ModuleTrouble(RouteBError):
+    """The Wi-SUN module is of no use as it is: silent, refusing commands, or of a kind that cannot be driven."""
+
+
+def module_trouble(event: Refused | NoAnswer) -> ModuleTrouble:
+    """What to tell a person of a module that does not do what it was told."""
+    if isinstance(event, Refused):
+        return ModuleTrouble(f"the module refused {event.line} with {event.code}: unplug it for 10 s and try again")
+    if isinstance(event.command, Open):
+        return ModuleTrouble(
+            "nothing answers on this port: is it the Wi-SUN module's port, is the module powered and plugged in well?"
+        )
+    return ModuleTrouble("the module stopped answering: unplug it for 10 s and try again")

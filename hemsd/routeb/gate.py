@@ -1,0 +1,53 @@
+"""Whom we hear, and when we may speak: the reception filter and the transmit gate of a session. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from drivers.module import ECHONET_PORT, Datagram
+
+LIMIT_S = 3600.0  # the send limit looks back one hour (ARIB STD-T108): then it is over, even if "released" was lost
+
+
+class Gate:
+    """Kept by the session: `peer` and `authenticated` as it moves on, `limit_due` while the send limit is engaged."""
+
+    def __init__(self) -> None:
+        self.peer: str | None = None  # the meter's address while there may be a session
+        self.authenticated = False  # the session stands, as far as we know
+        self.limit_due: float | None = None
+        self.lqi: int | None = None  # of the last datagram heard
+        self.heard_at: float | None = None
+        self.dropped: Counter[str] = Counter()  # datagrams, by reason
+
+    @property
+    def limited(self) -> bool:
+        """Whether the hourly send limit is engaged."""
+        return self.limit_due is not None
+
+    @property
+    def open(self) -> bool:
+        """Whether datagrams may be sent to `peer` now."""
+        return self.authenticated and self.limit_due is None
+
+    def accept(self, datagram: Datagram, now: float) -> bool:
+        """Whether a datagram is the meter's and safe to read; one that is not is counted in `dropped`."""
+        if datagram.port != ECHONET_PORT:
+            self.dropped["port"] += 1
+        elif datagram.sender != self.peer:
+            self.dropped["sender"] += 1
+        elif not datagram.secured:
+            self.dropped["unsecured"] += 1
+        else:
+            self.heard_at = now
+            if datagram.lqi is not None:
+                self.lqi = datagram.lqi
+            return True
+        return False
+
+
+def earliest(one: float | None, other: float | None) -> float | None:
+    """The earlier of two deadlines that there may be."""
+    if one is None:
+        return other
+    return one if other is None or one < other else other

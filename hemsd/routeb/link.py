@@ -1,0 +1,143 @@
+"""The whole way to one meter as a single machine: module, session and exchange. Pure; a pump or a test drives it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from drivers.module import (
+    Datagram,
+    Done,
+    Event,
+    Fate,
+    Module,
+    NoAnswer,
+    Outgoing,
+    Refused,
+    Send,
+    Transmission,
+)
+from hemsd.echonet.exchange import Exchange, Finished, Notification, Request, Silent
+from hemsd.echonet.frame import ESV, Property
+from hemsd.echonet.objects import METER
+from hemsd.routeb.gate import earliest
+from hemsd.routeb.session import Session
+from hemsd.routeb.stages import Lost, Probing, SessionEvent, Stage
+
+PROBE_EPC = 0xE7  # every meter has it
+
+LinkEvent = SessionEvent | Finished | Notification
+
+
+class MeterLink:
+    """Bytes and the time go in, bytes and events come out; requests are put with ask().
+
+    The module does one thing at a time: what the session wants comes first, then datagrams while the gate is open.
+    """
+
+    def __init__(self, module: Module, session: Session, exchange: Exchange) -> None:
+        self._module = module
+        self._session = session
+        self._exchange = exchange
+        self._probe: Request | None = None
+        self._was_open = False
+        self._events: list[LinkEvent] = []
+
+    def begin(self, now: float, *, scan_only: bool = False) -> None:
+        """Set out for the meter, or only to hear which PANs answer; once."""
+        self._session.begin(now, scan_only=scan_only)
+        self._turn(now)
+
+    def ask(self, esv: int, properties: Iterable[Property], now: float) -> Request:
+        """Ask a Get or SetC of the meter; Finished or Lost follows. Raises QueueFull."""
+        request = self._exchange.ask(esv, METER, properties)
+        self._turn(now)
+        return request
+
+    def cancel(self, request: Request, now: float) -> None:
+        """Nobody waits for this answer any more."""
+        self._exchange.cancel(request)
+        self._turn(now)
+
+    def receive(self, data: bytes, now: float) -> None:
+        """Take bytes from the line."""
+        self._module.receive(data, now)
+        self._turn(now)
+
+    def tick(self, now: float) -> None:
+        """Let time pass."""
+        self._module.tick(now)
+        self._session.tick(now)
+        self._exchange.tick(now)
+        self._turn(now)
+
+    def deadline(self) -> float | None:
+        """When tick() is wanted next."""
+        due = earliest(self._module.deadline(), self._session.deadline())
+        return earliest(due, self._exchange.deadline()) if self._session.gate.open else due
+
+    def outgoing(self) -> list[Outgoing]:
+        """What is to be written, in order; empties."""
+        return self._module.outgoing()
+
+    def events(self) -> list[LinkEvent]:
+        """What happened, in order; empties."""
+        events, self._events = self._events, []
+        return events
+
+    def _turn(self, now: float) -> None:
+        """Carry everything on as far as it goes at this moment."""
+        module, session, exchange = self._module, self._session, self._exchange
+        while True:
+            for heard in module.events():
+                self._heard(heard, now)
+            for happened in exchange.events():
+                if isinstance(happened, Silent):
+                    session.silent(now)
+                else:
+                    self._events.append(happened)
+            if told := session.events():
+                self._tell(told)
+            elif module.busy or not self._give(now) or module.busy:
+                return
+
+    def _give(self, now: float) -> bool:
+        """Give the module, which is free, its next command if there is one."""
+        command, gate = self._session.command(), self._session.gate
+        if command is None:
+            if not gate.open or gate.peer is None or (payload := self._exchange.send(now)) is None:
+                return False
+            command = Send(gate.peer, payload)
+        self._module.command(command, now)
+        return True
+
+    def _heard(self, event: Event, now: float) -> None:
+        session, exchange = self._session, self._exchange
+        match event:
+            case Datagram():
+                if session.accept(event, now):
+                    exchange.receive(event.payload, now)
+            case Transmission(fate=Fate.SENT):
+                exchange.sent(now)
+            case Transmission(fate=Fate.FAILED) | Refused(command=Send()) | NoAnswer(command=Send()):
+                exchange.unsent(now)
+                session.unsent(event, now)
+            case Transmission() | Done(command=Send()):
+                pass
+            case _:
+                session.receive(event, now)
+
+    def _tell(self, told: list[SessionEvent]) -> None:
+        """Hand on what the session says, and let the exchange know what it means for the requests."""
+        for event in told:
+            if isinstance(event, Probing):
+                self._probe = self._exchange.ask(ESV.GET, METER, [Property(PROBE_EPC)])
+            else:
+                self._events.append(event)
+            if isinstance(event, Lost):
+                self._exchange.clear()
+        if self._probe is not None and self._session.stage is not Stage.SURVIVING:
+            self._exchange.cancel(self._probe)
+            self._probe = None
+        if self._was_open and not self._session.gate.open:
+            self._exchange.interrupted()
+        self._was_open = self._session.gate.open

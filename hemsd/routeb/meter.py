@@ -1,0 +1,241 @@
+"""Ask the meter: live values, half-hour registers, histories, and who it is.
+
+>>> async with Meter(port, credentials, cache=PanCache(directory)) as meter:
+...     reading = await meter.read_live()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from msgspec.structs import replace
+
+from drivers.module import Credentials, Module
+from drivers.ports import BytePort
+from hemsd.echonet.exchange import Missing
+from hemsd.echonet.frame import ESV, Property
+from hemsd.echonet.meter import HistoryMismatch, MeterEPC, Scale
+from hemsd.echonet.values import State
+from hemsd.hub.messages import MeterIdentity, MeterInterval, MeterReading, MeterStatus
+from hemsd.routeb import readings
+from hemsd.routeb.cache import Facts, PanCache, Remembered
+from hemsd.routeb.connection import Connection
+from hemsd.routeb.errors import NoAnswerInTime
+from hemsd.routeb.stages import Online, PanForgotten, Progress, SessionEvent
+
+__all__ = ["Meter", "Missing"]
+
+SELECT_TRIES = 3
+SCALE = (MeterEPC.COEFFICIENT, MeterEPC.CUMULATIVE_ENERGY_UNIT)
+STATIC = (
+    MeterEPC.MAKER_CODE,
+    MeterEPC.SERIAL_NUMBER,
+    MeterEPC.STANDARD_VERSION,
+    MeterEPC.EFFECTIVE_DIGITS,
+    MeterEPC.ROUTE_B_ID,
+    *SCALE,
+)
+
+LEARNT = frozenset({MeterEPC.GET_MAP, MeterEPC.EFFECTIVE_DIGITS, *SCALE})
+
+log = logging.getLogger(__name__)
+
+
+class Meter(Connection):
+    """A connection that knows what a low-voltage smart meter (class 0288) says, and remembers what never changes."""
+
+    def __init__(
+        self,
+        port: BytePort,
+        credentials: Credentials,
+        *,
+        cache: PanCache | None = None,
+        module: Module | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+        persist: bool = False,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        known = Remembered() if cache is None else cache.load(credentials)
+        super().__init__(
+            port,
+            credentials,
+            remembered=known.pan,
+            module=module,
+            on_progress=on_progress,
+            persist=persist,
+            clock=clock,
+        )
+        self.facts = known.facts or Facts(mac="")
+        self._credentials = credentials
+        self._cache = cache
+        self._absent: set[int] = set()  # refused in this run
+        self._selecting = asyncio.Lock()
+
+    @property
+    def name(self) -> str:
+        """The short hash that names the meter outside; empty until it was identified."""
+        return "" if self.facts.identity is None else self.facts.identity.meter
+
+    @property
+    def identity(self) -> MeterIdentity | None:
+        """Who the meter is; None until it was identified."""
+        return self.facts.identity
+
+    @property
+    def properties(self) -> frozenset[int] | None:
+        """The EPCs that the meter can be asked for; None until it told."""
+        return None if self.facts.properties is None else frozenset(self.facts.properties)
+
+    @property
+    def scale(self) -> Scale:
+        """What a count means in kWh; without a unit until E1 and D3 are both settled."""
+        if self.facts.unit is None or self.facts.coefficient is None:
+            return Scale()
+        return Scale(coefficient=self.facts.coefficient, unit=self.facts.unit)
+
+    @property
+    def status(self) -> MeterStatus:
+        """How it stands between us and the meter, now."""
+        return replace(super().status, meter=self.name or None, identity=self.facts.identity)
+
+    async def read(
+        self,
+        epcs: Iterable[int],
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - what came in time is returned
+    ) -> dict[int, bytes | Missing]:
+        """The EDT of each property, or why there is none; what the meter is known not to have is not asked again."""
+        asked = list(dict.fromkeys(epcs))
+        wanted = [Property(epc) for epc in asked if not self._lacks(epc)]
+        answers = await self.ask(ESV.GET, wanted, timeout=timeout) if wanted else {}
+        listed = self.facts.properties or ()
+        for epc, answer in answers.items():
+            if answer is Missing.REFUSED and epc not in listed:
+                self._absent.add(epc)
+                answers[epc] = Missing.ABSENT
+        answers = {epc: answers.get(epc, Missing.ABSENT) for epc in asked}
+        if not LEARNT.isdisjoint(answers):
+            self._learn_from(answers)
+        return answers
+
+    async def read_live(self, *, power: bool = True, current: bool = True, energy: bool = True) -> MeterReading:
+        """Live values in as few Gets as can be; unit and coefficient come along while they are not known."""
+        epcs: list[int] = [MeterEPC.INSTANTANEOUS_POWER] if power else []
+        if current:
+            epcs.append(MeterEPC.INSTANTANEOUS_CURRENT)
+        if energy:
+            epcs += [MeterEPC.CUMULATIVE_ENERGY_IMPORT, MeterEPC.CUMULATIVE_ENERGY_EXPORT, *self._unknown_scale()]
+        answers = await self._read_some(epcs)
+        return readings.live(answers, self.scale, self.name, self._clock())
+
+    async def read_interval(self) -> MeterInterval | None:
+        """The registers at the last half-hour boundary of the meter's clock; None where it tells none."""
+        answers = await self._read_some([*readings.HALF_HOUR, *self._unknown_scale()])
+        return readings.interval(answers, self.scale, self.name, "read")
+
+    async def read_clock(self) -> datetime | None:
+        """The meter's own time in UTC, to the minute; None where it tells none."""
+        return readings.clock(await self._read_some([MeterEPC.CLOCK_DATE, MeterEPC.CLOCK_TIME]))
+
+    async def identify(self, *, anew: bool = False) -> MeterIdentity:
+        """Who the meter is; its map and scale are learnt along. Asked once in its life unless `anew`."""
+        if (known := self.facts.identity) is not None and not anew:
+            return known
+        await self._read_some([MeterEPC.GET_MAP])
+        answers = await self._read_some(STATIC)
+        if Missing.TIMEOUT in answers.values():
+            raise NoAnswerInTime("the meter did not tell in time who it is")
+        listed = self.facts.properties or [epc for epc, edt in answers.items() if isinstance(edt, bytes)]
+        identity = readings.identity(answers, listed, self.facts.mac)
+        self._learn(identity=identity)
+        return identity
+
+    async def select_and_read(
+        self, selector: int, choice: bytes, histories: Sequence[int], check: Callable[[Any], None]
+    ) -> dict[int, Any]:
+        """Write a selector (E5, ED, EF) and read what it selects, values or Missing, as one atomic section.
+
+        The selector is the meter's and shared: `check` raises HistoryMismatch for a value that was not asked for,
+        then all is done again, three times at most. Raises NoAnswerInTime.
+        """
+        values: dict[int, Any] = {}
+        async with self._selecting:
+            for _ in range(SELECT_TRIES):
+                await self.ask(ESV.SETC, [Property(selector, choice)])  # what came of it, the values show
+                await self._read_selected([epc for epc in histories if epc not in values], check, values)
+                if values.keys() >= set(histories):
+                    return values
+        raise NoAnswerInTime("the meter did not give the history asked for; is another controller at it?")
+
+    async def _read_selected(
+        self, histories: Iterable[int], check: Callable[[Any], None], values: dict[int, Any]
+    ) -> None:
+        for epc in histories:
+            value = readings.value_of(epc, (await self.read([epc]))[epc])
+            if value is Missing.TIMEOUT:
+                return
+            if not isinstance(value, Missing | State):
+                try:
+                    check(value)
+                except HistoryMismatch:
+                    return
+            values[epc] = value
+
+    async def _read_some(self, epcs: Collection[int]) -> dict[int, bytes | Missing]:
+        """read(), but nothing at all is an error."""
+        answers = await self.read(epcs)
+        if epcs and all(answer is Missing.TIMEOUT for answer in answers.values()):
+            raise NoAnswerInTime("the meter did not answer in time")
+        return answers
+
+    def _lacks(self, epc: int) -> bool:
+        return epc in self._absent or (self.facts.properties is not None and epc not in self.facts.properties)
+
+    def _unknown_scale(self) -> tuple[int, ...]:
+        return SCALE if self.scale.unit is None else ()
+
+    def _on_session(self, event: SessionEvent) -> None:
+        pan = self._session.pan
+        if isinstance(event, Online) and pan is not None:
+            if self.facts.mac != pan.mac:  # another meter, and nothing is known of it
+                self.facts = Facts(mac=pan.mac)
+                self._absent.clear()
+            self._remember()
+        elif isinstance(event, PanForgotten):
+            self._remember()
+        super()._on_session(event)
+
+    def _learn_from(self, answers: readings.Answers) -> None:
+        """Keep what never changes. A meter that gives no coefficient has none, which means 1."""
+        told = {epc: readings.value_of(epc, answer) for epc, answer in answers.items()}
+        known: dict[str, Any] = {}
+        if isinstance(properties := told.get(MeterEPC.GET_MAP), frozenset):
+            known["properties"] = tuple(sorted(properties))
+        if isinstance(unit := told.get(MeterEPC.CUMULATIVE_ENERGY_UNIT), Decimal):
+            known["unit"] = unit
+        if isinstance(digits := told.get(MeterEPC.EFFECTIVE_DIGITS), int):
+            known["digits"] = digits
+        match told.get(MeterEPC.COEFFICIENT):
+            case int() as coefficient:
+                known["coefficient"] = coefficient
+            case Missing.ABSENT | Missing.REFUSED:
+                known["coefficient"] = 1
+        self._learn(**known)
+
+    def _learn(self, **known: Any) -> None:
+        facts = replace(self.facts, **known)
+        if facts != self.facts:
+            self.facts = facts
+            self._remember()
+
+    def _remember(self) -> None:
+        if self._cache is not None:
+            try:
+                self._cache.save(self._credentials, Remembered(pan=self._session.pan, facts=self.facts))
+            except OSError as error:
+                log.warning("the meter cannot be remembered for the next start: %s", error)

@@ -1,0 +1,130 @@
+"""What a meter's answers mean as messages: live values, registers at the half-hour, clock and identity. Pure.
+
+kWh go to float by way of Decimal, so that a register shows the digits that the meter has.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from typing import Any, Literal
+
+from hemsd.echonet.exchange import Missing
+from hemsd.echonet.meter import FixedTime, MeterEPC, Scale, decode
+from hemsd.echonet.values import PropertyError, State
+from hemsd.hub.messages import MeterIdentity, MeterInterval, MeterReading
+
+JST = timezone(timedelta(hours=9))
+NAME_LENGTH = 10  # base 32 digits of a meter's name
+
+Answers = Mapping[int, bytes | Missing]
+
+LIVE: Mapping[int, tuple[str, ...]] = {
+    MeterEPC.INSTANTANEOUS_POWER: ("power_w",),
+    MeterEPC.INSTANTANEOUS_CURRENT: ("current_r_a", "current_t_a"),
+    MeterEPC.CUMULATIVE_ENERGY_IMPORT: ("energy_import_kwh",),
+    MeterEPC.CUMULATIVE_ENERGY_EXPORT: ("energy_export_kwh",),
+}
+HALF_HOUR: Mapping[int, str] = {
+    MeterEPC.HALF_HOUR_ENERGY_IMPORT: "energy_import_kwh",
+    MeterEPC.HALF_HOUR_ENERGY_EXPORT: "energy_export_kwh",
+}
+
+
+def live(answers: Answers, scale: Scale, meter: str, at: datetime) -> MeterReading:
+    """The reading that E7, E8, E0 and E3, as far as they were asked, make; kWh only once their unit is known."""
+    values: dict[str, Any] = {}
+    states: dict[str, str] = {}
+    for name, value in _live_values(answers, scale):
+        _put(name, value, values, states)
+    return MeterReading(meter=meter, measured_at=at, states=states, **values)
+
+
+def _live_values(answers: Answers, scale: Scale) -> Iterator[tuple[str, object]]:
+    for epc, names in LIVE.items():
+        if epc not in answers:
+            continue
+        value = value_of(epc, answers[epc])
+        if isinstance(value, State | Missing):
+            for name in names:
+                yield name, value
+        elif epc == MeterEPC.INSTANTANEOUS_POWER:
+            yield names[0], value
+        elif epc == MeterEPC.INSTANTANEOUS_CURRENT:
+            yield names[0], value.r
+            yield names[1], value.t
+        else:
+            yield names[0], scale.kwh(value)
+
+
+def interval(answers: Answers, scale: Scale, meter: str, source: Literal["notified", "read"]) -> MeterInterval | None:
+    """The registers of EA and EB at one boundary; None where no boundary was told.
+
+    Where the two tell different boundaries, the earlier one's value is not of the interval and is left out.
+    """
+    told = {name: value_of(epc, answers[epc]) for epc, name in HALF_HOUR.items() if epc in answers}
+    ends = [value.at for value in told.values() if isinstance(value, FixedTime) and isinstance(value.at, datetime)]
+    if not ends:
+        return None
+    end = max(ends)
+    values: dict[str, Any] = {}
+    states: dict[str, str] = {}
+    for name, value in told.items():
+        if isinstance(value, FixedTime):
+            value = scale.kwh(value.count) if value.at == end else State.NO_DATA
+        _put(name, value, values, states)
+    return MeterInterval(meter=meter, end=utc(end), source=source, states=states, **values)
+
+
+def _put(name: str, value: object, values: dict[str, Any], states: dict[str, str]) -> None:
+    if isinstance(value, State | Missing):
+        states[name] = value.value
+    elif value is None:
+        states[name] = "unknown_unit"
+    else:
+        values[name] = float(value) if isinstance(value, Decimal) else value
+
+
+def value_of(epc: int, answer: bytes | Missing) -> Any:
+    """The value of an answer, or why there is none; data that the property cannot have counts as no data."""
+    if isinstance(answer, Missing):
+        return answer
+    try:
+        return decode(epc, answer)
+    except PropertyError:
+        return State.NO_DATA
+
+
+def utc(wall: datetime) -> datetime:
+    """A moment on the meter's wall clock, which is Japan's, as aware UTC."""
+    return wall.replace(tzinfo=JST).astimezone(UTC)
+
+
+def clock(answers: Answers) -> datetime | None:
+    """The meter's own time (EPC 98 and 97), to the minute; None where it has not told."""
+    day = value_of(MeterEPC.CLOCK_DATE, answers[MeterEPC.CLOCK_DATE])
+    at = value_of(MeterEPC.CLOCK_TIME, answers[MeterEPC.CLOCK_TIME])
+    return utc(datetime.combine(day, at)) if isinstance(day, date) and isinstance(at, time) else None
+
+
+def identity(answers: Answers, properties: Collection[int], mac: str) -> MeterIdentity:
+    """Who the meter is. Its name is a hash of maker and serial number, or of C0, or of its MAC address."""
+
+    def told(epc: int) -> Any:
+        value = value_of(epc, answers.get(epc, Missing.ABSENT))
+        return None if isinstance(value, State | Missing) else value
+
+    maker, serial = told(MeterEPC.MAKER_CODE), told(MeterEPC.SERIAL_NUMBER)
+    release, route_b_id = told(MeterEPC.STANDARD_VERSION), told(MeterEPC.ROUTE_B_ID)
+    named_by = f"{maker}:{serial}" if serial else route_b_id or mac
+    return MeterIdentity(
+        meter=base64.b32encode(hashlib.sha256(named_by.encode()).digest()).decode()[:NAME_LENGTH].lower(),
+        maker=maker,
+        serial=serial,
+        release=None if release is None else release.letter,
+        generation=2 if {MeterEPC.ROUTE_B_ID, MeterEPC.MINUTE_ENERGY} & set(properties) else 1,
+        route_b_id=route_b_id,
+    )

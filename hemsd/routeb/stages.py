@@ -1,0 +1,110 @@
+"""The stages of a session with the meter, the moves between them, and what a session tells.
+
+Theory. A PANA session lives in the module, not in this program, so the first try is the one an earlier run left
+behind: the module still stands on the remembered PAN and the meter answers one Get. Next comes the remembered PAN
+with the module set up afresh, then scans of growing duration. Re-authentication is the module's own business and
+shuts the gate from SessionExpired to Joined; the hourly send limit shuts it too and is never a reason to join again.
+A session is lost when the meter or the module says so, when re-authentication fails or does not end, and when the
+meter stays silent three times. A meter just left needs 10 s. (BP35A1 command reference: SKJOIN, SKTERM, EVENT.)
+
+    stage      is left when
+    WAITING    its time is over
+    OPENING    the module is ready and has the credentials
+    SURVIVING  the meter was heard, or was not within 6 s
+    SCANNING   the scan is Done (never earlier: the best beacon wins)
+    JOINING    Joined, JoinFailed, or neither in 60 s (90 s while PANA messages are seen)
+    ONLINE     the session expired or was lost
+    GATED      Joined again, or not within 60 s
+    REFUSED    an hour is over: a wrong password does not get better by hammering
+    STOPPED    never: a single attempt came to its end
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from drivers.module import Pan
+from hemsd.routeb.errors import RouteBError
+
+
+class Stage(Enum):
+    """How far we have come."""
+
+    WAITING = "waiting"
+    OPENING = "opening"
+    SURVIVING = "surviving"
+    SCANNING = "scanning"
+    JOINING = "joining"
+    ONLINE = "online"
+    GATED = "gated"
+    REFUSED = "refused"
+    STOPPED = "stopped"
+
+
+_S = Stage
+
+MOVES: Mapping[Stage, frozenset[Stage]] = {
+    _S.WAITING: frozenset({_S.WAITING, _S.OPENING, _S.JOINING}),
+    _S.OPENING: frozenset({_S.WAITING, _S.OPENING, _S.SURVIVING, _S.SCANNING, _S.JOINING, _S.STOPPED}),
+    _S.SURVIVING: frozenset({_S.OPENING, _S.ONLINE}),
+    _S.SCANNING: frozenset({_S.WAITING, _S.OPENING, _S.SCANNING, _S.JOINING, _S.STOPPED}),
+    _S.JOINING: frozenset({_S.WAITING, _S.OPENING, _S.ONLINE, _S.REFUSED, _S.STOPPED}),
+    _S.ONLINE: frozenset({_S.WAITING, _S.OPENING, _S.GATED, _S.STOPPED}),
+    _S.GATED: frozenset({_S.WAITING, _S.OPENING, _S.ONLINE, _S.STOPPED}),
+    _S.REFUSED: frozenset({_S.OPENING}),
+    _S.STOPPED: frozenset(),
+}
+
+
+class IllegalMove(RuntimeError):
+    """A mistake of ours: MOVES has no such move."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What is being done now, for a person; `expected_s` where it takes a known time."""
+
+    stage: Stage
+    text: str
+    expected_s: float | None = None
+    pan: Pan | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Probing:
+    """The remembered session may be alive: one Get to the meter is wanted, its answer tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Online:
+    resumed: bool  # the session of an earlier run
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PanForgotten:
+    """The PAN we knew leads nowhere any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """A scan is over; `last` when no other follows."""
+
+    pans: tuple[Pan, ...]
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Concluded:
+    """An attempt came to its end without a session; one that persists makes the next by itself."""
+
+    error: RouteBError
+
+
+SessionEvent = Progress | Probing | Online | Lost | PanForgotten | Scanned | Concluded

@@ -1,0 +1,566 @@
+"""Coming online, staying, coming back: the whole link over a scripted module, in virtual time."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from support.routeb import CREDENTIALS, PAN, Driven, FakeModule, frame
+
+from drivers.module import (
+    AuthenticationStep,
+    Fate,
+    Join,
+    Joined,
+    JoinFailed,
+    Leave,
+    NoAnswer,
+    Open,
+    Pan,
+    Refused,
+    Scan,
+    Send,
+    SendLimit,
+    SessionClosed,
+    SessionExpired,
+    Unsupported,
+    UseCredentials,
+)
+from hemsd.routeb.errors import CredentialsRefused, MeterNotHeard, ModuleTrouble, RadioTrouble
+from hemsd.routeb.stages import MOVES, Concluded, IllegalMove, Lost, Online, PanForgotten, Progress, Scanned, Stage
+
+CHALLENGED = [AuthenticationStep.STARTED, AuthenticationStep.CHALLENGED]
+ACCEPTED = [*CHALLENGED, AuthenticationStep.ANSWERED]
+
+
+@pytest.fixture
+def module() -> FakeModule:
+    return FakeModule()
+
+
+def kinds(module: FakeModule) -> list[str]:
+    return [type(command).__name__ for _, command in module.log if not isinstance(command, Send)]
+
+
+def concluded(driven: Driven) -> list[type]:
+    return [type(event.error) for event in driven.events(Concluded) if isinstance(event, Concluded)]
+
+
+# --- coming online
+
+
+def test_cold_start(module: FakeModule) -> None:
+    """Nothing remembered: reset, credentials, scans of growing duration, join, online."""
+    driven = Driven(module)
+    driven.online()
+    assert kinds(module) == ["Open", "UseCredentials", "Scan", "Scan", "Scan", "Join"]
+    assert module.commands(Open, UseCredentials) == [Open(keep_session=False), UseCredentials(CREDENTIALS)]
+    assert [scan.duration for scan in module.commands(Scan) if isinstance(scan, Scan)] == [4, 5, 6]
+    assert driven.stages() == [Stage.OPENING, Stage.SCANNING, Stage.JOINING, Stage.ONLINE]
+    assert driven.events(Online) == [Online(resumed=False)]
+    assert driven.session.pan == PAN
+
+
+def test_no_fixed_waits_before_the_first_reading(module: FakeModule) -> None:
+    """Opening, scanning, joining and reading take the module's and the meter's own time and nothing more."""
+    driven = Driven(module)
+    driven.online()
+    request = driven.get(0xE7)
+    driven.run(1, lambda: request.done)
+    commands_s = 0.01 * 2
+    assert driven.now == pytest.approx(commands_s + 3 * module.scan_s + module.join_s + module.latency_s)
+
+
+def test_surviving_session(module: FakeModule) -> None:
+    """The module stands on the remembered PAN and the meter answers one Get: nothing is reset, nothing joined."""
+    module.session, module.channel, module.pan_id = True, PAN.channel, PAN.pan_id
+    driven = Driven(module, remembered=PAN)
+    driven.online()
+    assert kinds(module) == ["Open"]
+    assert module.commands(Open) == [Open(keep_session=True)]
+    assert len(module.meter.requests) == 1
+    assert driven.events(Online) == [Online(resumed=True)]
+    assert driven.stages() == [Stage.OPENING, Stage.SURVIVING, Stage.ONLINE]
+
+
+def test_dead_session_is_joined_again(module: FakeModule) -> None:
+    """The remembered PAN is still set but nobody answers: after 6 s reset and join, without a scan."""
+    module.channel, module.pan_id = PAN.channel, PAN.pan_id
+    driven = Driven(module, remembered=PAN)
+    driven.online()
+    assert kinds(module) == ["Open", "Open", "UseCredentials", "Join"]
+    assert 6 < driven.now < 7
+    assert len(module.commands(Send)) == 1
+    driven.run(30)
+    assert len(module.commands(Send)) == 1  # the probe is not asked again
+
+
+@pytest.mark.parametrize("end", [Fate.FAILED, Refused])
+def test_a_probe_that_does_not_get_out(module: FakeModule, end: object) -> None:
+    """A transmission failure shows a dead session at once."""
+    module.channel, module.pan_id = PAN.channel, PAN.pan_id
+    if end is Fate.FAILED:
+        module.fates = [Fate.FAILED]
+    else:
+        module.instead = [
+            lambda command: module.opened(command),
+            lambda command: [Refused(command, "ER10", "SKSENDTO")],
+        ]
+    driven = Driven(module, remembered=PAN)
+    driven.online()
+    assert driven.now < 1
+    assert module.commands(Scan) == []
+
+
+def test_fresh_module_with_a_remembered_pan(module: FakeModule) -> None:
+    """A module that was never on a PAN has no session to lose: no second opening, straight to the join."""
+    driven = Driven(module, remembered=PAN)
+    driven.online()
+    assert kinds(module) == ["Open", "UseCredentials", "Join"]
+
+
+def test_module_on_another_pan_is_reset(module: FakeModule) -> None:
+    """A module standing elsewhere is set up afresh before the remembered PAN is joined."""
+    module.channel, module.pan_id = 0x21, 0x1111
+    driven = Driven(module, remembered=PAN)
+    driven.online()
+    assert module.commands(Open) == [Open(keep_session=True), Open(keep_session=False)]
+    assert kinds(module) == ["Open", "Open", "UseCredentials", "Join"]
+
+
+def test_two_failed_joins_forget_the_remembered_pan(module: FakeModule) -> None:
+    """The PAN cache is not believed for ever: after two failed joins the meter is looked for."""
+    elsewhere = Pan(0x3B, 0x0001, "001C640000000001", "AABBCCDD", 0x70)
+    module.joins = [[], []]
+    driven = Driven(module, remembered=elsewhere)
+    driven.online()
+    assert [join.pan for join in module.commands(Join) if isinstance(join, Join)] == [elsewhere, elsewhere, PAN]
+    assert driven.events(PanForgotten) == [PanForgotten()]
+
+
+def test_the_right_and_the_best_beacon_wins(module: FakeModule) -> None:
+    """The PAN with our pairing ID and the highest LQI, whatever else answers, and only when the scan is over."""
+    neighbour = Pan(0x33, 0x2222, "001C640000000002", "11111111", 0xFF)
+    untold = Pan(0x34, 0x3333, "001C640000000003", "", 0xFF)
+    weaker = Pan(0x35, 0x4444, "001C640000000004", "AABBCCDD", 0x20)
+    module.beacons = {4: [neighbour], 5: [weaker, neighbour, PAN, untold, weaker]}
+    driven = Driven(module)
+    driven.online()
+    assert module.commands(Join) == [Join(PAN)]
+    assert [type(event) for event in module.commands(Scan)] == [Scan, Scan]
+
+
+def test_progress_tells_a_person(module: FakeModule) -> None:
+    """Scans tell how long they take, joins which PAN and how well it is heard, and no secret is told."""
+    driven = Driven(module)
+    driven.online()
+    told = [event for event in driven.events(Progress) if isinstance(event, Progress)]
+    scans = [event for event in told if event.stage is Stage.SCANNING]
+    assert [round(scan.expected_s or 0, 1) for scan in scans] == [4.6, 8.9, 17.5]
+    join = next(event for event in told if event.stage is Stage.JOINING)
+    assert join.text == "joining PAN B5FB on channel 49, LQI 221 (-43.5 dBm)"
+    assert any(step.value in event.text for event in told for step in AuthenticationStep)
+    assert CREDENTIALS.password not in repr(told)
+    assert CREDENTIALS.id not in repr(told)
+
+
+# --- conclusions
+
+
+def test_no_meter_heard(module: FakeModule) -> None:
+    """A single attempt ends after one round of scans."""
+    module.beacons = {}
+    driven = Driven(module)
+    driven.begin()
+    driven.run(600)
+    assert concluded(driven) == [MeterNotHeard]
+    assert driven.session.stage is Stage.STOPPED
+    assert len(module.commands(Scan)) == 5
+    assert driven.link.deadline() is None
+
+
+def test_persisting_scans_go_on(module: FakeModule) -> None:
+    """A daemon pauses 60, 120, 240, 300, 300 s (and up to a fifth more), then scans from duration 6."""
+    module.beacons = {}
+    driven = Driven(module, persist=True)
+    driven.begin()
+    driven.run(3600)
+    starts = [now for now, command in module.log if isinstance(command, Scan) and command.duration in (4, 6)][2:]
+    pauses = [later - earlier - 3 * module.scan_s for earlier, later in pairwise(starts)]
+    assert pauses[:4] == pytest.approx([132, 264, 330, 330], abs=0.1)
+    assert set(concluded(driven)) == {MeterNotHeard}
+
+
+def test_wrong_password(module: FakeModule) -> None:
+    """Challenged, never accepted, three times over a good link."""
+    module.joins = [CHALLENGED] * 10
+    driven = Driven(module)
+    driven.begin()
+    driven.run(600)
+    assert concluded(driven) == [CredentialsRefused]
+    assert len(module.commands(Join)) == 3
+
+
+def test_wrong_password_does_not_hammer(module: FakeModule) -> None:
+    """A daemon that was refused waits an hour."""
+    module.joins = [CHALLENGED] * 3
+    driven = Driven(module, persist=True)
+    driven.begin()
+    driven.run(300)
+    assert driven.session.stage is Stage.REFUSED
+    driven.run(3300)
+    assert len(module.commands(Join)) == 3
+    driven.run(300)
+    assert driven.session.stage is Stage.ONLINE
+
+
+@pytest.mark.parametrize(
+    ("joins", "lqi"),
+    [
+        ([CHALLENGED, [], CHALLENGED], 0xDD),
+        ([ACCEPTED, ACCEPTED, ACCEPTED], 0xDD),
+        ([CHALLENGED] * 3, 0x60),
+        ([CHALLENGED] * 3, None),
+        ([[], [], []], 0xDD),
+    ],
+)
+def test_radio_trouble(module: FakeModule, joins: list[list[AuthenticationStep]], lqi: int | None) -> None:
+    """A weak link, an accepted proof or a silence in between: the password is not to blame."""
+    module.joins = list(joins)
+    module.beacons = {4: [Pan(PAN.channel, PAN.pan_id, PAN.mac, PAN.pairing_id, lqi)]}
+    driven = Driven(module)
+    driven.begin()
+    driven.run(600)
+    assert concluded(driven) == [RadioTrouble]
+
+
+def test_unsupported_module(module: FakeModule) -> None:
+    """What the module is, and what to do, is the conclusion."""
+    module.instead = [lambda command: [Unsupported("a J11 module", "use another"), NoAnswer(command, 1.0)]]
+    driven = Driven(module)
+    driven.begin()
+    driven.run(10)
+    assert [str(event.error) for event in driven.events(Concluded) if isinstance(event, Concluded)] == [
+        "a J11 module: use another"
+    ]
+
+
+def test_silent_module(module: FakeModule) -> None:
+    """Nothing on the port at all ends a single attempt at once; a daemon tries again after a pause."""
+    for persist in (False, True):
+        module.instead = [lambda command: [NoAnswer(command, 30.0)]]
+        driven = Driven(module, persist=persist)
+        driven.begin()
+        driven.run(200)
+        assert concluded(driven) == [ModuleTrouble]
+        assert driven.session.stage is (Stage.ONLINE if persist else Stage.STOPPED)
+
+
+def test_refused_commands_are_repeated_then_reopened_then_concluded(module: FakeModule) -> None:
+    """Two repetitions, two times set up afresh, then that is the conclusion."""
+    driven = Driven(module)
+    module.refuse = UseCredentials
+    driven.begin()
+    driven.run(60)
+    assert kinds(module) == (["Open"] + ["UseCredentials"] * 3) * 3
+    assert concluded(driven) == [ModuleTrouble]
+
+
+def test_a_passing_fault_does_no_harm(module: FakeModule) -> None:
+    """A scan that the module refuses once is asked again."""
+    driven = Driven(module)
+    module.instead = [lambda command: module.opened(command), lambda command: [NoAnswer(command, 3.0)]]
+    driven.online()
+    assert kinds(module)[:3] == ["Open", "UseCredentials", "UseCredentials"]
+
+
+def test_scan_only(module: FakeModule) -> None:
+    """Only to hear who answers: the first scan with a beacon of ours ends it, nothing is joined."""
+    driven = Driven(module, remembered=PAN)
+    driven.begin(scan_only=True)
+    driven.run(60)
+    assert driven.events(Scanned)[-1] == Scanned((PAN,), last=True)
+    assert module.commands(Join) == []
+    assert driven.session.stage is Stage.STOPPED
+
+
+def test_refusals_count_in_a_row_only(module: FakeModule) -> None:
+    """Two refusals, a silence, one more refusal: not yet a wrong password."""
+    module.joins = [CHALLENGED, CHALLENGED, [], CHALLENGED, []]
+    driven = Driven(module, remembered=PAN)
+    driven.begin()
+    driven.run(600)
+    assert concluded(driven) == [RadioTrouble]
+
+
+def test_a_pan_found_anew_gets_its_own_tries(module: FakeModule) -> None:
+    """The failures of the remembered PAN do not count against the one that a scan found."""
+    module.joins = [[]] * 4
+    driven = Driven(module, remembered=PAN)
+    driven.online()
+    assert len(module.commands(Join)) == 5
+
+
+def test_scans_start_short_again_after_success(module: FakeModule) -> None:
+    """After a session the ladder of scans begins at its lowest step, as at the start."""
+    module.beacons = {}
+    driven = Driven(module, persist=True)
+    driven.begin()
+    driven.run(100)
+    module.beacons = {6: [PAN]}
+    driven.run(300, lambda: driven.session.stage is Stage.ONLINE)
+    module.log.clear()
+    module.joins = [[], []]
+    driven.hear(JoinFailed(PAN.address))
+    driven.run(300)
+    assert [scan.duration for scan in module.commands(Scan) if isinstance(scan, Scan)] == [4, 5, 6]
+
+
+# --- staying online
+
+
+@pytest.mark.parametrize(("steps", "limit_s"), [([], 60), (CHALLENGED, 90)])
+def test_join_gets_60_s_and_90_while_authentication_is_seen(
+    module: FakeModule, steps: list[AuthenticationStep], limit_s: float
+) -> None:
+    """A join that ends in nothing is given up, and the module is set up afresh."""
+    module.joins = [steps]
+    module.drop = JoinFailed
+    driven = Driven(module, remembered=PAN)
+    driven.begin()
+    driven.run(200, lambda: driven.session.stage is Stage.JOINING)
+    start = driven.now
+    driven.run(200, lambda: driven.session.stage is Stage.OPENING)
+    assert driven.now - start == pytest.approx(limit_s, abs=0.1)
+
+
+def test_expiry_gates_and_joined_opens(module: FakeModule) -> None:
+    """Between SessionExpired and Joined nothing is sent; the request in flight is asked anew after it."""
+    driven = Driven(module)
+    driven.online()
+    module.silent = True
+    request = driven.get(0xE7)
+    driven.run(1)
+    driven.hear(SessionExpired(PAN.address))
+    sent = len(module.commands(Send))
+    driven.run(30)
+    assert driven.session.stage is Stage.GATED
+    assert len(module.commands(Send)) == sent
+    module.silent = False
+    driven.hear(Joined(PAN.address))
+    driven.run(1)
+    assert request.done
+    assert request.answers == {0xE7: b"\0\0\x02\x78"}
+    assert driven.events(Lost) == []
+
+
+@pytest.mark.parametrize(
+    ("event", "after_s"),
+    [
+        (SessionClosed(PAN.address, by_peer=True), 10.0),
+        (SessionClosed(PAN.address, by_peer=False), 10.0),
+        (JoinFailed(PAN.address), 5.0),
+    ],
+)
+def test_loss_is_joined_again(module: FakeModule, event: SessionClosed | JoinFailed, after_s: float) -> None:
+    """A session that ended is joined again on the same PAN without a scan, and not too soon."""
+    driven = Driven(module)
+    driven.online()
+    request = driven.get(0xE7)
+    lost_at = driven.now
+    driven.hear(event)
+    assert request.done
+    assert len(driven.events(Lost)) == 1
+    driven.run(60)
+    assert driven.session.stage is Stage.ONLINE
+    joins = [now for now, command in module.log if isinstance(command, Join)]
+    assert after_s <= joins[1] - lost_at <= 1.2 * after_s
+    assert len(module.commands(Scan)) == 3
+
+
+def test_reauthentication_that_never_ends(module: FakeModule) -> None:
+    """60 s after the expiry the session is given up and the module set up afresh."""
+    driven = Driven(module)
+    driven.online()
+    driven.hear(SessionExpired(PAN.address))
+    driven.run(59)
+    assert driven.session.stage is Stage.GATED
+    driven.run(5)
+    assert driven.session.stage is Stage.ONLINE
+    assert kinds(module)[-3:] == ["Open", "UseCredentials", "Join"]
+
+
+def test_three_silences_leave_and_join(module: FakeModule) -> None:
+    """Silence of three AIF limits ends the session properly; the next join waits 10 s."""
+    driven = Driven(module)
+    driven.online()
+    module.silent = True
+    for _ in range(3):
+        request = driven.get(0xE7)
+        driven.run(100, lambda: request.done)  # noqa: B023
+    assert len(driven.events(Lost)) == 1
+    module.silent = False
+    driven.run(60)
+    assert driven.session.stage is Stage.ONLINE
+    left = next(now for now, command in module.log if isinstance(command, Leave))
+    joined = [now for now, command in module.log if isinstance(command, Join)][-1]
+    assert joined - left >= 10.0
+
+
+def test_a_module_that_restarted_is_set_up_afresh(module: FakeModule) -> None:
+    """It refuses to leave a session that it has forgotten, and has forgotten the credentials with it."""
+    driven = Driven(module)
+    driven.online()
+    module.silent, module.refuse = True, Leave
+    for _ in range(3):
+        request = driven.get(0xE7)
+        driven.run(100, lambda: request.done)  # noqa: B023
+    module.silent = False
+    driven.run(1)
+    assert kinds(module)[-4:] == ["Leave", "Open", "UseCredentials", "Join"]
+
+
+def test_the_answer_is_waited_for_from_transmission(module: FakeModule) -> None:
+    """A datagram that takes 5 s to get out is not asked again 6 s after it was given to the module."""
+    driven = Driven(module)
+    driven.online()
+    module.silent, module.send_s = True, 5.0
+    driven.get(0xE7)
+    sent = len(module.commands(Send))
+    driven.run(10.9)
+    assert len(module.commands(Send)) == sent
+    driven.run(0.2)
+    assert len(module.commands(Send)) == sent + 1
+
+
+def test_a_notification_breaks_the_silence(module: FakeModule) -> None:
+    """Whatever is heard of the meter shows that the session stands."""
+    driven = Driven(module)
+    driven.online()
+    module.silent = True
+    for _ in range(6):
+        request = driven.get(0xE7)
+        driven.run(100, lambda: request.done)  # noqa: B023
+        driven.hear(module.datagram(frame(1, 0x73, {0xEA: "07EA05140E00000000FE68"})))
+    assert driven.events(Lost) == []
+
+
+def test_send_limit_gates_and_never_rejoins(module: FakeModule) -> None:
+    """While the hourly limit is engaged nothing is sent and nothing joined; released, all goes on."""
+    driven = Driven(module)
+    driven.online()
+    driven.hear(SendLimit(engaged=True))
+    request = driven.get(0xE7)
+    driven.run(1800)
+    assert (request.done, driven.session.stage) == (False, Stage.ONLINE)
+    driven.hear(SendLimit(engaged=False))
+    driven.run(1)
+    assert request.done
+    assert len(module.commands(Join)) == 1
+
+
+def test_the_send_limit_holds_reauthentication_back(module: FakeModule) -> None:
+    """A session that expired while nothing may be sent is waited for, not given up after 60 s."""
+    driven = Driven(module)
+    driven.online()
+    driven.hear(SendLimit(engaged=True))
+    driven.hear(SessionExpired(PAN.address))
+    driven.run(300)
+    assert driven.session.stage is Stage.GATED
+    driven.hear(SendLimit(engaged=False))
+    driven.hear(Joined(PAN.address))
+    assert driven.session.stage is Stage.ONLINE
+    assert driven.events(Lost) == []
+
+
+def test_no_join_within_the_send_limit(module: FakeModule) -> None:
+    """A session lost while the limit is engaged is joined when it is released."""
+    driven = Driven(module)
+    driven.online()
+    driven.hear(SendLimit(engaged=True))
+    driven.hear(SessionClosed(PAN.address, by_peer=True))
+    driven.run(1000)
+    assert len(module.commands(Join)) == 1
+    driven.hear(SendLimit(engaged=False))
+    driven.run(61)
+    assert driven.session.stage is Stage.ONLINE
+
+
+def test_a_lost_release_of_the_send_limit(module: FakeModule) -> None:
+    """The limit looks back one hour: after it sending goes on, even if the release was never heard."""
+    driven = Driven(module)
+    driven.online()
+    driven.hear(SendLimit(engaged=True))
+    request = driven.get(0xE7)
+    driven.run(3601)
+    assert request.done
+
+
+def test_module_that_stops_answering(module: FakeModule) -> None:
+    """Three datagrams without a word of the module: it is set up afresh."""
+    driven = Driven(module)
+    driven.online()
+    module.instead = [lambda command: [NoAnswer(command, 3.0)]] * 3
+    driven.get(0xE7)
+    driven.run(60)
+    assert kinds(module)[-3:] == ["Open", "UseCredentials", "Join"]
+    assert driven.session.stage is Stage.ONLINE
+
+
+def test_a_datagram_that_outlives_its_session(module: FakeModule) -> None:
+    """Silence of the module to a datagram of a session that is over is no news."""
+    driven = Driven(module)
+    driven.online()
+    module.instead = [lambda command: []]
+    for _ in range(4):
+        driven.get(0xE7)
+    driven.run(0.1)
+    driven.hear(SessionClosed(PAN.address, by_peer=True))
+    for _ in range(4):
+        driven.hear(NoAnswer(module.commands(Send)[-1], 3.0))
+    driven.run(60)
+    assert kinds(module)[-2:] == ["Join", "Join"]
+    assert driven.session.stage is Stage.ONLINE
+
+
+def test_refused_datagrams_back_off(module: FakeModule) -> None:
+    """ER10 to a datagram is a passing thing: tried again, the session untouched."""
+    driven = Driven(module)
+    driven.online()
+    module.instead = [lambda command: [Refused(command, "ER10", "SKSENDTO")]] * 2
+    request = driven.get(0xE7)
+    driven.run(4)
+    assert request.done
+    assert driven.events(Lost) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"port": 716}, "port"),
+        ({"sender": "FE80:0000:0000:0000:021C:6400:0000:0001"}, "sender"),
+        ({"secured": False}, "unsecured"),
+    ],
+)
+def test_foreign_datagrams_are_dropped(module: FakeModule, changes: dict[str, object], reason: str) -> None:
+    """Only what the joined meter sent, encrypted, to port 3610 is heard; the rest is counted by reason."""
+    driven = Driven(module)
+    driven.online()
+    module.silent = True
+    request = driven.get(0xE7)
+    driven.run(0.1)
+    tid = int.from_bytes(module.commands(Send)[-1].payload[2:4], "big")  # type: ignore[union-attr]
+    driven.hear(module.datagram(frame(tid, 0x72, {0xE7: "00000001"}), **changes))
+    assert not request.done
+    assert driven.session.gate.dropped == {reason: 1}
+    driven.hear(module.datagram(frame(tid, 0x72, {0xE7: "00000001"}), sender_port=2524))
+    assert request.done
+
+
+def test_the_table_of_moves() -> None:
+    """Every stage is in the table, every stage can be reached, and a move that is not there is an error."""
+    assert set(MOVES) == set(Stage)
+    assert set().union(*MOVES.values()) == set(Stage)
+    driven = Driven(FakeModule())
+    with pytest.raises(IllegalMove):
+        driven.session._move(Stage.ONLINE, "")
