@@ -81,9 +81,10 @@ class Request:
 
 @dataclass(slots=True, eq=False)
 class _Asking:
-    """One asking of a request: the TID's owner."""
+    """One asking of a request, with a TID of its own."""
 
     request: Request
+    tid: int
     epcs: frozenset[int]
     limit_s: float  # of the AIF
     asked_at: float
@@ -120,7 +121,7 @@ class Exchange:
         self._tid = (first_tid - 1) & 0xFFFF
         self._queue: deque[Request] = deque()
         self._asking: _Asking | None = None  # in flight
-        self._recent: dict[int, _Asking] = {}
+        self._recent: list[_Asking | None] = [None] * RECENT_LIMIT  # by TID, which is given in turn
         self._replies: deque[bytes] = deque(maxlen=REPLY_LIMIT)
         self._last: _Asking | None = None  # what the last datagram sent was, None for a reply
         self._retry_at: float | None = None
@@ -163,11 +164,8 @@ class Exchange:
         request = self._queue[0]
         epcs, limit_s, datagram = self._next(request.is_read, request.eoj, request.wanted, request.alone)
         self._tid = tid = (self._tid + 1) & 0xFFFF
-        self._asking = self._last = asking = _Asking(request, epcs, limit_s, now)
-        self._recent.pop(tid, None)
-        self._recent[tid] = asking
-        if len(self._recent) > RECENT_LIMIT:
-            del self._recent[next(iter(self._recent))]
+        self._asking = self._last = asking = _Asking(request, tid, epcs, limit_s, now)
+        self._recent[tid % RECENT_LIMIT] = asking
         if request.since is None:
             request.since = now
         self._arm(asking, now)
@@ -189,7 +187,8 @@ class Exchange:
         if not request.is_read or request.dropped:
             self._finish(request)
         else:
-            self._retry_at = now + BACK_OFF_S[min(request.unsent, len(BACK_OFF_S) - 1)]
+            pause_s = BACK_OFF_S[min(request.unsent, len(BACK_OFF_S) - 1)]
+            self._retry_at = min(now + pause_s, self._hard_at)
             request.unsent += 1
 
     def interrupted(self) -> None:
@@ -221,7 +220,7 @@ class Exchange:
         if frame.esv in NOTIFICATIONS:
             self._notified(frame)
             return
-        asking = self._recent.get(frame.tid)
+        asking = self._recent[frame.tid % RECENT_LIMIT]
         if asking is None or not _answers(frame, asking):
             self.counters["stray"] += 1
             return
@@ -256,9 +255,7 @@ class Exchange:
 
     def deadline(self) -> float | None:
         """When tick() is wanted next; of no interest while sending is forbidden."""
-        if self._retry_at is not None:
-            return min(self._retry_at, self._hard_at)
-        return min(self._soft_at, self._hard_at) if self._asking is not None else None
+        return self._retry_at if self._asking is None else self._soft_at
 
     def events(self) -> list[ExchangeEvent]:
         """What happened, in order; empties."""
@@ -268,9 +265,9 @@ class Exchange:
     # --- inside
 
     def _arm(self, asking: _Asking, now: float) -> None:
-        request = asking.request
-        self._soft_at = now + min(self._soft_s * 2**request.repeats, asking.limit_s)
-        self._hard_at = asking.limit_s + (now if request.since is None else request.since)
+        request, limit_s = asking.request, asking.limit_s
+        self._hard_at = limit_s + (now if request.since is None else request.since)
+        self._soft_at = min(now + min(self._soft_s * 2**request.repeats, limit_s), self._hard_at)
 
     def _observe(self, round_trip: float) -> None:
         self._round_trips.append(round_trip)
@@ -337,10 +334,11 @@ def _batch(wanted: tuple[Property, ...], alone: frozenset[int]) -> tuple[Propert
 
 
 def _answers(frame: Frame, asking: _Asking) -> bool:
-    """Whether a frame with the TID of an asking is an answer to it."""
+    """Whether a frame that is no notification is an answer to an asking."""
     request = asking.request
     return (
-        frame.esv in (READ_ANSWERS if request.is_read else WRITE_ANSWERS)
+        frame.tid == asking.tid
+        and frame.esv in (READ_ANSWERS if request.is_read else WRITE_ANSWERS)
         and frame.seoj >> 8 == request.eoj >> 8
         and asking.epcs.issuperset([p.epc for p in frame.properties])
     )

@@ -77,13 +77,16 @@ class Collector:
 
     async def run(self) -> None:
         """Collect until cancelled, through any loss of the meter. Raises PortError when the port is lost."""
+        lost: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
-                for work in (self._report(), self._beat(), self._listen(), self._answer(), self._poll()):
-                    tasks.create_task(work)
-                tasks.create_task(self._meter.ended())
+                for work in (self._report, self._beat, self._listen, self._answer, self._poll):
+                    tasks.create_task(work(), name=work.__qualname__)
+                tasks.create_task(self._meter.ended(), name="meter port")
         except* PortError as errors:
-            raise errors.exceptions[0] from None
+            lost = errors.exceptions[0]  # to raise it here would wrap it again in Python before 3.11.4
+        if lost is not None:
+            raise lost
 
     # --- readings
 

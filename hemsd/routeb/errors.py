@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from drivers.module import NoAnswer, Open, Refused
+from drivers.module import NoAnswer, Open, Refused, Unsupported
 
 
 class RouteBError(Exception):
@@ -48,8 +48,10 @@ class ModuleTrouble(RouteBError):
     """The Wi-SUN module is of no use as it is: silent, refusing commands, or of a kind that cannot be driven."""
 
 
-def module_trouble(event: Refused | NoAnswer) -> ModuleTrouble:
+def module_trouble(event: Refused | NoAnswer | Unsupported) -> ModuleTrouble:
     """What to tell a person of a module that does not do what it was told."""
+    if isinstance(event, Unsupported):
+        return ModuleTrouble(f"{event.what}: {event.advice}")
     if isinstance(event, Refused):
         return ModuleTrouble(f"the module refused {event.line} with {event.code}: unplug it for 10 s and try again")
     if isinstance(event.command, Open):

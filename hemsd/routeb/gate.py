@@ -44,10 +44,3 @@ class Gate:
                 self.lqi = datagram.lqi
             return True
         return False
-
-
-def earliest(one: float | None, other: float | None) -> float | None:
-    """The earlier of two deadlines that there may be."""
-    if one is None:
-        return other
-    return one if other is None or one < other else other

@@ -19,7 +19,6 @@ from drivers.module import (
 from hemsd.echonet.exchange import Exchange, Finished, Notification, Request, Silent
 from hemsd.echonet.frame import ESV, Property
 from hemsd.echonet.objects import METER
-from hemsd.routeb.gate import earliest
 from hemsd.routeb.session import Session
 from hemsd.routeb.stages import Lost, Probing, SessionEvent, Stage
 
@@ -72,8 +71,12 @@ class MeterLink:
 
     def deadline(self) -> float | None:
         """When tick() is wanted next."""
-        due = earliest(self._module.deadline(), self._session.deadline())
-        return earliest(due, self._exchange.deadline()) if self._session.gate.open else due
+        due = self._module.deadline()
+        requests_due = self._exchange.deadline() if self._session.gate.open else None
+        for other in (self._session.deadline(), requests_due):
+            if other is not None and (due is None or other < due):
+                due = other
+        return due
 
     def outgoing(self) -> list[Outgoing]:
         """What is to be written, in order; empties."""

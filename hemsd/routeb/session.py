@@ -12,12 +12,10 @@ from typing import Any
 from drivers import module
 from drivers.module import AuthenticationStep, Command, Credentials, Datagram, ModuleInfo, Open, Pan, rssi_dbm
 from hemsd.routeb.errors import CredentialsRefused, MeterNotHeard, ModuleTrouble, RouteBError, module_trouble
-from hemsd.routeb.gate import LIMIT_S, Gate, earliest
+from hemsd.routeb.gate import LIMIT_S, Gate
 from hemsd.routeb.ladder import SILENCES, Ladder, Way
 from hemsd.routeb.stages import (
-    MOVES,
     Concluded,
-    IllegalMove,
     Lost,
     Online,
     PanForgotten,
@@ -26,6 +24,7 @@ from hemsd.routeb.stages import (
     Scanned,
     SessionEvent,
     Stage,
+    moved,
 )
 
 PROBE_S = 6.0  # for the surviving session's meter to answer; good links take 1.3 s, poor ones 4 s
@@ -124,11 +123,14 @@ class Session:
             self._limit(module.SendLimit(engaged=False), now)
         if self._due is not None and now >= self._due:
             self._due = None
-            _RULES[self.stage][_TimeIsUp](self, None, now)
+            _RULES[self.stage][_TIME_IS_UP](self, None, now)
 
     def deadline(self) -> float | None:
         """When tick() is wanted next."""
-        return earliest(earliest(self._due, self._not_before), self.gate.limit_due)
+        if self._not_before is None and self.gate.limit_due is None:
+            return self._due
+        dues = (self._due, self._not_before, self.gate.limit_due)
+        return min(due for due in dues if due is not None)
 
     def events(self) -> list[SessionEvent]:
         """What happened, in order; empties."""
@@ -140,9 +142,7 @@ class Session:
     def _move(
         self, stage: Stage, text: str, command: Command | None = None, *, due: float | None = None, **told: Any
     ) -> None:
-        if stage not in MOVES[self.stage]:
-            raise IllegalMove(f"{self.stage.name} -> {stage.name}")
-        self.stage = stage
+        self.stage = moved(self.stage, stage)
         self._wanted, self._given, self._not_before, self._due = command, None, None, due
         self.gate.authenticated = stage is Stage.ONLINE or stage is Stage.SURVIVING
         self._events.append(Progress(stage, text, **told))
@@ -316,15 +316,14 @@ class Session:
 
     # --- trouble
 
-    def _unsupported(self, event: module.Unsupported, now: float) -> None:
-        self._conclude(ModuleTrouble(f"{event.what}: {event.advice}"), now)
-
-    def _fault(self, event: module.Refused | module.NoAnswer, now: float) -> None:
+    def _fault(self, event: module.Refused | module.NoAnswer | module.Unsupported, now: float) -> None:
         """The module would not, or did not answer: again, then set up afresh, then conclude."""
-        if isinstance(event.command, module.Leave):
+        if isinstance(event, module.Unsupported):
+            self._conclude(module_trouble(event), now)
+        elif isinstance(event.command, module.Leave):
             self._open(now)  # it knows of no session, so it has restarted
-        elif isinstance(event, module.NoAnswer) and isinstance(event.command, Open):
-            self._conclude(module_trouble(event), now)  # the module's own search is over
+        elif isinstance(event.command, Open) and isinstance(event, module.NoAnswer):
+            self._conclude(module_trouble(event), now)  # its own search is over
         elif isinstance(event.command, Open) or (pause_s := self._ladder.fault_pause_s()) is None:
             self._reopen(module_trouble(event), now)
         else:
@@ -356,27 +355,24 @@ class Session:
 
 _Rules = Mapping[type, Callable[[Session, Any, float], None]]
 
-
-class _TimeIsUp:
-    """The key of the rule for a stage whose time is over."""
-
+_TIME_IS_UP = type(None)  # the key of the rule for a stage whose time is over
 
 _RULES: Mapping[Stage, _Rules] = {
-    Stage.WAITING: {_TimeIsUp: Session._waited, module.SessionClosed: Session._left},
+    Stage.WAITING: {_TIME_IS_UP: Session._waited, module.SessionClosed: Session._left},
     Stage.OPENING: {
         module.Ready: Session._ready,
         module.Done: Session._opened,
-        module.Unsupported: Session._unsupported,
+        module.Unsupported: Session._fault,
     },
     Stage.SURVIVING: {
-        _TimeIsUp: Session._not_surviving,
+        _TIME_IS_UP: Session._not_surviving,
         module.SessionClosed: Session._not_surviving,
         module.SessionExpired: Session._not_surviving,
         module.JoinFailed: Session._not_surviving,
     },
     Stage.SCANNING: {module.BeaconHeard: Session._beacon, module.Done: Session._scanned},
     Stage.JOINING: {
-        _TimeIsUp: Session._join_overdue,
+        _TIME_IS_UP: Session._join_overdue,
         module.Done: Session._join_accepted,
         module.Authentication: Session._authentication,
         module.Joined: Session._joined,
@@ -388,12 +384,12 @@ _RULES: Mapping[Stage, _Rules] = {
         module.JoinFailed: Session._renewal_failed,
     },
     Stage.GATED: {
-        _TimeIsUp: Session._renewal_overdue,
+        _TIME_IS_UP: Session._renewal_overdue,
         module.Joined: Session._renewed,
         module.SessionClosed: Session._closed,
         module.JoinFailed: Session._renewal_failed,
     },
-    Stage.REFUSED: {_TimeIsUp: Session._waited},
+    Stage.REFUSED: {_TIME_IS_UP: Session._waited},
     Stage.STOPPED: {},
 }
 _ALWAYS: _Rules = {

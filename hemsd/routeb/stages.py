@@ -62,6 +62,13 @@ class IllegalMove(RuntimeError):
     """A mistake of ours: MOVES has no such move."""
 
 
+def moved(here: Stage, there: Stage) -> Stage:
+    """The stage after a move. Raises IllegalMove."""
+    if there not in MOVES[here]:
+        raise IllegalMove(f"{here.name} -> {there.name}")
+    return there
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """What is being done now, for a person; `expected_s` where it takes a known time."""
