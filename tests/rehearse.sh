@@ -19,12 +19,12 @@ rehearse() { # rehearse RELEASE TARGET
     local tree=$trees/$1-$2 log=$trees/$1-$2.log start=$SECONDS
     rm -rf "$tree"
     cp -a "$trees/$1" "$tree"
-    run "$tree" 60 'git -c safe.directory="*" clone --quiet /mnt/hemsd.git /root/hemsd' >"$log" || return 1
+    run "$tree" 60 'git -c safe.directory="*" clone --quiet /mnt/hemsd.git /srv/hemsd' >"$log" || return 1
     case $2 in
         # a demonstration has no end: it passes when readings were printed by the time it is stopped
-        demo) run "$tree" 300 'cd /root/hemsd && make .venv/bin/.demo && timeout --signal=INT 30 make demo' >>"$log"
+        demo) run "$tree" 300 'cd /srv/hemsd && make .venv/bin/.demo && timeout --signal=INT 30 make demo' >>"$log"
               grep -Eq 'power_w -?[0-9]+' "$log" ;;
-        test) run "$tree" 3600 'cd /root/hemsd && make test' >>"$log" ;;
+        test) run "$tree" 3600 'cd /srv/hemsd && make test' >>"$log" ;;
     esac
     local result=$?
     echo "$1: make $2 took $((SECONDS - start)) s"

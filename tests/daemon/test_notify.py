@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.daemon import Listener, run_virtually
+from support.clock import run as run_virtually
+from support.daemon import Listener
 
 from hemsd.daemon.notify import ServiceManager, feed_watchdog
 

@@ -12,7 +12,8 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from support.daemon import Listener, run_virtually
+from support.clock import run as run_virtually
+from support.daemon import Listener
 
 from drivers.serialport import open_serial
 from hemsd.daemon import run as daemon

@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 import pytest
-from support.daemon import run_virtually
+from support.clock import run as run_virtually
 
 from hemsd.daemon.supervision import PARKED_S, KeepsFailing, Kind, Policy, supervise
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from support.drivers import MemoryPort, VirtualLoop
+from support.clock import VirtualLoop
+from support.drivers import MemoryPort
 
 from drivers.module import Line, Outgoing
 from drivers.ports import PortLost, PortStalled, Pump
@@ -218,7 +219,7 @@ def test_overdue() -> None:
         bench.machine.due = 10.0
         await asyncio.sleep(1)
         assert bench.pump.overdue_s() == 0
-        loop._now = 17.0  # what a blocked loop looks like
+        loop.jump(17.0)  # what a blocked loop looks like
         assert bench.pump.overdue_s() == 7.0
         await asyncio.sleep(0.001)
         assert bench.machine.ticked == [17.0]

@@ -8,7 +8,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from support.drivers import MemoryPort, VirtualLoop, until
+from support.clock import VirtualLoop
+from support.drivers import MemoryPort, until
 
 from drivers.masking import MASKED, Masker
 from drivers.module import Credentials, Line

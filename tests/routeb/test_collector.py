@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import TypeVar
 
 import pytest
+from support.clock import run
 from support.routeb import (
     CREDENTIALS,
     EPOCH,
@@ -20,7 +21,6 @@ from support.routeb import (
     NoPort,
     asked,
     frame,
-    run,
     virtual_now,
 )
 

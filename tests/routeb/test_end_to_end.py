@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from support.routeb import EPOCH, FakeSeat, SimulatedPort, run, virtual_now
+from support.clock import run
+from support.routeb import EPOCH, FakeSeat, SimulatedPort, virtual_now
 
 from drivers.module import Credentials
 from hemsd.echonet.meter import encode_history_1_day

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.routeb import CREDENTIALS, PAN, PROPERTIES, FakeMeter, FakeModule, NoPort, frame, run, virtual_now
+from support.clock import run
+from support.routeb import CREDENTIALS, PAN, PROPERTIES, FakeMeter, FakeModule, NoPort, frame, virtual_now
 
 from drivers.module import Join, Leave, Open, Scan, Send, SendLimit, SessionClosed
 from drivers.ports import PortLost

@@ -5,35 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import selectors
 import subprocess
 import sys
 import tty
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from drivers.module import Line
 from drivers.ports import PortError
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time jumps to the next timer as soon as nothing else is to do."""
-
-    def __init__(self) -> None:
-        self._now = 0.0
-        outer = self
-
-        class Selector(selectors.DefaultSelector):
-            def select(self, timeout: float | None = None) -> Any:
-                ready = super().select(0 if timeout is not None else None)
-                if not ready and timeout:
-                    outer._now += timeout
-                return ready
-
-        super().__init__(Selector())
-
-    def time(self) -> float:
-        return self._now
 
 
 class MemoryPort:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-import selectors
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -371,40 +370,9 @@ class FakeSeat:
         return [at for at, message in self.published if isinstance(message, kind) and at >= since]
 
 
-class _Selector(selectors.DefaultSelector):
-    """Does not wait: what would have been waited for has passed."""
-
-    now = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
-        if not ready:
-            if timeout is None:
-                raise AssertionError("nothing will ever happen again")
-            self.now += max(timeout, 0.0)
-        return ready
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop in which sleeping takes no time."""
-
-    def __init__(self) -> None:
-        self._clock = _Selector()
-        super().__init__(self._clock)
-
-    def time(self) -> float:
-        return self._clock.now
-
-
 EPOCH = datetime(2026, 5, 14, 5, 1, tzinfo=UTC)  # 14:01 in Japan
 
 
 def virtual_now() -> datetime:
     """The wall clock that goes with the virtual loop."""
     return EPOCH + timedelta(seconds=asyncio.get_running_loop().time())
-
-
-def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine in virtual time."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(main)

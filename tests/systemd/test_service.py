@@ -78,9 +78,9 @@ def test_the_sandbox_holds(house: House) -> None:
     (line,) = (line for line in house.journal("probe.service").splitlines() if line.startswith("{"))
     could = [name for name, done in json.loads(line).items() if done]
     assert could == ["open the module's tty", "read its credential", "write its state", "use IPv4", "use IPv6"]
-    places = ("CREDENTIALS_DIRECTORY=/root/credentials", "STATE_DIRECTORY=/root/state")
-    house.run("mkdir", "/root/credentials", "/root/state")
-    house.run("cp", "/etc/hemsd/credentials.toml", "/root/credentials/routeb")
+    places = ("CREDENTIALS_DIRECTORY=/opt/credentials", "STATE_DIRECTORY=/opt/state")
+    house.run("mkdir", "/opt/credentials", "/opt/state")
+    house.run("cp", "/etc/hemsd/credentials.toml", "/opt/credentials/routeb")
     freely = json.loads(house.run("env", *places, "/opt/hemsd/bin/python", "/opt/probe.py"))
     assert [name for name, done in freely.items() if not done] == []
 
