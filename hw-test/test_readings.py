@@ -15,7 +15,7 @@ from hemsd.echonet.frame import decode
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 
-# By property, what comes of it: value as told outside; None where the meter refused. Energies are counts of its register.
+# By property, its value as told outside; None where the meter refused. Energies are counts of its register.
 READINGS: dict[str, dict[str, Any]] = {
     "01-rs-wsuha-p-dual-stack-full-join.txt": {"D5": ["028801"]},
     "02-echo-interleaved-with-scheduled-inf.txt": {

@@ -101,7 +101,10 @@ async def _watch(meter: Meter, what: Wanted, every_s: float, *, as_json: bool) -
     while True:
         try:
             await meter.online()
-            show(await read(meter, what), as_json=as_json)
+            answer = await read(meter, what)
+            if not as_json:
+                print(answer.values["measured_at"][:19].replace("T", " "))
+            show(answer, as_json=as_json)
         except NoAnswerInTime as error:
             print(f"hemsd: {error}", file=sys.stderr)
         due = max(due + every_s, clock())
