@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
+from msgspec import Struct
+
 ECHONET_PORT = 3610
 PANA_PORT = 716
 
@@ -112,8 +114,7 @@ class ModuleInfo:
 # --- commands: one at a time; each ends in exactly one Done, Refused or NoAnswer -----------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Open:
+class Open(Struct, frozen=True):
     """Find out what the module is and set it up (echo off, signal quality reported); announces Ready.
 
     With `keep_session` nothing is reset, so that a PANA session surviving in the module stays usable;
@@ -123,15 +124,13 @@ class Open:
     keep_session: bool
 
 
-@dataclass(frozen=True, slots=True)
-class UseCredentials:
+class UseCredentials(Struct, frozen=True):
     """Give the module the Route B ID and password. Lost on reset."""
 
     credentials: Credentials
 
 
-@dataclass(frozen=True, slots=True)
-class Scan:
+class Scan(Struct, frozen=True):
     """Active scan with the pairing ID on all channels; BeaconHeard for each answer, Done at the end.
 
     One channel takes 9.6 ms * (2**duration + 1); duration 4-8 is of use.
@@ -140,32 +139,31 @@ class Scan:
     duration: int
 
 
-@dataclass(frozen=True, slots=True)
-class Join:
+class Join(Struct, frozen=True):
     """Tune to a PAN and authenticate (PANA). Done when accepted; Joined or JoinFailed follows."""
 
     pan: Pan
 
 
-@dataclass(frozen=True, slots=True)
-class Rejoin:
+class Rejoin(Struct, frozen=True):
     """Authenticate again within the present session. Done when accepted; Joined or JoinFailed follows."""
 
 
-@dataclass(frozen=True, slots=True)
-class Leave:
+class Leave(Struct, frozen=True):
     """End the session at the meter; SessionClosed follows. A join within 10 s of it tends to fail."""
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(Struct, frozen=True):
     """Send an ECHONET Lite datagram (1-1232 bytes), encrypted or not at all; Transmission tells its fate.
 
     Transmission events name the address; they may come before Done and again after it (RESOLVING first).
     """
 
     to: str
-    payload: bytes = field(repr=False)
+    payload: bytes
+
+    def __repr__(self) -> str:
+        return f"Send(to={self.to!r}, {len(self.payload)} bytes)"
 
 
 Command = Open | UseCredentials | Scan | Join | Rejoin | Leave | Send
@@ -174,13 +172,11 @@ Command = Open | UseCredentials | Scan | Join | Rejoin | Leave | Send
 # --- events ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     command: Command
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """The module would not do it. `code` is its own, for example ``ER10``; `line` the failing command, masked."""
 
     command: Command
@@ -188,29 +184,25 @@ class Refused:
     line: str
 
 
-@dataclass(frozen=True, slots=True)
-class NoAnswer:
+class NoAnswer(Struct, frozen=True):
     """The module did not answer a command in time; for Open: nothing was heard at any baud rate."""
 
     command: Command
     waited_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Unsupported:
+class Unsupported(Struct, frozen=True):
     """Something answers, but not a module that can be driven; `advice` is for the person. Ends Open."""
 
     what: str
     advice: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(Struct, frozen=True):
     info: ModuleInfo
 
 
-@dataclass(frozen=True, slots=True)
-class BeaconHeard:
+class BeaconHeard(Struct, frozen=True):
     pan: Pan
 
 
@@ -223,8 +215,7 @@ class AuthenticationStep(Enum):
     COMPLETED = "the meter opened the session"
 
 
-@dataclass(frozen=True, slots=True)
-class Authentication:
+class Authentication(Struct, frozen=True):
     """A PANA message of the meter passed by. Lifetime and result code stand in the last one only."""
 
     step: AuthenticationStep
@@ -232,33 +223,28 @@ class Authentication:
     lifetime_s: int | None = None  # Session-Lifetime AVP
 
 
-@dataclass(frozen=True, slots=True)
-class Joined:
+class Joined(Struct, frozen=True):
     """A session is up: sending is allowed. Also after the module re-authenticated by itself."""
 
     address: str  # of the meter
 
 
-@dataclass(frozen=True, slots=True)
-class JoinFailed:
+class JoinFailed(Struct, frozen=True):
     address: str
 
 
-@dataclass(frozen=True, slots=True)
-class SessionExpired:
+class SessionExpired(Struct, frozen=True):
     """The session's lifetime is over; the module re-authenticates by itself. Sending is forbidden until Joined."""
 
     address: str
 
 
-@dataclass(frozen=True, slots=True)
-class SessionClosed:
+class SessionClosed(Struct, frozen=True):
     address: str
     by_peer: bool
 
 
-@dataclass(frozen=True, slots=True)
-class SendLimit:
+class SendLimit(Struct, frozen=True):
     """The hourly transmission limit (ARIB STD-T108) is engaged or released; while engaged nothing is sent."""
 
     engaged: bool
@@ -270,14 +256,12 @@ class Fate(Enum):
     RESOLVING = "neighbour solicitation sent first; another Transmission follows"
 
 
-@dataclass(frozen=True, slots=True)
-class Transmission:
+class Transmission(Struct, frozen=True):
     to: str
     fate: Fate
 
 
-@dataclass(frozen=True, slots=True)
-class Datagram:
+class Datagram(Struct, frozen=True):
     """A UDP datagram from the air, up to 1232 bytes. Nothing about it has been checked."""
 
     sender: str
@@ -286,12 +270,17 @@ class Datagram:
     port: int
     mac: str  # of the sender
     secured: bool
-    payload: bytes = field(repr=False)
+    payload: bytes
     lqi: int | None = None
 
+    def __repr__(self) -> str:
+        told = f"sender={self.sender!r}, to={self.to!r}, sender_port={self.sender_port}, port={self.port}"
+        return (
+            f"Datagram({told}, mac={self.mac!r}, secured={self.secured}, lqi={self.lqi}, {len(self.payload)} bytes)"
+        )
 
-@dataclass(frozen=True, slots=True)
-class Noise:
+
+class Noise(Struct, frozen=True):
     """Bytes or a line that mean nothing here; at most 80 characters of it, secrets masked, for diagnosis."""
 
     text: str

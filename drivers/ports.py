@@ -103,7 +103,8 @@ class Pump(Generic[EventT]):
         self._port = port
         self._on_event = on_event
         self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None  # goes off at the deadline, or before
+        self._due: float | None = None
         self._ended: asyncio.Future[None] | None = None  # while running
         self._turning = False
 
@@ -115,8 +116,10 @@ class Pump(Generic[EventT]):
             self.poke()
             await self._ended
         finally:
-            self._ended = None
-            self._arm(None)
+            self._ended = self._due = None
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
 
     def poke(self) -> None:
         """Do now what the machine wants done: send, hand on events, re-arm the timer. Nothing while not running."""
@@ -124,14 +127,17 @@ class Pump(Generic[EventT]):
 
     def overdue_s(self) -> float:
         """How long ago the machine's own deadline passed unheeded; 0 while it is in time (for a watchdog)."""
-        return 0.0 if self._timer is None else max(0.0, self._loop.time() - self._timer.when())
+        return 0.0 if self._due is None else max(0.0, self._loop.time() - self._due)
 
-    def _turn(self, data: bytes) -> None:
+    def _turn(self, data: bytes | None) -> None:
+        """Let the machine have bytes, or the time (None), and do what it wants done."""
         if self._ended is None or self._ended.done():
             return
         try:
             if data:
                 self._machine.receive(data, self._loop.time())
+            elif data is None:
+                self._tick(self._loop.time())
             if not self._turning:  # otherwise the turn under way does the rest
                 self._turning = True
                 try:
@@ -141,36 +147,40 @@ class Pump(Generic[EventT]):
         except Exception as error:  # carried to run(), whose caller supervises
             self._fail(error)
 
-    def _settle(self) -> None:
-        machine, now = self._machine, self._loop.time()
-        due = machine.deadline()
+    def _tick(self, now: float) -> None:
+        due = self._machine.deadline()
         if due is not None and due <= now:
-            machine.tick(now)
+            self._machine.tick(now)
+
+    def _settle(self) -> None:
+        machine = self._machine
         while True:
-            outgoing, events = machine.outgoing(), machine.events()
-            if not outgoing and not events:
-                break
-            for item in outgoing:
+            for item in machine.outgoing():
                 if isinstance(item, Line):
                     self._port.configure(item)
                 else:
                     self._port.write(item)
+            events = machine.events()
+            if not events:
+                break
             for event in events:
                 self._on_event(event)
         self._arm(machine.deadline())
 
     def _arm(self, due: float | None) -> None:
+        """Wake up at this time; a timer that goes off before is left to, which is cheaper than to replace it."""
+        self._due = due
+        if due is None:
+            return
         if self._timer is not None:
-            if self._timer.when() == due:
+            if self._timer.when() <= due:
                 return
             self._timer.cancel()
-            self._timer = None
-        if due is not None:
-            self._timer = self._loop.call_at(due, self._timed)
+        self._timer = self._loop.call_at(due, self._timed)
 
     def _timed(self) -> None:
         self._timer = None
-        self.poke()
+        self._turn(None)
 
     def _fail(self, error: Exception) -> None:
         if self._ended is not None and not self._ended.done():

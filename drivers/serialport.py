@@ -64,7 +64,7 @@ class FdPort:
 
     def write(self, data: bytes) -> None:
         self._check()
-        if self.waiting + len(data) > self._cap:
+        if len(self._queue) + len(data) > self._cap:
             raise PortStalled(
                 self._name,
                 f"{self._name} takes no data, {self.waiting} bytes are waiting: "
@@ -72,10 +72,9 @@ class FdPort:
             )
         if self._queue:
             self._queue += data
-            return
-        self._queue += data[self._send(data) :]
-        self._check()
-        if self._queue:
+        elif rest := data[self._send(data) :]:
+            self._check()
+            self._queue += rest
             self._loop.add_writer(self._fd, self._writable)
 
     def configure(self, line: Line) -> None:

@@ -20,9 +20,10 @@ to a request that the families spell differently means that the family was guess
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import IntEnum, auto
 from typing import Any, NamedTuple, assert_never
+
+from msgspec import Struct
 
 from drivers.module import (
     PANA_PORT,
@@ -74,8 +75,7 @@ class _Probe(NamedTuple):
     wait_s: float
 
 
-@dataclass(slots=True)
-class _Task:
+class _Task(Struct):
     """A command under way."""
 
     command: Command
@@ -164,10 +164,11 @@ class Engine:
                         self._react(heard, now)
                     else:
                         self._events.append(heard)
+            elif isinstance(frame, Datagram):
+                step = pana.read(frame.payload) if frame.port == PANA_PORT and not frame.secured else None
+                self._events.append(step or frame)
             elif isinstance(frame, Foreign):
                 self._react(frame, now)
-            elif isinstance(frame, Datagram) and frame.port == PANA_PORT and not frame.secured:
-                self._events.append(pana.read(frame.payload) or frame)
             else:
                 self._events.append(frame)
 
@@ -300,6 +301,10 @@ class Engine:
 
     def _learn(self, task: _Task, part: Answer) -> None:
         match part:
+            case Ok() if self._asked.in_dialect:
+                self._certain = True
+                if task.switched:
+                    self._announce()
             case Info():
                 self._info = part
                 self._in_step = True
@@ -309,10 +314,6 @@ class Engine:
                 self._application = part.text
             case Value():
                 self._framer.hex_payload = bool(part.value & 1)
-            case Ok() if self._asked.in_dialect:
-                self._certain = True
-                if task.switched:
-                    self._announce()
 
     def _failed(self, task: _Task, fail: Fail, now: float) -> None:
         if self._asked.optional:

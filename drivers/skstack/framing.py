@@ -13,6 +13,8 @@ from __future__ import annotations
 import re
 from binascii import unhexlify
 from enum import Enum
+from functools import lru_cache
+from typing import NamedTuple
 
 from drivers.module import Datagram, Noise
 
@@ -39,6 +41,21 @@ _HEADER = re.compile(
     f"(?:[0-9A-Fa-f]{{2}} )?[01] (?:[01] )?{_HEX4} ".encode()
 )
 _HEX_DIGITS = b"0123456789ABCDEFabcdef"
+_REMEMBERED = 256  # headers; those of one meter differ in LQI and LEN only
+
+
+class _Header(NamedTuple):
+    """What an ERXUDP says before the payload."""
+
+    text: bytes
+    sender: str
+    to: str
+    sender_port: int
+    port: int
+    mac: str
+    lqi: int | None
+    secured: bool
+    length: int  # of the payload, in bytes
 
 
 class Framer:
@@ -51,18 +68,17 @@ class Framer:
     def clear(self) -> None:
         """Forget what is held back: what follows has nothing to do with it."""
         self._rest = b""
-        self._header: list[str] | None = None  # of the datagram whose payload is awaited
+        self._header: _Header | None = None  # of the datagram whose payload is awaited
         self._skipping = False  # everything up to the next line end
 
     def receive(self, data: bytes) -> list[Frame]:
         """Take bytes, cut anywhere; give what is complete. Never raises for what the bytes are."""
         data = self._rest + data
+        if self._header is None and not self._skipping and len(data) <= MAX_LINE and _is_plain(data):
+            lines = data.decode().replace("\r", "\n").split("\n")  # the same as below, in one go
+            self._rest = lines.pop().encode()
+            return list(filter(None, lines))
         frames: list[Frame] = []
-        if len(data) <= MAX_LINE and self._header is None and not self._skipping and _is_plain(data):
-            *lines, rest = data.decode("ascii").replace("\r", "\n").split("\n")  # the same as below, in one go
-            self._rest = rest.encode()
-            frames.extend(filter(None, lines))
-            return frames
         at = 0
         while at < len(data):
             if self._header is None:
@@ -99,7 +115,7 @@ class Framer:
         return at + len(line)
 
     def _begin_datagram(self, header: re.Match[bytes]) -> int:
-        self._header = header[0].decode("ascii").upper().split(" ")
+        self._header = _read_header(header[0])
         return header.end()
 
     def _within(self, line: bytes, frames: list[Frame]) -> int:
@@ -117,10 +133,9 @@ class Framer:
         self._skipping = True
         return code + len(J11_CODE)
 
-    def _payload(self, data: bytes, at: int, header: list[str], frames: list[Frame]) -> int | None:
+    def _payload(self, data: bytes, at: int, header: _Header, frames: list[Frame]) -> int | None:
         """Take the payload that belongs to a header; where to go on, None when more bytes are needed."""
-        length = int(header[-2], 16)
-        ahead = data[at : at + 2 * length + 1]
+        length, ahead = header.length, data[at : at + 2 * header.length + 1]
         digits = self.hex_payload is not False and not ahead[: 2 * length].translate(None, _HEX_DIGITS)
         raw = self.hex_payload is not True
         if length > MAX_PAYLOAD:
@@ -138,10 +153,11 @@ class Framer:
             payload = None
         self._header = None
         if payload is None:
-            frames.append(noise(" ".join(header).encode()))
+            frames.append(noise(header.text))
             self._skipping = True
             return at
-        frames.append(_datagram(header, payload))
+        _, sender, to, sender_port, port, mac, lqi, secured, _ = header
+        frames.append(Datagram(sender, to, sender_port, port, mac, secured, payload, lqi))
         return _after(data, at)
 
 
@@ -159,12 +175,19 @@ def _is_plain(line: bytes) -> bool:
     return line.isascii() and b"ERXUDP " not in line
 
 
-def _datagram(header: list[str], payload: bytes) -> Datagram:
-    _, sender, to, sender_port, port, mac, lqi, secured, *_ = header
-    if len(lqi) == 1:  # there is none: this is SECURED
-        lqi, secured = "", lqi
-    signal = int(lqi, 16) if lqi else None
-    return Datagram(sender, to, int(sender_port, 16), int(port, 16), mac, secured == "1", payload, signal)
+@lru_cache(_REMEMBERED)
+def _read_header(text: bytes) -> _Header:
+    text = text.upper()
+    _, sender, to, sender_port, port, mac, *lqi, secured, length = _without_side(text.decode("ascii").split())
+    signal = int(lqi[0], 16) if lqi else None
+    return _Header(
+        text, sender, to, int(sender_port, 16), int(port, 16), mac, signal, secured == "1", int(length, 16)
+    )
+
+
+def _without_side(fields: list[str]) -> list[str]:
+    """The fields of a header; SIDE is the second of two that have one digit."""
+    return [*fields[:-2], fields[-1]] if len(fields[-3]) == 1 else fields
 
 
 # --- noise ----------------------------------------------------------------------------------------------------

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
+from functools import lru_cache
+
+from msgspec import Struct
 
 from drivers.module import (
     ECHONET_PORT,
@@ -31,41 +32,39 @@ from drivers.skstack.framing import ADDRESS, MAX_PAYLOAD, noise
 # --- what is heard --------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Ok:
+class Answer(Struct, frozen=True):
+    """What a request waits for."""
+
+
+class Ok(Answer, frozen=True):
     """OK: accepted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(Answer, frozen=True):
     """OK with what was asked for, the answer to ROPT (3.31)."""
 
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class Fail:
+class Fail(Answer, frozen=True):
     """FAIL with an error code (7)."""
 
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(Answer, frozen=True):
     """EVER (3.23)."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Application:
+class Application(Answer, frozen=True):
     """EAPPVER (3.24)."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Info:
+class Info(Answer, frozen=True):
     """EINFO (3.2). `mark` is the last field, which differs between the families."""
 
     address: str
@@ -75,13 +74,9 @@ class Info:
     mark: str
 
 
-@dataclass(frozen=True, slots=True)
-class ScanEnded:
+class ScanEnded(Answer, frozen=True):
     """EVENT 22 (4.8)."""
 
-
-Answer = Ok | Value | Fail | Version | Application | Info | ScanEnded
-"""What a request waits for."""
 
 Report = BeaconHeard | Joined | JoinFailed | SessionExpired | SessionClosed | SendLimit | Transmission | Noise
 """What is said unasked, in drivers.module's words."""
@@ -106,7 +101,7 @@ Part = tuple[type[Answer], float]
 """Part of an answer, and within how many seconds after the part before it must come."""
 
 
-class Request(NamedTuple):
+class Request(Struct, frozen=True):
     """One command. Its answer is all of these parts in this order, unless FAIL ends it."""
 
     wire: bytes
@@ -136,6 +131,8 @@ FILLER = b"\r\n" * (MAX_PAYLOAD // 2)
 J11_VERSION = bytes.fromhex("D0EA83FC 006B 0004 03A8 0000")
 
 _ADDRESS = re.compile(ADDRESS)
+_SENT: tuple[Part, ...] = ((Ok, BY_RADIO_S),)
+_REMEMBERED = 64  # lines said and heard; those of one module and one meter are few and always the same
 
 
 def use_credentials(credentials: Credentials) -> list[Request]:
@@ -180,8 +177,13 @@ def send(to: str, payload: bytes, dialect: Dialect) -> Request:
     """
     if not 1 <= len(payload) <= MAX_PAYLOAD:
         raise ValueError(f"a datagram has 1 to {MAX_PAYLOAD} bytes, not {len(payload)}")
-    line = f"SKSENDTO 1 {_checked(to)} {ECHONET_PORT:04X} 1 {dialect.side}{len(payload):04X}"
-    return Request(f"{line} ".encode() + payload, line, ((Ok, BY_RADIO_S),), in_dialect=True)
+    line = _sending(to, len(payload), dialect.side)
+    return Request(f"{line} ".encode() + payload, line, _SENT, in_dialect=True)
+
+
+@lru_cache(_REMEMBERED)
+def _sending(to: str, length: int, side: str) -> str:
+    return f"SKSENDTO 1 {_checked(to)} {ECHONET_PORT:04X} 1 {side}{length:04X}"
 
 
 def _checked(address: str) -> str:
@@ -264,6 +266,15 @@ _READERS: Mapping[str, Callable[[str], tuple[Heard, ...] | None]] = {
     **dict.fromkeys(("ESREG", "EPONG", "ETCP", "ERXTCP", "EPANDESC", "ROPT"), lambda _line: ()),
     **dict.fromkeys(("EEDSCAN", "EADDR", "ENEIGHBOR", "EPORT", "EHANDLE"), lambda _line: ()),
 }
+
+
+@lru_cache(_REMEMBERED)
+def _read_known(word: str, line: str) -> tuple[Heard, ...]:
+    """What a line means that begins with a known word."""
+    heard = _READERS[word](line)
+    return (noise(line.encode()),) if heard is None else heard
+
+
 _LISTS = frozenset({"EEDSCAN", "EADDR", "ENEIGHBOR", "EPORT", "EHANDLE"})
 _AFTER_ECHO = re.compile(r"(?:EVENT|EINFO|EVER|EAPPVER|FAIL) .*")  # no argument of a command looks like these
 _BEACON_FIELDS = {  # of EPANDESC (4.5), with what their values must be
@@ -292,16 +303,12 @@ class LineReader:
             glued = _AFTER_ECHO.search(text)
             text = glued[0] if glued else ""
         word = text.partition(" ")[0]
-        reader = _READERS.get(word)
-        if reader is None:
+        if word not in _READERS:
             return self._read_within(text)
         before = self._end_block() if self._beacon is not None else ()
         self._beacon = {} if word == "EPANDESC" else None
         self._in_list = word in _LISTS
-        heard = reader(text)
-        if heard is None:
-            heard = (noise(text.encode()),)
-        return before + heard
+        return before + _read_known(word, text)
 
     def _read_within(self, text: str) -> tuple[Heard, ...]:
         """Read a line that begins with no known word."""

@@ -8,7 +8,6 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import fields
 from enum import Enum
 from pathlib import Path
 from typing import Any, TextIO
@@ -103,7 +102,7 @@ async def _play(player: RxReplay, on_event: Callable[[Event], None]) -> None:
 
 def _print(event: Event) -> None:
     told: dict[str, Any] = {"event": type(event).__name__}
-    told |= {field.name: _plain(getattr(event, field.name)) for field in fields(event)}
+    told |= _fields(event)
     if isinstance(event, Datagram) and event.port == ECHONET_PORT:
         try:
             told["frame"] = describe_frame(decode(event.payload))
@@ -121,4 +120,9 @@ def _plain(value: object) -> Any:
         case str() | int() | None:
             return value
         case _:  # a PAN
-            return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}  # type: ignore[arg-type]
+            return _fields(value)
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """The fields of an event, or of the dataclass in it."""
+    return {name: _plain(getattr(value, name)) for name in type(value).__match_args__}

@@ -59,7 +59,7 @@ def describe_frame(frame: Frame) -> dict[str, Any]:
 
 
 def _listed(properties: Iterable[Property], known: Mapping[int, Declared]) -> list[dict[str, Any]]:
-    return [_property(epc, edt, known.get(epc)) for epc, edt in properties]
+    return [_property(each.epc, each.edt, known.get(each.epc)) for each in properties]
 
 
 def _property(epc: int, edt: bytes, declared: Declared | None) -> dict[str, Any]:

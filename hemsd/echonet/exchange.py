@@ -13,14 +13,16 @@ to read back. Only the limit of the AIF specification (low-voltage smart meter -
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
 from math import ceil
 
-from hemsd.echonet.frame import ANSWERS, ESV, NOTIFICATIONS, Frame, FrameError, Property, decode, encode
+from msgspec import Struct
+
+from hemsd.echonet.frame import ANSWERS, EHD, ESV, NOTIFICATIONS, Frame, FrameError, Property, decode, encode
 from hemsd.echonet.objects import CONTROLLER
 
 QUEUE_LIMIT = 32  # requests in line
@@ -46,8 +48,9 @@ EDT_BYTES: Mapping[int, int] = {  # of class 0288 (Appendix, release R); one tha
     **{0xEA: 11, 0xEB: 11, 0xED: 7, 0xEF: 7},
 }
 
+IS_READ: Mapping[int, bool] = {ESV.GET: True, ESV.SETC: False}
 READ_ANSWERS, WRITE_ANSWERS = ANSWERS[ESV.GET], ANSWERS[ESV.SETC]
-TID_AT = 2  # in a frame
+BODY_AT = 4  # in a frame, after EHD and TID
 OUR_CLASSES = frozenset({0x05FF, 0x0EF0})
 
 
@@ -63,14 +66,13 @@ class QueueFull(RuntimeError):
     """More requests than QUEUE_LIMIT wait already."""
 
 
-@dataclass(slots=True, eq=False)
-class Request:
+class Request(Struct, eq=False):
     """Properties asked of one object. When done, `answers` has every EPC: its EDT (empty for a write) or why not."""
 
     is_read: bool  # a Get, not a SetC
     eoj: int
     wanted: tuple[Property, ...]  # not settled yet
-    answers: dict[int, bytes | Missing] = field(default_factory=dict)
+    answers: dict[int, bytes | Missing] = {}
     alone: frozenset[int] = frozenset()  # to be asked by themselves
     done: bool = False
     dropped: bool = False  # nobody waits for it any more
@@ -79,8 +81,7 @@ class Request:
     unsent: int = 0  # transmissions that failed in a row
 
 
-@dataclass(slots=True, eq=False)
-class _Asking:
+class _Asking(Struct, eq=False):
     """One asking of a request, with a TID of its own."""
 
     request: Request
@@ -91,20 +92,17 @@ class _Asking:
     observed: bool = False  # its round trip has been
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(Struct, frozen=True):
     request: Request
 
 
-@dataclass(frozen=True, slots=True)
-class Silent:
+class Silent(Struct, frozen=True):
     """No answer within the AIF limit, all repetitions included."""
 
     request: Request
 
 
-@dataclass(frozen=True, slots=True)
-class Notification:
+class Notification(Struct, frozen=True):
     """INF or INFC of the peer; an INFC is being answered already."""
 
     frame: Frame
@@ -126,7 +124,8 @@ class Exchange:
         self._last: _Asking | None = None  # what the last datagram sent was, None for a reply
         self._retry_at: float | None = None
         self._soft_at = self._hard_at = 0.0
-        self._round_trips: deque[float] = deque([ASSUMED_P95_S], OBSERVED)
+        self._round_trips: deque[float] = deque([ASSUMED_P95_S])
+        self._ranked = [ASSUMED_P95_S]  # the same in rising order
         self._soft_s = SOFT_FACTOR * ASSUMED_P95_S
         self._events: list[ExchangeEvent] = []
         self._next = lru_cache(PLAN_LIMIT)(_next)  # the same few Gets are asked all day
@@ -137,9 +136,9 @@ class Exchange:
         """Put a Get (empty EDTs) or SetC in line; Finished tells its end. Raises QueueFull."""
         if len(self._queue) >= QUEUE_LIMIT:
             raise QueueFull
-        if esv not in (ESV.GET, ESV.SETC):
+        if esv not in IS_READ:
             raise ValueError("only a Get or SetC can be asked")
-        request = Request(esv == ESV.GET, eoj, tuple({p.epc: p for p in properties}.values()))
+        request = Request(IS_READ[esv], eoj, tuple({p.epc: p for p in properties}.values()))
         if not request.wanted:
             raise ValueError("there is nothing to ask for")
         self._queue.append(request)
@@ -162,14 +161,14 @@ class Exchange:
         if self._asking is not None or self._retry_at is not None or not self._queue:
             return None
         request = self._queue[0]
-        epcs, limit_s, datagram = self._next(request.is_read, request.eoj, request.wanted, request.alone)
+        epcs, limit_s, body = self._next(request.is_read, request.eoj, request.wanted, request.alone)
         self._tid = tid = (self._tid + 1) & 0xFFFF
         self._asking = self._last = asking = _Asking(request, tid, epcs, limit_s, now)
         self._recent[tid % RECENT_LIMIT] = asking
         if request.since is None:
             request.since = now
         self._arm(asking, now)
-        return datagram[:TID_AT] + tid.to_bytes(2, "big") + datagram[TID_AT + 2 :]
+        return EHD + tid.to_bytes(2, "big") + body
 
     def sent(self, now: float) -> None:
         """The last datagram is out: its answer is waited for from now."""
@@ -267,11 +266,14 @@ class Exchange:
     def _arm(self, asking: _Asking, now: float) -> None:
         request, limit_s = asking.request, asking.limit_s
         self._hard_at = limit_s + (now if request.since is None else request.since)
-        self._soft_at = min(now + min(self._soft_s * 2**request.repeats, limit_s), self._hard_at)
+        self._soft_at = min(now + self._soft_s * 2**request.repeats, now + limit_s, self._hard_at)
 
     def _observe(self, round_trip: float) -> None:
+        if len(self._round_trips) == OBSERVED:
+            del self._ranked[bisect_left(self._ranked, self._round_trips.popleft())]
         self._round_trips.append(round_trip)
-        p95 = sorted(self._round_trips)[ceil(0.95 * len(self._round_trips)) - 1]
+        insort(self._ranked, round_trip)
+        p95 = self._ranked[ceil(0.95 * len(self._ranked)) - 1]
         self._soft_s = max(SOFT_MIN_S, SOFT_FACTOR * p95)
 
     def _settle(self, asking: _Asking, frame: Frame) -> None:
@@ -312,11 +314,11 @@ class Exchange:
 def _next(
     is_read: bool, eoj: int, wanted: tuple[Property, ...], alone: frozenset[int]
 ) -> tuple[frozenset[int], float, bytes]:
-    """The properties to ask now of those wanted, how long they may take, and the datagram that asks, with TID 0."""
+    """The properties to ask now of those wanted, how long they may take, and what follows the TID."""
     batch = _batch(wanted, alone) if is_read else wanted  # a write is never cut
     epcs = frozenset([p.epc for p in batch])
     limit_s = LIMIT_ONE_S if len(epcs) == 1 and epcs.isdisjoint(SLOW) else LIMIT_MANY_S
-    return epcs, limit_s, encode(Frame(0, CONTROLLER, eoj, ESV.GET if is_read else ESV.SETC, batch))
+    return epcs, limit_s, encode(Frame(0, CONTROLLER, eoj, ESV.GET if is_read else ESV.SETC, batch))[BODY_AT:]
 
 
 def _batch(wanted: tuple[Property, ...], alone: frozenset[int]) -> tuple[Property, ...]:
@@ -347,13 +349,13 @@ def _answers(frame: Frame, asking: _Asking) -> bool:
 def _settle_read(asking: _Asking, frame: Frame) -> None:
     request = asking.request
     answers, empty, given = request.answers, [], False
-    for epc, edt in frame.properties:
-        if not edt:
-            empty.append(epc)
+    for each in frame.properties:
+        if not each.edt:
+            empty.append(each.epc)
         else:
             given = True
-            if not isinstance(answers.get(epc), bytes):
-                answers[epc] = edt
+            if not isinstance(answers.get(each.epc), bytes):
+                answers[each.epc] = each.edt
     if len(asking.epcs) == 1:
         if not given:
             for epc in asking.epcs:
@@ -365,5 +367,5 @@ def _settle_read(asking: _Asking, frame: Frame) -> None:
 
 
 def _settle_write(asking: _Asking, frame: Frame) -> None:
-    for epc, edt in frame.properties:  # a property that was not accepted comes back with its EDT
-        asking.request.answers[epc] = Missing.REFUSED if edt else b""
+    for each in frame.properties:  # one that was not accepted comes back with its EDT
+        asking.request.answers[each.epc] = Missing.REFUSED if each.edt else b""

@@ -8,14 +8,14 @@ All moments are the meter's own wall clock: JST, without a zone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import IntEnum
 from functools import partial
 from typing import Any, Final
 
-from hemsd.echonet.layout import Counted, Fields, Record, Times, build
+from hemsd.echonet.layout import Counted, Fields, Record, build
 from hemsd.echonet.objects import SUPER_CLASS
 from hemsd.echonet.values import (
     DATE_TIME,
@@ -28,6 +28,7 @@ from hemsd.echonet.values import (
     Hexadecimal,
     Moment,
     Number,
+    Numbers,
     PropertyError,
     State,
     plain,
@@ -127,9 +128,10 @@ class DayHistory:
         """Each slot's moment and count, forward in time; `today` by the meter's clock (98)."""
         if isinstance(self.day, State):
             return
-        midnight = datetime.combine(today, time()) - timedelta(days=self.day)
-        for at, count in enumerate(self.counts):
-            yield midnight + at * HALF_HOUR, count
+        at = datetime.combine(today, time()) - timedelta(days=self.day)
+        for count in self.counts:
+            yield at, count
+            at += HALF_HOUR
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +159,10 @@ class SlotHistory:
         """Each slot's moment, forward and reverse count, the latest first."""
         if isinstance(self.at, State):
             return
-        for back, (forward, reverse) in enumerate(self.slots):
-            yield self.at - back * self.step, forward, reverse
+        at = self.at
+        for forward, reverse in self.slots:
+            yield at, forward, reverse
+            at -= self.step
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,14 +171,17 @@ class Scale:
 
     coefficient: int | None = None
     unit: Decimal | None = None
+    _factor: Decimal | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        coefficient = 1 if self.coefficient is None else self.coefficient
+        object.__setattr__(self, "_factor", None if self.unit is None else coefficient * self.unit)
 
     def kwh(self, count: Count) -> Decimal | State | None:
         """A count in kWh; a state stays what it is; None while the unit is unknown."""
-        if isinstance(count, State):
+        if not isinstance(count, int):
             return count
-        if self.unit is None:
-            return None
-        return count * self.unit * (1 if self.coefficient is None else self.coefficient)
+        return None if self._factor is None else count * self._factor
 
 
 def _energies(value: Any, energy: Callable[[Count], Any] = plain) -> Any:
@@ -209,7 +216,9 @@ _UNIT: Final = Code(
     }
 )
 _DAY: Final = Number("B", 0, 99, {0xFF: State.NOT_SELECTED})
-_HISTORY_1: Final = Record(DayHistory, Number("H", 0, 99, {0x00FF: State.NOT_SELECTED}), Times(SLOTS_A_DAY, _ENERGY))
+_HISTORY_1: Final = Record(
+    DayHistory, Number("H", 0, 99, {0x00FF: State.NOT_SELECTED}), Numbers(SLOTS_A_DAY, _ENERGY)
+)
 _FIXED_TIME: Final = Record(FixedTime, DATE_TIME, _ENERGY)
 _SELECTED: Final = Moment(">HBBBB", datetime, State.NOT_SELECTED)
 _SELECTION_2: Final = Record(Selection, _SELECTED, Number("B", 1, 12, {}))

@@ -56,6 +56,7 @@ class Number(Packed):
         self, form: str, low: int, high: int, states: Mapping[int, State], *, step: Decimal | None = None
     ) -> None:
         super().__init__(">" + form)
+        self.form = form
         self._low = low
         self._high = high
         self._states = states
@@ -63,6 +64,10 @@ class Number(Packed):
 
     def _parse(self, stream: BytesIO, context: None, path: None) -> Any:
         (number,) = Packed._parse(self, stream, context, path)
+        return self.meaning(number)
+
+    def meaning(self, number: int) -> int | Decimal | State:
+        """The value that a number on the line stands for. Raises ValidationError."""
         if self._low <= number <= self._high:
             return number if self._step is None else number * self._step
         if number in self._states:
@@ -73,6 +78,17 @@ class Number(Packed):
         if not self._low <= obj <= self._high:
             raise ValidationError(f"{obj} is not in {self._low} to {self._high}")
         super()._build((obj,), stream, context, path)
+
+
+class Numbers(Packed):
+    """The same number so many times, as a tuple."""
+
+    def __init__(self, count: int, number: Number) -> None:
+        super().__init__(f">{count}{number.form}")
+        self._meaning = number.meaning
+
+    def _parse(self, stream: BytesIO, context: None, path: None) -> Any:
+        return tuple(map(self._meaning, Packed._parse(self, stream, context, path)))
 
 
 class Code(Adapter):

@@ -19,7 +19,7 @@ from hemsd.hub.messages import Link, MeterStatus
 from hemsd.routeb.errors import NoAnswerInTime, RouteBError
 from hemsd.routeb.link import LinkEvent, MeterLink
 from hemsd.routeb.session import Session
-from hemsd.routeb.stages import Concluded, Lost, Online, Progress, Scanned, SessionEvent, Stage
+from hemsd.routeb.stages import ESTABLISHED, Concluded, Lost, Online, Progress, Scanned, SessionEvent, Stage
 
 T = TypeVar("T")
 
@@ -105,7 +105,7 @@ class Connection:
     @property
     def is_online(self) -> bool:
         """Whether there is a session, be it gated for the moment."""
-        return self._session.stage in (Stage.ONLINE, Stage.GATED)
+        return self._session.stage in ESTABLISHED
 
     @property
     def link(self) -> Link:
@@ -181,7 +181,7 @@ class Connection:
         if not self.is_online:
             raise NoAnswerInTime(f"the meter is not reachable now: {self.status.detail}")
         request = self._link.ask(esv, properties, self._loop.time())
-        wanted = [each.epc for each in request.wanted]
+        wanted = request.wanted
         answered = self._waiting[request] = self._loop.create_future()
         timer = None if timeout is None else self._loop.call_later(timeout, _settle, answered)
         self._pump.poke()
@@ -193,7 +193,7 @@ class Connection:
             if self._waiting.pop(request, None) is not None:
                 self._link.cancel(request, self._loop.time())
                 self._pump.poke()
-        return {epc: request.answers.get(epc, Missing.TIMEOUT) for epc in wanted}
+        return dict.fromkeys([each.epc for each in wanted], Missing.TIMEOUT) | request.answers
 
     # --- inside
 

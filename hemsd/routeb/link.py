@@ -71,9 +71,9 @@ class MeterLink:
 
     def deadline(self) -> float | None:
         """When tick() is wanted next."""
+        session = self._session
         due = self._module.deadline()
-        requests_due = self._exchange.deadline() if self._session.gate.open else None
-        for other in (self._session.deadline(), requests_due):
+        for other in (session.deadline(), self._exchange.deadline() if session.gate.open else None):
             if other is not None and (due is None or other < due):
                 due = other
         return due
@@ -107,7 +107,7 @@ class MeterLink:
         """Give the module, which is free, its next command if there is one."""
         command, gate = self._session.command(), self._session.gate
         if command is None:
-            if not gate.open or gate.peer is None or (payload := self._exchange.send(now)) is None:
+            if gate.peer is None or not gate.open or (payload := self._exchange.send(now)) is None:
                 return False
             command = Send(gate.peer, payload)
         self._module.command(command, now)

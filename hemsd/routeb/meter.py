@@ -77,6 +77,18 @@ class Meter(Connection):
         self._selecting = asyncio.Lock()
 
     @property
+    def facts(self) -> Facts:
+        """What is known of the meter."""
+        return self._facts
+
+    @facts.setter
+    def facts(self, facts: Facts) -> None:
+        self._facts = facts
+        self._listed = None if facts.properties is None else frozenset(facts.properties)
+        known = facts.unit is not None and facts.coefficient is not None
+        self._scale = Scale(facts.coefficient, facts.unit) if known else Scale()
+
+    @property
     def name(self) -> str:
         """The short hash that names the meter outside; empty until it was identified."""
         return "" if self.facts.identity is None else self.facts.identity.meter
@@ -89,14 +101,12 @@ class Meter(Connection):
     @property
     def properties(self) -> frozenset[int] | None:
         """The EPCs that the meter can be asked for; None until it told."""
-        return None if self.facts.properties is None else frozenset(self.facts.properties)
+        return self._listed
 
     @property
     def scale(self) -> Scale:
         """What a count means in kWh; without a unit until E1 and D3 are both settled."""
-        if self.facts.unit is None or self.facts.coefficient is None:
-            return Scale()
-        return Scale(coefficient=self.facts.coefficient, unit=self.facts.unit)
+        return self._scale
 
     @property
     def status(self) -> MeterStatus:
@@ -110,15 +120,11 @@ class Meter(Connection):
         timeout: float | None = None,  # noqa: ASYNC109 - what came in time is returned
     ) -> dict[int, bytes | Missing]:
         """The EDT of each property, or why there is none; what the meter is known not to have is not asked again."""
-        asked = list(dict.fromkeys(epcs))
-        wanted = [Property(epc) for epc in asked if not self._lacks(epc)]
-        answers = await self.ask(ESV.GET, wanted, timeout=timeout) if wanted else {}
-        listed = self.facts.properties or ()
-        for epc, answer in answers.items():
-            if answer is Missing.REFUSED and epc not in listed:
-                self._absent.add(epc)
-                answers[epc] = Missing.ABSENT
-        answers = {epc: answers.get(epc, Missing.ABSENT) for epc in asked}
+        answers: dict[int, bytes | Missing] = dict.fromkeys(epcs, Missing.ABSENT)
+        if wanted := [Property(epc) for epc in answers if not self._lacks(epc)]:
+            answers |= await self.ask(ESV.GET, wanted, timeout=timeout)
+        if Missing.REFUSED in answers.values():
+            self._refused(answers)
         if not LEARNT.isdisjoint(answers):
             self._learn_from(answers)
         return answers
@@ -194,7 +200,14 @@ class Meter(Connection):
         return answers
 
     def _lacks(self, epc: int) -> bool:
-        return epc in self._absent or (self.facts.properties is not None and epc not in self.facts.properties)
+        return epc in self._absent or (self._listed is not None and epc not in self._listed)
+
+    def _refused(self, answers: dict[int, bytes | Missing]) -> None:
+        """What was refused and is not listed, the meter does not have."""
+        for epc, answer in answers.items():
+            if answer is Missing.REFUSED and epc not in (self._listed or ()):
+                self._absent.add(epc)
+                answers[epc] = Missing.ABSENT
 
     def _unknown_scale(self) -> tuple[int, ...]:
         return SCALE if self.scale.unit is None else ()

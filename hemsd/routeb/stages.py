@@ -43,6 +43,9 @@ class Stage(Enum):
     STOPPED = "stopped"
 
 
+ESTABLISHED = (Stage.ONLINE, Stage.GATED)
+"""There is a session, be it gated for the moment."""
+
 _S = Stage
 
 MOVES: Mapping[Stage, frozenset[Stage]] = {

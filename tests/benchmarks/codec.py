@@ -19,8 +19,8 @@ async def codec() -> list[Row]:
     from pychonet.LowVoltageSmartElectricEnergyMeter import LowVoltageSmartElectricEnergyMeter as PychonetMeter
 
     def ours() -> None:
-        for epc, edt in frame.decode(ANSWER).properties:
-            meter.decode(epc, edt)
+        for told in frame.decode(ANSWER).properties:
+            meter.decode(told.epc, told.edt)
 
     def pychonet() -> None:
         for found in decodeEchonetMsg(ANSWER)["OPC"]:

@@ -110,6 +110,24 @@ def test_timer_follows_the_deadline() -> None:
     virtual(scenario)
 
 
+def test_an_early_timer_goes_unnoticed() -> None:
+    """A deadline that moved away finds the timer where it was: nothing is due then, and the machine is left alone."""
+
+    async def scenario() -> None:
+        bench = Bench()
+        bench.machine.due = 5.0
+        await asyncio.sleep(1)
+        bench.machine.due = 20.0
+        bench.pump.poke()
+        await asyncio.sleep(9)
+        assert (bench.machine.ticked, bench.pump.overdue_s()) == ([], 0)
+        await asyncio.sleep(20)
+        assert bench.machine.ticked == [20.0]
+        await bench.stop()
+
+    virtual(scenario)
+
+
 def test_bytes_on_time_are_seen_before_a_late_timer() -> None:
     """Bytes that arrive together with an overdue deadline are received first."""
 
@@ -119,6 +137,7 @@ def test_bytes_on_time_are_seen_before_a_late_timer() -> None:
         bench.machine.due = 0.5
         bench.machine.on_tick = lambda now: bench.machine.received.append(b"tick")
         bench.port.receive(b"OK")
+        await asyncio.sleep(0.001)
         assert bench.machine.received == [b"OK", b"tick"]
         await bench.stop()
 

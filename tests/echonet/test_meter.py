@@ -67,12 +67,12 @@ def test_every_captured_property_is_understood() -> None:
     wrong = []
     for frame in map(decode_frame, frames()["plain"]):
         if frame.seoj == METER and frame.tid not in MADE_ODD:
-            for epc, edt in frame.properties:
+            for told in frame.properties:
                 try:
-                    if edt:
-                        meter.describe(epc, edt)
+                    if told.edt:
+                        meter.describe(told.epc, told.edt)
                 except PropertyError as error:
-                    wrong.append((frame.tid, epc, error.reason))
+                    wrong.append((frame.tid, told.epc, error.reason))
     assert wrong == [(0x0001, 0xE5, "100 is not in 0 to 99")] * 2
 
 

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from pychonet.lib.functions import DecodeEchonetMsgError, buildEchonetMsg, decodeEchonetMsg
 from support.echonet import frames, uecho_message
 
@@ -88,9 +89,9 @@ def verdict(theirs: Frame | None, our: Frame | None) -> Verdict | str:
         return Verdict.REFUSES
     if our is None:
         return Verdict.LENIENT
-    if theirs == our._replace(trailing=b""):
+    if theirs == replace(our, trailing=b""):
         return Verdict.AGREES
-    if theirs == our._replace(trailing=b"", get_properties=()):
+    if theirs == replace(our, trailing=b"", get_properties=()):
         return Verdict.FIRST_LIST
     return f"decodes it as {theirs}"
 
@@ -148,7 +149,7 @@ def test_pychonet_builds_the_same_requests() -> None:
 
 def for_pychonet(frame: Frame) -> dict[str, Any]:
     group, code, instance = frame.deoj.to_bytes(3, "big")
-    properties = [{"EPC": epc, "PDC": len(edt), "EDT": int.from_bytes(edt, "big")} for epc, edt in frame.properties]
+    properties = [{"EPC": p.epc, "PDC": len(p.edt), "EDT": int.from_bytes(p.edt, "big")} for p in frame.properties]
     return {
         **{"TID": frame.tid, "DEOJGC": group, "DEOJCC": code, "DEOJCI": instance},
         **{"ESV": int(frame.esv), "OPC": properties},

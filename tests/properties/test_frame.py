@@ -7,6 +7,7 @@ import contextlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from support.echonet import frames
 
 from hemsd.echonet import meter
@@ -47,7 +48,7 @@ def test_what_is_encoded_is_decoded_again(frame: Frame) -> None:
 @given(whole_frames())
 def test_what_is_cut_anywhere_is_refused_inside(frame: Frame) -> None:
     """Every beginning of a frame is refused, at a byte that lies within it or at its end."""
-    data = encode(frame._replace(trailing=b""))
+    data = encode(replace(frame, trailing=b""))
     for length in {*range(min(len(data), 40)), len(data) - 1}:
         with pytest.raises(FrameError) as refused:
             decode(data[:length])
@@ -57,8 +58,8 @@ def test_what_is_cut_anywhere_is_refused_inside(frame: Frame) -> None:
 @given(whole_frames(), st.binary(min_size=1, max_size=64))
 def test_what_follows_changes_nothing(frame: Frame, more: bytes) -> None:
     """Bytes after a frame are reported as trailing, and leave the frame as it is."""
-    bare = frame._replace(trailing=b"")
-    assert decode(encode(bare) + more) == bare._replace(trailing=more)
+    bare = replace(frame, trailing=b"")
+    assert decode(encode(bare) + more) == replace(bare, trailing=more)
 
 
 def decoded_or_refused(data: bytes) -> None:

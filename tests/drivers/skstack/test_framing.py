@@ -180,3 +180,10 @@ def test_noise_shows_no_more_than_80_characters_and_no_secret() -> None:
     assert frames(b"\xffSKSETRBID " + identity + b"\r\n") == [Noise(".SKSETRBID " + "*" * 32)]
     assert frames(b"\xff8\x00\x2f\x00SM" + identity + b"\r\n") == [Noise(".8./." + "*" * 34)]
     assert frames(b"\xff" + b"FE80:" * 50 + b"\r\n") == [Noise(("." + "FE80:" * 50)[:80])]
+
+
+def test_a_datagram_is_shown_without_its_payload() -> None:
+    """What was measured does not belong into a log; its size does."""
+    shown = repr(datagram(b"\x10\x81" + b"secret"))
+    assert "secret" not in shown
+    assert "8 bytes" in shown
