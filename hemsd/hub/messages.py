@@ -52,7 +52,6 @@ class MeterIdentity(Struct, frozen=True, kw_only=True):
     serial: str | None = None  # EPC 8D
     release: str | None = None  # Appendix release letter (EPC 82)
     generation: int | None = None  # 1 or 2
-    route_b_id: str | None = None  # 32 hexadecimal digits (EPC C0), second generation only
 
 
 class MeterReading(Message, frozen=True, kw_only=True, tag=True):

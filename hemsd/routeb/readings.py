@@ -126,5 +126,4 @@ def identity(answers: Answers, properties: Collection[int], mac: str) -> MeterId
         serial=serial,
         release=None if release is None else release.letter,
         generation=2 if {MeterEPC.ROUTE_B_ID, MeterEPC.MINUTE_ENERGY} & set(properties) else 1,
-        route_b_id=route_b_id,
     )
