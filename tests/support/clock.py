@@ -39,6 +39,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._clock.now
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Threads live in real time: the timeout that Python 3.12 and later set would jump ahead of them."""
+        await super().shutdown_default_executor()
+
     def jump(self, to_s: float) -> None:
         """What a blocked loop looks like."""
         self._clock.now = to_s
