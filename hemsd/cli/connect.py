@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
+from drivers.module import Credentials
 from drivers.ports import BytePort
 from drivers.serialport import open_serial
 from hemsd.cli.exits import Exit, GaveUp
@@ -21,10 +22,7 @@ from hemsd.routeb.cache import PanCache
 from hemsd.routeb.meter import Meter
 from hemsd.routeb.stages import Progress, Stage
 
-if TYPE_CHECKING:
-    from drivers.module import Credentials
-
-Wrap = Callable[[BytePort, "Credentials"], BytePort]
+Wrap = Callable[[BytePort, Credentials], BytePort]
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from drivers.masking import Masker
-from drivers.module import ECHONET_PORT, Datagram, Event
+from drivers.module import ECHONET_PORT, Credentials, Datagram, Event
 from drivers.ports import BytePort, Pump
 from drivers.skstack import Engine
 from drivers.transcript import (
@@ -39,7 +39,7 @@ def record(arguments: argparse.Namespace) -> int:
     async def main() -> None:
         with _new(arguments.file) as sink:
 
-            def wrap(port: BytePort, credentials: Any) -> BytePort:
+            def wrap(port: BytePort, credentials: Credentials) -> BytePort:
                 return Recorder(port, sink, Masker(credentials))
 
             async with meter_of(arguments, config, wrap=wrap) as meter:
