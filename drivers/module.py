@@ -79,11 +79,12 @@ def _check(what: str, text: str, length: int, alphabet: str, words: str) -> None
 class Pan:
     """A meter's private network as its beacon tells it (or as remembered from an earlier one)."""
 
-    channel: int  # the module's own numbering: SKSTACK 0x21-0x3C, J11 4-17
+    channel: int  # 0x21-0x3C, ARIB STD-T108 unit channels 33-60, whatever the module's own numbering is
     pan_id: int  # 0-0xFFFE
     mac: str  # of the meter, 16 hexadecimal digits
     pairing_id: str = ""  # 8 characters, or none told
-    lqi: int | None = None  # 0-255
+    lqi: int | None = None  # 0-255, from modules that tell it
+    rssi_dbm: int | None = None  # from modules that tell that
 
     @property
     def address(self) -> str:
@@ -91,10 +92,22 @@ class Pan:
         digits = f"{int(self.mac[:2], 16) ^ 0x02:02X}{self.mac[2:]}"
         return "FE80:0000:0000:0000:" + ":".join(digits[at : at + 4] for at in range(0, 16, 4))
 
+    @property
+    def dbm(self) -> float | None:
+        """How strongly the beacon was heard."""
+        return dbm_of(self.lqi, self.rssi_dbm)
+
 
 def rssi_dbm(lqi: int) -> float:
     """Received signal strength in dBm for an LQI (0-255), by the fit users of these modules publish."""
     return round(0.275 * lqi - 104.27, 1)
+
+
+def dbm_of(lqi: int | None, told_dbm: float | None) -> float | None:
+    """Received signal strength in dBm: as the module told it, else from the LQI; None where it tells neither."""
+    if told_dbm is not None or lqi is None:
+        return told_dbm
+    return rssi_dbm(lqi)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +122,9 @@ class ModuleInfo:
     pan_id: int | None
     application: str = ""  # EAPPVER text where the module has one
     line: Line = field(default_factory=Line)  # what it was found to need
+    join_limits_s: tuple[float, ...] = (
+        60.0,
+    )  # how long the first, second, ... failing join may take, before a reset
 
 
 # --- commands: one at a time; each ends in exactly one Done, Refused or NoAnswer -----------------------------
@@ -230,7 +246,10 @@ class Joined(Struct, frozen=True):
 
 
 class JoinFailed(Struct, frozen=True):
+    """Authentication failed, the first one or the module's own later one."""
+
     address: str
+    refused: bool | None = None  # by the meter; None where the module cannot tell that from silence
 
 
 class SessionExpired(Struct, frozen=True):
@@ -272,6 +291,7 @@ class Datagram(Struct, frozen=True):
     secured: bool
     payload: bytes
     lqi: int | None = None
+    rssi_dbm: int | None = None
 
     def __repr__(self) -> str:
         told = f"sender={self.sender!r}, to={self.to!r}, sender_port={self.sender_port}, port={self.port}"

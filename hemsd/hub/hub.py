@@ -15,10 +15,12 @@ from hemsd.hub.messages import (
     Domain,
     Event,
     Health,
+    HistoryAnswer,
+    HistoryQuery,
     Message,
     MeterProperty,
     ReadMeter,
-    Record,
+    Records,
     RecordsAfter,
     UserRequest,
     UserResponse,
@@ -152,7 +154,7 @@ class Hub:
 def _receiver(message: Message) -> Domain | None:
     """Whom an answer is meant for."""
     match message:
-        case MeterProperty() | UserResponse() | Record():
+        case MeterProperty() | UserResponse() | Records() | HistoryAnswer():
             return message.to
         case _:
             return None
@@ -161,7 +163,7 @@ def _receiver(message: Message) -> Domain | None:
 def _claimed(message: Message) -> Domain | None:
     """Who the message says is speaking; anyone but its sender would be a forgery."""
     match message:
-        case ReadMeter() | Backfill() | RecordsAfter() | UserRequest():
+        case ReadMeter() | Backfill() | RecordsAfter() | HistoryQuery() | UserRequest():
             return message.asker
         case Event() | Health():
             return message.source

@@ -10,7 +10,8 @@ it this time), ``unknown_unit``.
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from enum import Enum
 from typing import Literal
 
@@ -68,14 +69,46 @@ class MeterReading(Message, frozen=True, kw_only=True, tag=True):
 
 
 class MeterInterval(Message, frozen=True, kw_only=True, tag=True):
-    """Registers at a half-hour boundary, by the meter's own clock."""
+    """Registers at a half-hour boundary, by the meter's own clock; in kWh, and as the counts that were told.
+
+    A register shows `digits` digits of a count and starts again from 0 after the last; kWh = count * `count_kwh`.
+    """
 
     meter: str
     end: datetime
     energy_import_kwh: float | None = None
     energy_export_kwh: float | None = None
+    import_count: int | None = None  # 0-99 999 999 (EPC E0, E2, EA, EC)
+    export_count: int | None = None
+    count_kwh: Decimal | None = None  # what one count is worth, D3 * E1; None while E1 is not known
+    digits: int | None = None  # 1-8 (EPC D7)
     source: Literal["notified", "read", "backfill"]
     states: dict[str, str] = {}
+
+
+class MeterMinute(Message, frozen=True, kw_only=True, tag=True):
+    """Registers at a full minute, by the meter's own clock; out of the memory of a second-generation meter."""
+
+    meter: str
+    at: datetime
+    energy_import_kwh: float | None = None
+    energy_export_kwh: float | None = None
+
+
+class RadioHealth(Struct, frozen=True, kw_only=True):
+    """How the way to the meter has been doing; counts are since the start of the daemon."""
+
+    requests: int = 0  # datagrams that asked something
+    repeated: int = 0  # of them again, because no answer came in the usual time
+    silences: int = 0  # requests never answered
+    loss: float | None = None  # 0-1: share of the last 100 datagrams that drew no answer in the usual time
+    air_s: float = 0.0  # of transmission within the last hour, estimated; 360 are allowed (ARIB STD-T108)
+    sessions: int = 0  # authentications that succeeded, as far as the module tells
+    session_since: datetime | None = None
+    lifetime_s: int | None = None  # of a session, as the meter last told
+    recoveries: dict[str, int] = {}  # by the step that brought the meter back: retry, reauthenticate, rejoin, ...
+    recovery_s: float | None = None  # how long the last loss lasted
+    dropped: dict[str, int] = {}  # datagrams that were not the meter's, or not secured, by reason
 
 
 class MeterStatus(Message, frozen=True, kw_only=True, tag=True):
@@ -87,8 +120,14 @@ class MeterStatus(Message, frozen=True, kw_only=True, tag=True):
     detail: str = ""  # one plain sentence
     since: datetime
     last_heard_at: datetime | None = None
+    read_at: datetime | None = None  # when the latest live values were read
+    fresh: bool = False  # the latest live values are as new as they should be; otherwise they are stale
     link: Link = Link()
     identity: MeterIdentity | None = None
+    module: str = ""  # the module as it called itself; empty for a meter reached over a network interface
+    port: str = ""  # the serial port, or the network interface
+    contended: bool = False  # another controller seems to be at this meter
+    radio: RadioHealth = RadioHealth()
 
 
 class PowerCompanyRequest(Message, frozen=True, kw_only=True, tag=True):
@@ -130,12 +169,27 @@ class MeterProperty(Message, frozen=True, kw_only=True, tag=True):
 
 
 class Backfill(Message, frozen=True, kw_only=True, tag=True):
-    """Ask for history out of the meter's own memory."""
+    """Ask for history out of the meter's own memory; MeterInterval, MeterMinute and BackfillProgress follow.
+
+    A newer request of the same asker replaces what is left of the one before.
+    """
 
     request: str
     asker: Domain
-    first_day: int = 0  # days ago, 0-99
-    last_day: int = 99
+    days: tuple[date, ...]  # by the meter's calendar, at most 100, in the order wanted
+    minutes_since: datetime | None = None  # one-minute registers too, from then on, where the meter keeps them
+
+
+class BackfillProgress(Message, frozen=True, kw_only=True, tag=True):
+    """What became of one day of a Backfill; a request with no days left has one with `last` and no day."""
+
+    request: str
+    meter: str
+    day: date | None = None
+    outcome: Literal["read", "empty", "failed"] = "read"  # empty: the meter holds nothing of that day
+    done: int  # days so far
+    total: int
+    last: bool = False
 
 
 class SiteAggregate(Message, frozen=True, kw_only=True, tag=True):
@@ -253,17 +307,61 @@ class Health(Message, frozen=True, kw_only=True, tag=True):
     counters: dict[str, int] = {}
 
 
-class Record(Message, frozen=True, kw_only=True, tag=True):
-    """One kept interval or event; `seq` grows by time of keeping and never repeats."""
+class Record(Struct, frozen=True, kw_only=True):
+    """One kept interval or event; `seq` grows by time of keeping and never repeats. A changed one has a new seq."""
 
     seq: int
-    to: Domain
     content: MeterInterval | Event
 
 
 class RecordsAfter(Message, frozen=True, kw_only=True, tag=True):
-    """Ask history for records after a cursor."""
+    """Ask history for records after a cursor; Records answers."""
 
+    request: str
     asker: Domain
     seq: int
-    limit: int = 100
+    limit: int = 100  # at most 1000
+
+
+class Records(Message, frozen=True, kw_only=True, tag=True):
+    """Records in the order of their seq; whoever has the one of `head` has them all."""
+
+    request: str
+    to: Domain
+    records: tuple[Record, ...]
+    head: int  # the newest seq there is, 0 where there is none
+
+
+class HistoryQuery(Message, frozen=True, kw_only=True, tag=True):
+    """Ask history for energy by period, or for what is missing; HistoryAnswer answers."""
+
+    request: str
+    asker: Domain
+    what: Literal["30m", "day", "week", "month", "gaps"]
+    first: date | None = None  # by Japan's calendar, both inclusive; None: as suits `what`
+    last: date | None = None
+    meter: str | None = None  # None: the one that is there
+
+
+class HistoryRow(Struct, frozen=True, kw_only=True):
+    """Energy of one period, half-open; or one gap, which has none."""
+
+    start: datetime
+    end: datetime
+    imported_kwh: float | None = None  # within the period, as far as it is covered
+    exported_kwh: float | None = None
+    coverage: float = 0.0  # 0-1: how much of the period that has passed is known
+    energy_import_kwh: float | None = None  # the register at `end`, where one half-hour is told
+    energy_export_kwh: float | None = None
+    source: str = ""  # of that register
+
+
+class HistoryAnswer(Message, frozen=True, kw_only=True, tag=True):
+    """Rows in the order of time, in one or more answers; `error` says in a sentence why there are none."""
+
+    request: str
+    to: Domain
+    meter: str | None = None
+    rows: tuple[HistoryRow, ...] = ()
+    last: bool = True
+    error: str = ""

@@ -20,9 +20,11 @@ DOORS = """
 MeterReading         routeb                  history control gateway operator
 MeterStatus          routeb                  history control gateway operator
 MeterInterval        routeb                  history control gateway operator
+MeterMinute          routeb                  history
 PowerCompanyRequest  routeb                  control
 ReadMeter            operator history        routeb
 Backfill             operator history        routeb
+BackfillProgress     routeb                  history operator
 MeterProperty        routeb                  operator history
 SiteAggregate        control                 gateway operator history
 ApplianceState       appliances              control history operator
@@ -34,8 +36,10 @@ UserRequest          operator                control
 UserResponse         control                 operator
 ProviderEvent        gateway                 control
 Decision             control                 history gateway operator
-Record               history                 gateway operator
+Records              history                 gateway operator
 RecordsAfter         gateway operator        history
+HistoryQuery         operator                history
+HistoryAnswer        history                 operator
 Event                *                       history gateway operator
 Health               *                       history gateway operator
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from hemsd.hub.hub import Seat
@@ -45,6 +45,12 @@ VALUES: dict[str, Any] = {
     "ok": True,
     "seq": 1,
     "content": MeterInterval(meter=METER, end=AT, source="read"),
+    "days": (date(2025, 1, 14),),
+    "done": 1,
+    "total": 2,
+    "records": (),
+    "head": 7,
+    "what": "day",
 }
 
 
