@@ -26,7 +26,8 @@ from hemsd.routeb import readings
 from hemsd.routeb.cache import Facts, PanCache, Remembered
 from hemsd.routeb.connection import Connection
 from hemsd.routeb.errors import NoAnswerInTime
-from hemsd.routeb.stages import Online, PanForgotten, Progress, SessionEvent
+from hemsd.routeb.logbook import Logbook
+from hemsd.routeb.stages import Online, Progress, SessionEvent
 
 __all__ = ["Meter", "Missing"]
 
@@ -58,6 +59,7 @@ class Meter(Connection):
         module: Module | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         persist: bool = False,
+        logbook: Logbook | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         known = Remembered() if cache is None else cache.load(credentials)
@@ -68,6 +70,7 @@ class Meter(Connection):
             module=module,
             on_progress=on_progress,
             persist=persist,
+            logbook=logbook,
             clock=clock,
         )
         self.facts = known.facts or Facts(mac="")
@@ -189,6 +192,7 @@ class Meter(Connection):
                 try:
                     check(value)
                 except HistoryMismatch:
+                    self.selector_moved()
                     return
             values[epc] = value
 
@@ -218,8 +222,6 @@ class Meter(Connection):
             if self.facts.mac != pan.mac:  # another meter, and nothing is known of it
                 self.facts = Facts(mac=pan.mac)
                 self._absent.clear()
-            self._remember()
-        elif isinstance(event, PanForgotten):
             self._remember()
         super()._on_session(event)
 
