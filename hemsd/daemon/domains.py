@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from drivers.ports import PermanentPortError, PortError
-from drivers.serialport import open_serial
-from hemsd.daemon.config import MeterTable, find_port
-from hemsd.daemon.credentials import CredentialsError, find_credentials, load_credentials
+from hemsd.daemon.config import MeterTable
+from hemsd.daemon.credentials import CredentialsError
 from hemsd.daemon.supervision import Kind
+from hemsd.daemon.wires import back_again, open_wire
 from hemsd.gateway.bridge import Bridge
 from hemsd.gateway.config import BrokerConfig
 from hemsd.hub.hub import Hub
@@ -47,18 +47,23 @@ class MeterDomain:
         """Until the port is lost, or is not to be had: raises PortError, CredentialsError."""
         settings = self._settings
         pace = Pace(idle_s=settings.live_s, watched_s=settings.watched_s, energy_s=settings.energy_s)
-        credentials = load_credentials(find_credentials(settings.credentials, self._environ), self._environ)
-        port = await open_serial(find_port(settings.port))
+        wire = await open_wire(settings, self._environ)
         seat = self._hub.seat(Domain.ROUTEB)
         try:
-            async with Meter(port, credentials, cache=self._cache, persist=True) as self._meter:
+            async with Meter(
+                wire.port, wire.credentials, cache=self._cache, module=wire.module, persist=True
+            ) as self._meter:
                 await Collector(self._meter, seat, pace=pace).run()
         finally:
             if self._meter is not None:
                 self._known_as = self._meter.name or None
                 self._meter = None
             seat.close()
-            await port.close()
+            await wire.port.close()
+
+    async def sooner(self, error: Exception) -> None:
+        """Wait for a reason to run again at once: what was unplugged, or switched off, is back."""
+        await back_again(self._settings, error)
 
     def failed(self, text: str) -> None:
         """Tell the house why there is no meter now."""

@@ -8,10 +8,10 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
-from drivers.module import Credentials, Module, Pan, rssi_dbm
-from drivers.ports import BytePort, Pump
+from drivers.module import NO_RADIO, Credentials, Module, Pan, rssi_dbm
+from drivers.ports import Port, Pump
 from drivers.skstack.engine import Engine
 from hemsd.echonet.exchange import Exchange, Finished, Missing, Notification, Request
 from hemsd.echonet.frame import Property
@@ -49,7 +49,7 @@ class _Feed(Generic[T]):
 
 
 class Connection:
-    """One meter through the module on an open port, which it owns.
+    """One meter through the module on an open port, which it owns; `module` and `port` take the same items.
 
     Entering starts nothing but the pump: online(), scan() or the first request sets out. Leaving closes the port and
     leaves the session in the module. With `persist` it tries for ever; without, the first conclusion is raised to
@@ -58,11 +58,11 @@ class Connection:
 
     def __init__(
         self,
-        port: BytePort,
-        credentials: Credentials,
+        port: Port[Any],
+        credentials: Credentials | None,
         *,
         remembered: Pan | None = None,
-        module: Module | None = None,
+        module: Module[Any] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         persist: bool = False,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -111,7 +111,7 @@ class Connection:
     def link(self) -> Link:
         """The radio link as last heard."""
         pan, lqi = self._session.pan, self._session.gate.lqi
-        if pan is None:
+        if pan is None or pan.channel == NO_RADIO:
             return Link()
         lqi = pan.lqi if lqi is None else lqi
         dbm = None if lqi is None else rssi_dbm(lqi)

@@ -11,7 +11,14 @@ from typing import Any
 
 from drivers import module
 from drivers.module import AuthenticationStep, Command, Credentials, Datagram, ModuleInfo, Open, Pan, rssi_dbm
-from hemsd.routeb.errors import CredentialsRefused, MeterNotHeard, ModuleTrouble, RouteBError, module_trouble
+from hemsd.routeb.errors import (
+    CredentialsRefused,
+    MeterNotHeard,
+    MeterUnclear,
+    ModuleTrouble,
+    RouteBError,
+    module_trouble,
+)
 from hemsd.routeb.gate import LIMIT_S, Gate
 from hemsd.routeb.ladder import SILENCES, Ladder, Way
 from hemsd.routeb.stages import (
@@ -40,12 +47,14 @@ LIMIT_LOOK_S = 60.0
 class Session:
     """One meter, one module. `remembered` is the PAN of an earlier session, `jitter` gives numbers in [0, 1).
 
+    Without `credentials` there is no module to give them to: the meter is the one on our network interface.
+
     Nothing happens before begin(). With `persist` it tries for ever; without, the first conclusion is the last.
     """
 
     def __init__(
         self,
-        credentials: Credentials,
+        credentials: Credentials | None,
         remembered: Pan | None = None,
         *,
         persist: bool = False,
@@ -164,8 +173,9 @@ class Session:
 
     def _ready(self, event: module.Ready, now: float) -> None:
         self.info = event.info
-        text = f"found a module: {event.info.family.value}, firmware {event.info.firmware}"
-        self._events.append(Progress(self.stage, text))
+        info = event.info
+        text = f"found a module: {info.family.value}, firmware {info.firmware}"
+        self._events.append(Progress(self.stage, text if self._credentials else f"on the link as {info.address}"))
 
     def _opened(self, event: module.Done, now: float) -> None:
         self._ladder.command_done()
@@ -188,7 +198,7 @@ class Session:
 
     def _proceed(self, now: float) -> None:
         """Take the next step there is: credentials, the PAN we know, a scan."""
-        if not self._prepared:
+        if not self._prepared and self._credentials is not None:
             self._move(Stage.OPENING, "handing over the Route B ID", module.UseCredentials(self._credentials))
         elif self.pan is None or self._scan_only:
             self._scan(now, self._first_scan)
@@ -201,7 +211,7 @@ class Session:
 
     def _scan(self, now: float, duration: int) -> None:
         self._duration, self._beacons = duration, []
-        expected_s = SCAN_CHANNELS * 0.0096 * (2**duration + 1)
+        expected_s = None if self._credentials is None else SCAN_CHANNELS * 0.0096 * (2**duration + 1)
         self._move(Stage.SCANNING, f"scanning, duration {duration}", module.Scan(duration), expected_s=expected_s)
 
     def _beacon(self, event: module.BeaconHeard, now: float) -> None:
@@ -209,25 +219,28 @@ class Session:
 
     def _scanned(self, event: module.Done, now: float) -> None:
         self._ladder.command_done()
-        ours = [pan for pan in self._beacons if pan.pairing_id == self._credentials.pairing_id]
+        paired = "" if self._credentials is None else self._credentials.pairing_id
+        ours = [pan for pan in self._beacons if pan.pairing_id == paired]
         ended = bool(ours) or self._duration >= LAST_SCAN
         self._events.append(Scanned(tuple(self._beacons), last=ended))
         if ended and self._scan_only:
             self._move(Stage.STOPPED, "the scan is over")
+        elif self._credentials is None and len(ours) > 1:
+            self._conclude(MeterUnclear([pan.address for pan in ours]), now)
         elif ours:
             self.pan = max(ours, key=lambda pan: pan.lqi or 0)
             self._remembered = False
             self._ladder.other_pan()
             self._proceed(now)
         elif ended:
-            self._conclude(MeterNotHeard(), now)
+            self._conclude(MeterNotHeard(by_radio=self._credentials is not None), now)
         else:
             self._scan(now, self._duration + 1)
 
     def _join(self, pan: Pan, now: float) -> None:
         self._step = None
         heard = "" if pan.lqi is None else f", LQI {pan.lqi} ({rssi_dbm(pan.lqi)} dBm)"
-        text = f"joining PAN {pan.pan_id:04X} on channel {pan.channel}{heard}"
+        text = f"joining {pan}{heard}"
         self._move(Stage.JOINING, text, module.Join(pan), pan=pan)
 
     def _join_accepted(self, event: module.Done, now: float) -> None:
