@@ -26,6 +26,7 @@ PAYLOAD_MAX = 1232  # bytes: what IPv6 carries in one piece over any link (RFC 8
 RECEIVE_BUFFER = 1 << 20  # bytes asked of the kernel: the answers of a few hundred nodes come within milliseconds
 RECEIVE_BUFFER_MIN = 256 << 10  # still good for 300
 READ_AT_ONCE = 64  # datagrams, before others get their turn
+IPV6_MULTICAST_ALL = 29  # linux/in6.h: also hear the groups that others here have joined
 PKTINFO = "16si"  # struct in6_pktinfo: destination, interface
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ def _set_up(opened: socket.socket, interface: Interface) -> None:
         (socket.IPV6_RECVPKTINFO, 1),
         (socket.IPV6_UNICAST_HOPS, 1),
         (socket.IPV6_MULTICAST_HOPS, 1),
+        (IPV6_MULTICAST_ALL, 0),
         (socket.IPV6_MULTICAST_LOOP, 0),
         (socket.IPV6_MULTICAST_IF, interface.index),
     ):

@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from support.drivers import until
@@ -56,7 +57,9 @@ async def listening(name: str = "wl") -> AsyncIterator[Listener]:
     port: DatagramPort = open_udp(name)
     assert isinstance(port, UdpPort)
     try:
-        yield Listener(port)
+        listener = Listener(port)
+        await asyncio.sleep(0.01)  # it has looked once now
+        yield listener
     finally:
         await port.close()
         await port.close()
@@ -259,6 +262,16 @@ async def test_waiting_for_an_interface(link: Street) -> None:
     assert not waiting.done()
     link.grid.ip("link", "set", "wl", "up")
     await asyncio.wait_for(waiting, 10)
+
+
+def test_an_address_under_test_is_none_yet(link: Street, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While duplicate address detection runs (RFC 4862) nothing can be sent from it, and after it failed neither."""
+    for flags, address in (("80", "fe80::1"), ("c0", None), ("88", None)):
+        line = f"{0xFE80 << 112 | 1:032x} {standing('wl').index:02x} 40 20 {flags} wl\n"
+        (tmp_path / "if_inet6").write_text(line)
+        with monkeypatch.context() as context:
+            context.setattr(interface, "ADDRESSES", tmp_path / "if_inet6")
+            assert standing("wl").address == address
 
 
 def test_how_an_interface_stands(link: Street) -> None:
