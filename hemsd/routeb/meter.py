@@ -16,7 +16,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from drivers.module import Credentials, Module
-from drivers.ports import BytePort
+from drivers.ports import Port
 from hemsd.echonet.exchange import Missing
 from hemsd.echonet.frame import ESV, Property
 from hemsd.echonet.meter import HistoryMismatch, MeterEPC, Scale
@@ -52,17 +52,18 @@ class Meter(Connection):
 
     def __init__(
         self,
-        port: BytePort,
-        credentials: Credentials,
+        port: Port[Any],
+        credentials: Credentials | None,
         *,
         cache: PanCache | None = None,
-        module: Module | None = None,
+        module: Module[Any] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         persist: bool = False,
         logbook: Logbook | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        known = Remembered() if cache is None else cache.load(credentials)
+        self._cached_as = credentials or port.name  # a network interface's
+        known = Remembered() if cache is None else cache.load(self._cached_as)
         super().__init__(
             port,
             credentials,
@@ -74,7 +75,6 @@ class Meter(Connection):
             clock=clock,
         )
         self.facts = known.facts or Facts(mac="")
-        self._credentials = credentials
         self._cache = cache
         self._absent: set[int] = set()  # refused in this run
         self._selecting = asyncio.Lock()
@@ -251,6 +251,6 @@ class Meter(Connection):
     def _remember(self) -> None:
         if self._cache is not None:
             try:
-                self._cache.save(self._credentials, Remembered(pan=self._session.pan, facts=self.facts))
+                self._cache.save(self._cached_as, Remembered(pan=self._session.pan, facts=self.facts))
             except OSError as error:
                 log.warning("the meter cannot be remembered for the next start: %s", error)

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import pytest
 
+from drivers import serialport
 from drivers.ports import BytePort, PortMissing
-from hemsd.daemon import domains
 from hemsd.daemon.config import MeterTable
 from hemsd.daemon.domains import MeterDomain, kind_of
 from hemsd.daemon.supervision import supervise
@@ -57,7 +57,7 @@ class House:
         credentials.write_text(f'id = "{network.route_b_id}"\npassword = "{network.password}"\n')
         table = MeterTable(port="/dev/simulated", credentials=credentials, **settings)
         self.domain = MeterDomain(table, directory, _Hub(self.seat), {}, clock=virtual_now)  # type: ignore[arg-type]
-        monkeypatch.setattr(domains, "open_serial", self._open)
+        monkeypatch.setattr(serialport, "open_serial", self._open)
 
     async def _open(self, path: str) -> BytePort:
         now = asyncio.get_running_loop().time()
