@@ -398,9 +398,8 @@ class Engine:
             self._events.append(JoinFailed(self._peer, refused=False))
 
     def _refused(self, task: _Task, answer: Answer, now: float) -> None:
-        gone = self._authenticated and answer.result in vocabulary.GONE
         self._finish(Refused(task.command, vocabulary.words(answer.result), self._asked.line), now)
-        if gone:
+        if self._authenticated and answer.result in vocabulary.GONE:
             self._forget()
             self._events.append(SessionClosed(self._peer, by_peer=False))
 
