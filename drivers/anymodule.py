@@ -25,7 +25,7 @@ class AnyModule:
         self._line = Line()
         self._tail = b""  # of what arrived while undecided, not longer than the code
         self._undecided = True
-        self._opening: Open | None = None
+        self._given: Command | None = None  # and not ended, while undecided
         self._began = 0.0
         self._turns = 0
         self._outgoing: list[Outgoing] = []
@@ -39,8 +39,9 @@ class AnyModule:
         """Begin a command. Raises RuntimeError when busy, ValueError for what no module can be asked."""
         self._engine.command(command, now)
         if isinstance(command, Open):
-            self._undecided, self._opening = True, command
-            self._began, self._turns, self._tail = now, 1, b""
+            self._undecided, self._tail = True, b""
+        if self._undecided:
+            self._given, self._began, self._turns = command, now, 1
 
     def receive(self, data: bytes, now: float) -> None:
         if not self._undecided:
@@ -80,14 +81,15 @@ class AnyModule:
     def _settle(self, now: float) -> None:
         """Go over to the other family where this one has no answer; decide where an Open has ended."""
         for event in self._engine.events():
-            if isinstance(event, NoAnswer) and event.command == self._opening:
+            if isinstance(event, NoAnswer) and isinstance(event.command, Open):
                 if isinstance(self._engine, j11.Engine) and self._turns < _TURNS:
                     self._go_over(skstack.Engine(), now)
                     return
                 event = NoAnswer(event.command, now - self._began)
             self._events.append(event)
-        if self._opening is not None and not self._engine.busy:
-            self._undecided, self._opening = False, None
+        if not self._engine.busy:
+            self._undecided = self._undecided and not isinstance(self._given, Open)
+            self._given = None
 
     def _go_over(self, engine: Module, now: float, heard: bytes = b"") -> None:
         """Let another engine go on, with what it has heard already."""
@@ -98,5 +100,5 @@ class AnyModule:
         if self._line != Line():
             self._outgoing.append(Line())
         engine.receive(heard, now)
-        if self._opening is not None:
-            engine.command(self._opening, now)
+        if self._given is not None:
+            engine.command(self._given, now)
