@@ -8,11 +8,14 @@ from pathlib import Path
 
 from drivers.ports import PermanentPortError, PortError
 from drivers.serialport import open_serial
-from hemsd.daemon.config import MeterTable, find_port
+from hemsd.daemon.config import HistoryTable, MeterTable, find_port
 from hemsd.daemon.credentials import CredentialsError, find_credentials, load_credentials
 from hemsd.daemon.supervision import Kind
 from hemsd.gateway.bridge import Bridge
 from hemsd.gateway.config import BrokerConfig
+from hemsd.history.database import NewerDatabase
+from hemsd.history.historian import Historian
+from hemsd.history.store import Retention
 from hemsd.hub.hub import Hub
 from hemsd.hub.messages import Domain, MeterStatus
 from hemsd.routeb.cache import PanCache
@@ -24,7 +27,7 @@ from hemsd.routeb.meter import Meter
 def kind_of(error: Exception) -> Kind:
     """What supervision is to make of a domain's error."""
     match error:
-        case PermanentPortError() | CredentialsError():
+        case PermanentPortError() | CredentialsError() | NewerDatabase():
             return Kind.PERMANENT
         case PortError() | RouteBError():
             return Kind.TRANSIENT
@@ -70,6 +73,16 @@ class MeterDomain:
     def overdue_s(self) -> float:
         """How late its protocol machines are; 0 while there are none."""
         return 0.0 if self._meter is None else self._meter.overdue_s()
+
+
+async def run_history(settings: HistoryTable, state: Path, hub: Hub) -> None:
+    """The memory of the house, until cancelled. Raises NewerDatabase where a newer hemsd wrote it."""
+    seat = hub.seat(Domain.HISTORY)
+    retention = Retention(settings.samples_days, settings.minutes_days, settings.events_days)
+    try:
+        await Historian(seat, state, retention=retention).run()
+    finally:
+        seat.close()
 
 
 async def run_gateway(broker: BrokerConfig, site: str, hub: Hub) -> None:
