@@ -221,8 +221,9 @@ class Historian:
             self._seat.publish(request)
 
     def _write_samples(self) -> None:
-        taken = self._inbox.samples()
-        self._no_room = not self._store.write_samples(*taken)
+        readings, minutes = self._inbox.samples()
+        if readings or minutes:
+            self._no_room = not self._store.write_samples(readings, minutes)
 
     def _finish(self) -> None:
         """The last turn, on the thread."""
