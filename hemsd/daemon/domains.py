@@ -46,7 +46,12 @@ class MeterDomain:
     async def run(self) -> None:
         """Until the port is lost, or is not to be had: raises PortError, CredentialsError."""
         settings = self._settings
-        pace = Pace(idle_s=settings.live_s, watched_s=settings.watched_s, energy_s=settings.energy_s)
+        pace = Pace(
+            idle_s=settings.live_s,
+            watched_s=settings.watched_s,
+            energy_s=settings.energy_s,
+            backfill_s=settings.backfill_pace_s,
+        )
         credentials = load_credentials(find_credentials(settings.credentials, self._environ), self._environ)
         port = await open_serial(find_port(settings.port))
         seat = self._hub.seat(Domain.ROUTEB)

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any, Literal
 
 from hemsd.echonet.exchange import Missing
-from hemsd.echonet.meter import FixedTime, MeterEPC, Scale, decode
+from hemsd.echonet.meter import Count, DayHistory, FixedTime, MeterEPC, Scale, decode
 from hemsd.echonet.values import PropertyError, State
-from hemsd.hub.messages import MeterIdentity, MeterInterval, MeterReading
+from hemsd.hub.messages import MeterIdentity, MeterInterval, MeterMinute, MeterReading
 
-JST = timezone(timedelta(hours=9))
+JST_AHEAD = timedelta(hours=9)
+JST = timezone(JST_AHEAD)
 NAME_LENGTH = 10  # base 32 digits of a meter's name
 
 Answers = Mapping[int, bytes | Missing]
@@ -28,10 +30,56 @@ LIVE: Mapping[int, tuple[str, ...]] = {
     MeterEPC.CUMULATIVE_ENERGY_IMPORT: ("energy_import_kwh",),
     MeterEPC.CUMULATIVE_ENERGY_EXPORT: ("energy_export_kwh",),
 }
-HALF_HOUR: Mapping[int, str] = {
-    MeterEPC.HALF_HOUR_ENERGY_IMPORT: "energy_import_kwh",
-    MeterEPC.HALF_HOUR_ENERGY_EXPORT: "energy_export_kwh",
-}
+HALF_HOUR = (MeterEPC.HALF_HOUR_ENERGY_IMPORT, MeterEPC.HALF_HOUR_ENERGY_EXPORT)
+DAY = (MeterEPC.HISTORY_1_IMPORT, MeterEPC.HISTORY_1_EXPORT)
+
+REGISTERS = ("energy_import_kwh", "energy_export_kwh", "import_count", "export_count")  # of a MeterInterval
+
+Source = Literal["notified", "read", "backfill"]
+Told = Count | Missing | None
+"""A count, or why there is none; None: it was not asked for."""
+
+Row = tuple[datetime, Told, Told]
+"""A moment of the meter's clock, and the import and the export register as they stood then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registers:
+    """What the counts of one meter mean: `count_kwh` (None while E1 is not known) and `digits` (D7) of each."""
+
+    meter: str = ""
+    count_kwh: Decimal | None = None
+    digits: int | None = None
+
+    def interval(self, row: Row, source: Source) -> MeterInterval:
+        """Both registers at a half-hour."""
+        at, forward, reverse = row
+        states: dict[str, str] = {}
+        return MeterInterval(
+            meter=self.meter,
+            end=utc(at),
+            energy_import_kwh=self._kwh("energy_import_kwh", forward, states),
+            energy_export_kwh=self._kwh("energy_export_kwh", reverse, states),
+            import_count=forward if isinstance(forward, int) else None,
+            export_count=reverse if isinstance(reverse, int) else None,
+            count_kwh=self.count_kwh,
+            digits=self.digits,
+            source=source,
+            states=states,
+        )
+
+    def minute(self, row: Row) -> MeterMinute:
+        """Both registers at a full minute."""
+        at, forward, reverse = row
+        imported, exported = self._kwh("", forward, {}), self._kwh("", reverse, {})
+        return MeterMinute(meter=self.meter, at=utc(at), energy_import_kwh=imported, energy_export_kwh=exported)
+
+    def _kwh(self, name: str, told: Told, states: dict[str, str]) -> float | None:
+        if isinstance(told, int) and self.count_kwh is not None:
+            return float(told * self.count_kwh)
+        if told is not None:
+            states[name] = told.value if isinstance(told, State | Missing) else "unknown_unit"
+        return None
 
 
 def live(answers: Answers, scale: Scale, meter: str, at: datetime) -> MeterReading:
@@ -60,23 +108,31 @@ def _live_values(answers: Answers, scale: Scale) -> Iterator[tuple[str, object]]
             yield names[0], scale.kwh(value)
 
 
-def interval(answers: Answers, scale: Scale, meter: str, source: Literal["notified", "read"]) -> MeterInterval | None:
+def interval(answers: Answers, registers: Registers, source: Source) -> MeterInterval | None:
     """The registers of EA and EB at one boundary; None where no boundary was told.
 
     Where the two tell different boundaries, the earlier one's value is not of the interval and is left out.
     """
-    told = {name: value_of(epc, answers[epc]) for epc, name in HALF_HOUR.items() if epc in answers}
-    ends = [value.at for value in told.values() if isinstance(value, FixedTime) and isinstance(value.at, datetime)]
+    told = [value_of(epc, answers[epc]) if epc in answers else None for epc in HALF_HOUR]
+    ends = [value.at for value in told if isinstance(value, FixedTime) and isinstance(value.at, datetime)]
     if not ends:
         return None
     end = max(ends)
-    values: dict[str, Any] = {}
-    states: dict[str, str] = {}
-    for name, value in told.items():
-        if isinstance(value, FixedTime):
-            value = scale.kwh(value.count) if value.at == end else State.NO_DATA
-        _put(name, value, values, states)
-    return MeterInterval(meter=meter, end=utc(end), source=source, states=states, **values)
+    forward, reverse = [_count_at(end, value) for value in told]
+    return registers.interval((end, forward, reverse), source)
+
+
+def _count_at(end: datetime, value: FixedTime | State | Missing | None) -> Told:
+    if isinstance(value, FixedTime):
+        return value.count if value.at == end else State.NO_DATA
+    return value
+
+
+def day_rows(forward: DayHistory, reverse: DayHistory | Missing, today: date) -> Iterator[Row]:
+    """E2 and E4 of one day side by side, forward in time; `today` by the meter's clock."""
+    exported: Iterable[Told] = [reverse] * len(forward.counts) if isinstance(reverse, Missing) else reverse.counts
+    for (at, imported), out in zip(forward.registers(today), exported, strict=True):
+        yield at, imported, out
 
 
 def _put(name: str, value: object, values: dict[str, Any], states: dict[str, str]) -> None:
@@ -100,7 +156,12 @@ def value_of(epc: int, answer: bytes | Missing) -> Any:
 
 def utc(wall: datetime) -> datetime:
     """A moment on the meter's wall clock, which is Japan's, as aware UTC."""
-    return wall.replace(tzinfo=JST).astimezone(UTC)
+    return (wall - JST_AHEAD).replace(tzinfo=UTC)
+
+
+def wall_clock(at: datetime) -> datetime:
+    """An aware moment as the meter's wall clock shows it."""
+    return at.astimezone(JST).replace(tzinfo=None)
 
 
 def clock(answers: Answers) -> datetime | None:

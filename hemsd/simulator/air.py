@@ -12,7 +12,7 @@ from typing import Protocol
 
 from hemsd.simulator.agenda import Agenda, Play
 from hemsd.simulator.faults import Fault, Faults, Flaw, Spell, Strike
-from hemsd.simulator.meter import GET_RES, Meter, Telegram, refused, shortened
+from hemsd.simulator.meter import GET_RES, Meter, Telegram, asks_for_history, refused, shortened
 from hemsd.simulator.pana import authentication
 from hemsd.simulator.radio import BROADCAST, CHANNELS, Beacon, Datagram, Duty, Network, Timing
 
@@ -177,6 +177,12 @@ class Air:
                 self.meter.leave()
             case Strike.METER_RESTARTS:
                 self.meter.leave()
+            case Strike.METER_EXCHANGED:
+                plate, mac = fault.arg
+                self.network = self.network.exchanged(mac)
+                self.meter.exchange(plate, now)
+            case Strike.METER_SET_UP:
+                self.meter.object.change_plate(fault.arg)
             case Strike.NOTIFY:
                 self.meter.notify(now)
             case Strike.METER_STATUS:
@@ -337,6 +343,8 @@ class Air:
         now, take = self._agenda.now, self._faults.take
         if not self.meter.joined or not self.reaches(self.network.address) or self._holds(Spell.METER_SILENT):
             return
+        if asks_for_history(payload) and (moved := take(Flaw.SELECTOR_MOVED, now)):
+            self.meter.object.set(*moved.arg)
         answer = self.meter.answer(payload, now)
         if answer is None or take(Flaw.ANSWER_LOST, now):
             return
