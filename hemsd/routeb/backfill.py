@@ -79,6 +79,7 @@ class Backfiller:
         self._jobs: dict[Domain, _Job] = {}
         self._taken = asyncio.Event()
         self._clock: MeterClock | None = None
+        self._losses = 0  # of the session when it was read
         self._next_at = float("-inf")
         self._ahead = 0  # of us
         self._way_free = asyncio.Event()
@@ -157,7 +158,6 @@ class Backfiller:
             try:
                 meter, rows = await self._rows(day, known, attempt)
             except RouteBError as error:
-                self._clock = None  # whatever happened may have happened to the meter
                 log.debug("no half-hours of %s: %s", day, error)
                 continue
             edges = _edges(rows)
@@ -192,7 +192,8 @@ class Backfiller:
         if rows is None:
             values = known.setdefault((meter, today), {})
             rows = await self._by_number(number, today, values, patient=attempt < DAY_TRIES - 1)
-            if clock.date(began, self._now()) != today:
+            if clock.date(began, self._now()) != today or self._meter.losses != self._losses:
+                self._clock = None
                 raise NoAnswerInTime("it may have become another day meanwhile")
         if meter != self._meter.name:
             raise NoAnswerInTime("it was another meter in the end")
@@ -201,14 +202,15 @@ class Backfiller:
 
     async def _by_number(self, number: int, today: date, values: dict[int, Any], *, patient: bool) -> list[Row]:
         """By E5, E2 and E4. Properties that are refused are asked again while `patient`."""
-        await self._meter.select_and_read(
-            MeterEPC.HISTORY_1_DAY,
-            encode_history_1_day(number),
-            readings.DAY,
-            lambda history: history.require(number),
-            values=values,
-            turn=self._turn,
-        )
+        if not values.keys() >= set(readings.DAY):
+            await self._meter.select_and_read(
+                MeterEPC.HISTORY_1_DAY,
+                encode_history_1_day(number),
+                readings.DAY,
+                lambda history: history.require(number),
+                values=values,
+                turn=self._turn,
+            )
         forward, reverse = [values[epc] for epc in readings.DAY]
         if forward is Missing.ABSENT:
             return []
@@ -318,7 +320,7 @@ class Backfiller:
     async def _today(self) -> tuple[date, MeterClock]:
         """The meter's date, once it is certain, and the clock that says so. Raises NoAnswerInTime."""
         while True:
-            if self._clock is None or self._clock.outdated(self._now()):
+            if self._clock is None or self._clock.outdated(self._now()) or self._losses != self._meter.losses:
                 self._clock = await self._read_clock()
             now, clock = self._now(), self._clock
             if clock.doubtful:
@@ -334,6 +336,7 @@ class Backfiller:
             asked = self._now()
             told = await self._meter.read_clock()
             heard = self._now()
+            self._losses = self._meter.losses  # whatever ended a session may have happened to the meter's clock
         if told is None:
             raise NoAnswerInTime("the meter does not tell what day it is")
         return MeterClock(readings.wall_clock(told), asked, heard)

@@ -27,7 +27,7 @@ from hemsd.routeb import readings
 from hemsd.routeb.cache import Facts, PanCache, Remembered
 from hemsd.routeb.connection import Connection
 from hemsd.routeb.errors import NoAnswerInTime
-from hemsd.routeb.stages import Online, PanForgotten, Progress, SessionEvent
+from hemsd.routeb.stages import Lost, Online, PanForgotten, Progress, SessionEvent
 
 __all__ = ["Meter", "Missing"]
 
@@ -79,6 +79,7 @@ class Meter(Connection):
         self._cache = cache
         self._absent: set[int] = set()  # refused in this run
         self._selecting = asyncio.Lock()
+        self.losses = 0  # of the session
         self.selector_conflicts = 0  # times that somebody else moved a selector between our writing and reading
 
     @property
@@ -252,6 +253,8 @@ class Meter(Connection):
             self._remember()
         elif isinstance(event, PanForgotten):
             self._remember()
+        elif isinstance(event, Lost):
+            self.losses += 1
         super()._on_session(event)
 
     def _learn_from(self, answers: readings.Answers) -> None:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from support.backfill import DAY, SCAN_AND_JOIN_S, START, House
 
 from hemsd.hub.messages import BackfillProgress, Domain, MeterInterval, MeterMinute, MeterReading, ReadMeter
 from hemsd.routeb.backfill import _follows
 from hemsd.routeb.clock import AGE_LIMIT_S, DRIFT, MeterClock
 from hemsd.routeb.collector import Pace
-from hemsd.simulator import Fault, Flaw, Plate, Spell, Strike
+from hemsd.simulator import Fault, Flaw, Plate, Spell, Strike, Timing
 
 SECOND_GENERATION = Plate(generation=2)
 NO_EC = Plate(half_hour_history=False)
@@ -220,15 +220,34 @@ def test_a_midnight_in_the_middle_of_a_day() -> None:
     House(datetime(2026, 5, 13, 23, 57, 40)).run(scenario)
 
 
-@settings(max_examples=25)
+@pytest.mark.parametrize("before_s", range(-1, 5))
+def test_a_weak_meter_at_midnight(before_s: int) -> None:
+    """Date and time in two answers, midnight between them: yesterday is not taken for today."""
+
+    async def scenario(house: House) -> None:
+        await asyncio.sleep(100)
+        midnight = datetime(2026, 5, 14)
+        house.set_clock(midnight - timedelta(seconds=before_s) - house.clock())
+        days = [date(2026, 5, 13), date(2026, 5, 12)]
+        house.ask(*days)
+        assert [each.outcome for each in await house.done()] == ["read"] * 3
+        assert house.told() == house.truth(days, until=house.clock())
+
+    House(meter={"limit_properties": 1}).run(scenario)
+
+
+@settings(max_examples=settings.default.max_examples // 8)
 @given(
     days=st.lists(st.integers(-1, 6), min_size=1, max_size=8),
     start_s=st.floats(-180, 40),
     drift_s=st.integers(-200_000, 200_000),
     answer_s=st.floats(0.05, 12.0),
     export=st.booleans(),
+    limit=st.sampled_from([1, 6]),
 )
-def test_never_a_wrong_pair(days: list[int], start_s: float, drift_s: int, answer_s: float, export: bool) -> None:
+def test_never_a_wrong_pair(
+    days: list[int], start_s: float, drift_s: int, answer_s: float, export: bool, limit: int
+) -> None:
     """Any days, near midnight by a clock however wrong, over a link however slow: no count of another half-hour."""
     start = datetime(2026, 5, 14) + timedelta(seconds=round(start_s) - drift_s)
 
@@ -250,28 +269,30 @@ def test_never_a_wrong_pair(days: list[int], start_s: float, drift_s: int, answe
         drift_s=drift_s,
         plate=Plate(exports=export),
         installed=(start - 5 * DAY).date(),
-        timing=replace(House().module.air._timing, answer_s=answer_s),
+        timing=Timing(answer_s=answer_s),
+        meter={"limit_properties": limit},
     )
     house.run(scenario)
 
 
 @given(
-    wall=st.datetimes(datetime(2026, 5, 13, 22), datetime(2026, 5, 14, 2)),
-    rate=st.floats(1 - DRIFT, 1 + DRIFT),
+    minute=st.integers(-120, 120),
+    past_s=st.sampled_from([0.0, 59.99]) | st.floats(0, 59.99),
+    rate=st.sampled_from([1 - DRIFT, 1 + DRIFT]) | st.floats(1 - DRIFT, 1 + DRIFT),
     took_s=st.floats(0, 60),
     answered=st.floats(0, 1),
     spans=st.tuples(st.floats(0, AGE_LIMIT_S), st.floats(0, 200)),
 )
 def test_the_date_is_never_wrong(
-    wall: datetime, rate: float, took_s: float, answered: float, spans: tuple[float, float]
+    minute: int, past_s: float, rate: float, took_s: float, answered: float, spans: tuple[float, float]
 ) -> None:
     """A date that is said to be certain is the meter's, at both ends of the time and in between."""
+    asked, heard = 100.0, 100.0 + took_s
+    told = datetime(2026, 5, 14) + timedelta(minutes=minute)
 
     def true(now: float) -> datetime:
-        return wall + timedelta(seconds=(now - 100.0) * rate)
+        return told + timedelta(seconds=past_s + (now - asked - answered * took_s) * rate)
 
-    asked, heard = 100.0, 100.0 + took_s
-    told = true(asked + answered * took_s).replace(second=0, microsecond=0)
     clock = MeterClock(told, asked, heard)
     since = heard + spans[0]
     until = since + spans[1]
@@ -329,23 +350,23 @@ def test_another_controller_moves_the_half_hour() -> None:
         assert house.told() == house.truth(house.days(0), until=house.start)
         assert house.meter.selector_conflicts == 3
 
-    faults = [Fault(Flaw.SELECTOR_MOVED, times=3, arg=(0xED, bytes.fromhex("07EA050C060003")))]
+    faults = [Fault(Flaw.SELECTOR_MOVED, times=20, arg=(0xED, bytes.fromhex("07EA050C060003")))]
     House(START.replace(hour=3), faults=faults).run(scenario)
 
 
-def test_a_lost_answer_is_no_conflict() -> None:
+def test_a_lost_selection_is_no_conflict() -> None:
     """A selection that never arrived shows another day too, and nobody else is at the meter."""
 
     async def scenario(house: House) -> None:
+        house.simulated.deaf = 2
         days = house.days(1, 2)
         house.ask(*days)
-        await asyncio.sleep(SCAN_AND_JOIN_S)
         assert [each.outcome for each in await house.done()] == ["read"] * 3
         assert house.told() == house.truth(days, until=START)
         assert house.meter.selector_conflicts == 0
+        assert house.simulated.deaf == 0
 
-    silences = [Fault(Spell.METER_SILENT, at=at, seconds=3) for at in range(30, 60, 5)]
-    House(faults=silences).run(scenario)
+    House().run(scenario)
 
 
 def test_losses() -> None:
@@ -402,18 +423,21 @@ def test_the_duty_limit() -> None:
 
 
 def test_a_meter_exchanged_meanwhile() -> None:
-    """The registers of the old meter are told under its name, those of the new one under its own."""
-    exchanged_s = 1500
+    """The registers of the old meter are told under its name, those of the new one under its own, never mixed."""
     new = Plate(serial="F0A000099999", first_count=777)
 
     async def scenario(house: House) -> None:
-        house.ask(*house.days(1, 2, 3, 4, 0))
+        house.ask(*house.days(1, 2, 3, 0))
+        while len(house.requests(0xE2)) < 2:
+            await asyncio.sleep(1)
+        changed = house.clock() + timedelta(seconds=5)  # between E2 and E4 of the second day
+        for strike in (Strike.METER_EXCHANGED, Strike.LOSE_SESSION):
+            house.module.faults.add(Fault(strike, at=house.now() + 5, arg=(new, "001C640060149999")))
         progress = await house.done()
-        assert [each.outcome for each in progress] == ["read", "read", "empty", "empty", "read", "read"]
+        assert [each.outcome for each in progress] == ["read", "empty", "empty", "read", "read"]
         old, other = dict.fromkeys(each.meter for each in house.backfilled())
-        assert [each.meter for each in progress[:-1]] == [old, old, other, other, other]
-        truth = house.truth(house.days(*range(5)), until=house.clock())
-        changed = START + timedelta(seconds=exchanged_s)
+        assert [each.meter for each in progress[:-1]] == [old, other, other, other]
+        truth = house.truth(house.days(*range(4)), until=house.clock())
         before = house.household.energy(changed)
         assert before is not None
         first = 777 - before.imported_j // 360_000
@@ -422,8 +446,23 @@ def test_a_meter_exchanged_meanwhile() -> None:
             assert (at > changed) is (each.meter == other)
             assert (each.import_count or 0) - truth[at][0] in ((first, first - 1) if each.meter == other else (0,))
 
-    faults = [Fault(Strike.METER_EXCHANGED, at=exchanged_s, arg=(new, "001C640060149999"))]
-    House(faults=faults, pace=Pace(backfill_s=200.0)).run(scenario)
+    House(pace=Pace(backfill_s=200.0)).run(scenario)
+
+
+def test_a_meter_that_turns_out_to_be_another() -> None:
+    """A day during which the meter got another name is read again, and told under that name only."""
+
+    async def scenario(house: House) -> None:
+        house.ask(*house.days(1))
+        while not house.requests(0xE2):
+            await asyncio.sleep(1)
+        assert house.meter.identity is not None
+        house.meter._learn(identity=replace(house.meter.identity, meter="another"))
+        await house.done()
+        assert len(house.requests(0xE2)) == 2
+        assert [each.meter for each in house.backfilled()] == ["another"] * 48
+
+    House(pace=Pace()).run(scenario)
 
 
 # --- registers
@@ -480,7 +519,23 @@ def test_days_that_do_not_join() -> None:
     House().run(scenario)
 
 
-def test_a_day_of_another_date_by_a_clock_set_back() -> None:
+def test_a_clock_set_during_an_outage() -> None:
+    """After a loss the meter is asked anew what day it is."""
+
+    async def scenario(house: House) -> None:
+        days = house.days(*range(2, 9))
+        house.ask(*days)
+        while len(house.seat.of(BackfillProgress)) < 3:
+            await asyncio.sleep(0.1)
+        house.module.faults.add(Fault(Strike.LOSE_SESSION, at=house.now()))
+        house.set_clock(-DAY)
+        assert {each.outcome for each in await house.done()} == {"read"}
+        assert house.told() == house.truth(days, until=START)
+
+    House().run(scenario)
+
+
+def test_a_clock_set_meanwhile() -> None:
     """Where the meter's clock is set while days are read, what does not join is not told."""
 
     async def scenario(house: House) -> None:
@@ -488,7 +543,7 @@ def test_a_day_of_another_date_by_a_clock_set_back() -> None:
         house.ask(*days)
         while len(house.seat.of(BackfillProgress)) < 3:
             await asyncio.sleep(0.1)
-        house.simulated._clock_zero += DAY
+        house.set_clock(DAY)
         assert {each.outcome for each in await house.done()} == {"read"}
         assert house.told() == house.truth(days, until=START)
 
@@ -573,6 +628,18 @@ def test_minutes(back: int, told: int) -> None:
         assert all(earlier - later == timedelta(minutes=1) for earlier, later in pairwise(found))
         assert told <= len(found) <= told + 2
         assert timedelta(0) < house.clock() - found[0] < timedelta(minutes=5)
+
+    House(plate=SECOND_GENERATION).run(scenario)
+
+
+def test_minutes_of_a_day_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A meter that kept minutes for ever would not be asked for ever."""
+    monkeypatch.setattr("hemsd.simulator.appendix.MINUTE_MEMORY", timedelta(days=9))
+
+    async def scenario(house: House) -> None:
+        house.ask(minutes_since=datetime(2026, 5, 1, tzinfo=UTC))
+        await house.done()
+        assert 0 <= len(minutes(house)) - 24 * 60 <= 2
 
     House(plate=SECOND_GENERATION).run(scenario)
 

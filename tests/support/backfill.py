@@ -22,21 +22,26 @@ CREDENTIALS = Credentials(NETWORK.route_b_id, NETWORK.password)
 START = datetime(2026, 5, 14, 14, 1)  # Japan's wall clock, when the loop's is 0
 HALF_HOUR = timedelta(minutes=30)
 DAY = timedelta(days=1)
+SETC = 0x61
 COUNT_J = 360_000  # 0.1 kWh
 SCAN_AND_JOIN_S = 30.0
 
 
 class RecordingMeter(SimulatedMeter):
-    """Remembers when it was asked for what."""
+    """Remembers when it was asked for what, and overhears the next `deaf` writes."""
 
     asked: list[tuple[float, int, tuple[int, ...]]]  # time, ESV, EPCs
+    deaf = 0
 
     def answer(self, frame: bytes, now: float) -> Telegram | None:
         epcs, at = [], 12
         for _ in range(frame[11]):
             epcs.append(frame[at])
             at += 2 + frame[at + 1]
-        self.__dict__.setdefault("asked", []).append((now, frame[10], tuple(epcs)))
+        self.asked.append((now, frame[10], tuple(epcs)))
+        if frame[10] == SETC and self.deaf:
+            self.deaf -= 1
+            return None
         return super().answer(frame, now)
 
 
@@ -52,14 +57,15 @@ class House:
         drift_s: float = 0.0,
         pace: Pace | None = None,
         timing: Timing = Timing(),  # noqa: B008 (frozen)
-        seed: int = 7,
+        meter: dict[str, Any] | None = None,
         **options: Any,
     ) -> None:
         self.start = start
         installed = installed or (start - 30 * DAY).date()
-        self.household = Household(seed, pv_kw=4, installed=installed)
+        self.household = Household(7, pv_kw=4, installed=installed)
         self.drift = timedelta(seconds=drift_s)
-        self.simulated = RecordingMeter(self.household, start=start, plate=plate, drift_s=drift_s)
+        self.simulated = RecordingMeter(self.household, start=start, plate=plate, drift_s=drift_s, **(meter or {}))
+        self.simulated.asked = []
         self.module = SkModule("DUAL", self.simulated, NETWORK, timing=timing, **options)
         self.pace = pace or Pace(backfill_s=0.0)
         self.seat = FakeSeat()
@@ -102,6 +108,10 @@ class House:
     def clock(self) -> datetime:
         """The meter's own, now."""
         return self.simulated.clock(self.now())
+
+    def set_clock(self, by: timedelta) -> None:
+        """Somebody sets the meter's clock; what it remembers keeps its labels."""
+        self.simulated._clock_zero += by
 
     def days(self, *back: int) -> list[date]:
         """Dates so many days before the meter's first today."""
