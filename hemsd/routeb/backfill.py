@@ -191,16 +191,16 @@ class Backfiller:
         rows = await self._latest(today, clock) if number == attempt == 0 else None
         if rows is None:
             values = known.setdefault((meter, today), {})
-            rows = await self._by_number(number, today, values, patient=attempt < DAY_TRIES - 1)
+            rows = await self._by_number(day, number, values, patient=attempt < DAY_TRIES - 1)
             if clock.date(began, self._now()) != today or self._meter.losses != self._losses:
                 self._clock = None
                 raise NoAnswerInTime("it may have become another day meanwhile")
         if meter != self._meter.name:
             raise NoAnswerInTime("it was another meter in the end")
-        past = clock.earliest(began)  # later ones may have come between the two directions
+        past = readings.utc(clock.earliest(began))  # later ones may have come between the two directions
         return meter, _with_data([row for row in rows if row[0] <= past])
 
-    async def _by_number(self, number: int, today: date, values: dict[int, Any], *, patient: bool) -> list[Row]:
+    async def _by_number(self, day: date, number: int, values: dict[int, Any], *, patient: bool) -> list[Row]:
         """By E5, E2 and E4. Properties that are refused are asked again while `patient`."""
         if not values.keys() >= set(readings.DAY):
             await self._meter.select_and_read(
@@ -218,7 +218,7 @@ class Backfiller:
         if not isinstance(forward, DayHistory) or not (told or (reverse is Missing.REFUSED and not patient)):
             values.clear()
             raise NoAnswerInTime("the meter did not give its history this time")
-        return list(readings.day_rows(forward, reverse, today))
+        return readings.day_rows(forward, reverse, day)
 
     async def _latest(self, today: date, clock: MeterClock) -> list[Row] | None:
         """The half-hours of today by ED and EC, where that takes fewer requests than E5, E2 and E4; else None."""
@@ -275,7 +275,7 @@ class Backfiller:
             return None
         at = last.at.replace(second=0)
         if since <= at == last.at:
-            self._publish_minutes([(at, last.forward, last.reverse)])
+            self._publish_minutes([(readings.utc(at), last.forward, last.reverse)])
         return at - MINUTE
 
     async def _minutes_before(self, at: datetime, since: datetime) -> datetime | None:
@@ -306,7 +306,7 @@ class Backfiller:
 
         values = await self._meter.select_and_read(selector, encode(at, count), [epc], check, turn=self._turn)
         history = values[epc]
-        return list(history.registers()) if isinstance(history, SlotHistory) else None
+        return readings.slot_rows(history) if isinstance(history, SlotHistory) else None
 
     async def _identify(self) -> None:
         """Who the meter is, and what a count is worth."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from itertools import repeat
 from typing import Any, Literal
 
 from hemsd.echonet.exchange import Missing
-from hemsd.echonet.meter import Count, DayHistory, FixedTime, MeterEPC, Scale, decode
+from hemsd.echonet.meter import SLOTS_A_DAY, Count, DayHistory, FixedTime, MeterEPC, Scale, SlotHistory, decode
 from hemsd.echonet.values import PropertyError, State
 from hemsd.hub.messages import MeterIdentity, MeterInterval, MeterMinute, MeterReading
 
@@ -31,6 +31,7 @@ LIVE: Mapping[int, tuple[str, ...]] = {
     MeterEPC.CUMULATIVE_ENERGY_EXPORT: ("energy_export_kwh",),
 }
 HALF_HOUR = (MeterEPC.HALF_HOUR_ENERGY_IMPORT, MeterEPC.HALF_HOUR_ENERGY_EXPORT)
+SLOTS = [n * timedelta(minutes=30) for n in range(SLOTS_A_DAY)]
 DAY = (MeterEPC.HISTORY_1_IMPORT, MeterEPC.HISTORY_1_EXPORT)
 
 REGISTERS = ("energy_import_kwh", "energy_export_kwh", "import_count", "export_count")  # of a MeterInterval
@@ -40,28 +41,38 @@ Told = Count | Missing | None
 """A count, or why there is none; None: it was not asked for."""
 
 Row = tuple[datetime, Told, Told]
-"""A moment of the meter's clock, and the import and the export register as they stood then."""
+"""A moment in UTC, and the import and the export register as they stood then."""
 
 
-@dataclass(frozen=True, slots=True)
 class Registers:
     """What the counts of one meter mean: `count_kwh` (None while E1 is not known) and `digits` (D7) of each."""
 
-    meter: str = ""
-    count_kwh: Decimal | None = None
-    digits: int | None = None
+    def __init__(self, meter: str = "", count_kwh: Decimal | None = None, digits: int | None = None) -> None:
+        self.meter = meter
+        self.count_kwh = count_kwh
+        self.digits = digits
+        self._up, self._down = (0, 1) if count_kwh is None else count_kwh.as_integer_ratio()
 
     def interval(self, row: Row, source: Source) -> MeterInterval:
         """Both registers at a half-hour."""
-        at, forward, reverse = row
+        end, forward, reverse = row
         states: dict[str, str] = {}
+        imported = exported = import_count = export_count = None
+        if isinstance(forward, int):
+            import_count, imported = forward, self._kwh(forward)
+        if imported is None and forward is not None:
+            states["energy_import_kwh"] = _why(forward)
+        if isinstance(reverse, int):
+            export_count, exported = reverse, self._kwh(reverse)
+        if exported is None and reverse is not None:
+            states["energy_export_kwh"] = _why(reverse)
         return MeterInterval(
             meter=self.meter,
-            end=utc(at),
-            energy_import_kwh=self._kwh("energy_import_kwh", forward, states),
-            energy_export_kwh=self._kwh("energy_export_kwh", reverse, states),
-            import_count=forward if isinstance(forward, int) else None,
-            export_count=reverse if isinstance(reverse, int) else None,
+            end=end,
+            energy_import_kwh=imported,
+            energy_export_kwh=exported,
+            import_count=import_count,
+            export_count=export_count,
             count_kwh=self.count_kwh,
             digits=self.digits,
             source=source,
@@ -70,16 +81,18 @@ class Registers:
 
     def minute(self, row: Row) -> MeterMinute:
         """Both registers at a full minute."""
-        at, forward, reverse = row
-        imported, exported = self._kwh("", forward, {}), self._kwh("", reverse, {})
-        return MeterMinute(meter=self.meter, at=utc(at), energy_import_kwh=imported, energy_export_kwh=exported)
+        at, *told = row
+        imported, exported = [self._kwh(each) if isinstance(each, int) else None for each in told]
+        return MeterMinute(meter=self.meter, at=at, energy_import_kwh=imported, energy_export_kwh=exported)
 
-    def _kwh(self, name: str, told: Told, states: dict[str, str]) -> float | None:
-        if isinstance(told, int) and self.count_kwh is not None:
-            return float(told * self.count_kwh)
-        if told is not None:
-            states[name] = told.value if isinstance(told, State | Missing) else "unknown_unit"
-        return None
+    def _kwh(self, count: int) -> float | None:
+        """The division of integers rounds like the decimal number would, at a tenth of the cost."""
+        return None if self.count_kwh is None else count * self._up / self._down
+
+
+def _why(told: Count | Missing) -> str:
+    """Why there are no kWh."""
+    return "unknown_unit" if isinstance(told, int) else told.value
 
 
 def live(answers: Answers, scale: Scale, meter: str, at: datetime) -> MeterReading:
@@ -119,7 +132,7 @@ def interval(answers: Answers, registers: Registers, source: Source) -> MeterInt
         return None
     end = max(ends)
     forward, reverse = [_count_at(end, value) for value in told]
-    return registers.interval((end, forward, reverse), source)
+    return registers.interval((utc(end), forward, reverse), source)
 
 
 def _count_at(end: datetime, value: FixedTime | State | Missing | None) -> Told:
@@ -128,11 +141,16 @@ def _count_at(end: datetime, value: FixedTime | State | Missing | None) -> Told:
     return value
 
 
-def day_rows(forward: DayHistory, reverse: DayHistory | Missing, today: date) -> Iterator[Row]:
-    """E2 and E4 of one day side by side, forward in time; `today` by the meter's clock."""
-    exported: Iterable[Told] = [reverse] * len(forward.counts) if isinstance(reverse, Missing) else reverse.counts
-    for (at, imported), out in zip(forward.registers(today), exported, strict=True):
-        yield at, imported, out
+def day_rows(forward: DayHistory, reverse: DayHistory | Missing, day: date) -> list[Row]:
+    """E2 and E4 of a day side by side, forward in time."""
+    at = utc(datetime.combine(day, time()))
+    exported: Iterable[Told] = repeat(reverse) if isinstance(reverse, Missing) else reverse.counts
+    return [(at + after, count, out) for after, count, out in zip(SLOTS, forward.counts, exported, strict=False)]
+
+
+def slot_rows(history: SlotHistory) -> list[Row]:
+    """EC or EE, the latest first."""
+    return [(utc(at), forward, reverse) for at, forward, reverse in history.registers()]
 
 
 def _put(name: str, value: object, values: dict[str, Any], states: dict[str, str]) -> None:
