@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
@@ -127,7 +127,7 @@ class Backfiller:
     async def _go_on(self, job: _Job) -> None:
         since, job.minutes_since = job.minutes_since, None
         if since is not None:
-            await self._fetch_minutes(readings.wall_clock(since))
+            await self._fetch_minutes(since)
         if job.days:
             day = job.days.popleft()
             outcome = await self._fetch_day(job, day)
@@ -160,19 +160,18 @@ class Backfiller:
             except RouteBError as error:
                 log.debug("no half-hours of %s: %s", day, error)
                 continue
+            if not rows:
+                return "empty"
             edges = _edges(rows)
             if edges == doubted or self._joins(job, meter, day, edges):
                 job.edges[meter, day] = edges
-                return self._publish_day(rows)
+                for row in rows:
+                    self._publish(self._meter.registers.interval(row, "backfill"))
+                return "read"
             log.debug("%s does not join the days beside it; it is read again", day)
             doubted, self._clock = edges, None
             known.clear()
         return "failed"
-
-    def _publish_day(self, rows: Collection[Row]) -> Outcome:
-        for row in rows:
-            self._publish(self._meter.registers.interval(row, "backfill"))
-        return "read" if rows else "empty"
 
     async def _rows(
         self, day: date, known: dict[tuple[str, date], dict[int, Any]], attempt: int
@@ -248,9 +247,9 @@ class Backfiller:
 
     async def _fetch_minutes(self, since: datetime) -> None:
         """Publish the registers by the minute, the latest first, as far back as the meter keeps them."""
-        at = await self._tried(self._last_minute, since)
-        if at is not None:
-            since = max(since, at - MINUTES_BACK)
+        at = oldest = await self._tried(self._last_minute, since)
+        if oldest is not None:
+            since = max(since, oldest - MINUTES_BACK)
         while at is not None and at >= since:
             at = await self._tried(self._minutes_before, at, since)
 
@@ -273,16 +272,20 @@ class Backfiller:
             raise NoAnswerInTime("the meter did not tell its last minute in time")
         if not isinstance(last, MinuteEnergy) or not isinstance(last.at, datetime):
             return None
-        at = last.at.replace(second=0)
-        if since <= at == last.at:
-            self._publish_minutes([(readings.utc(at), last.forward, last.reverse)])
+        at = readings.utc(last.at.replace(second=0))
+        if at >= since and last.at.second == 0:
+            self._publish_minutes([(at, last.forward, last.reverse)])
         return at - MINUTE
 
     async def _minutes_before(self, at: datetime, since: datetime) -> datetime | None:
         """Publish up to ten minutes back from `at`; the minute before them, or None where there is no more."""
         count = min(MINUTES, (at - since) // MINUTE + 1)
         rows = await self._slots(
-            MeterEPC.HISTORY_3_SELECTOR, encode_history_3_selector, MeterEPC.HISTORY_3, at, count
+            MeterEPC.HISTORY_3_SELECTOR,
+            encode_history_3_selector,
+            MeterEPC.HISTORY_3,
+            readings.wall_clock(at),
+            count,
         )
         return at - count * MINUTE if self._publish_minutes(rows or []) else None
 

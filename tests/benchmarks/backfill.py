@@ -15,7 +15,7 @@ ALL_DAYS = 99
 LATENCIES = (  # of the meter's answers, days that hemsd reads and days that momonga does, seconds between readings
     (0.02, ALL_DAYS, 20, 4.0),
     (1.0, 20, 20, 4.0),
-    (3.0, 10, 10, 8.0),
+    (3.0, 10, 10, 10.0),
 )
 GAP_S = 10.0
 GAP_LATENCY_S = 1.0  # above it one lost reading alone takes longer than the gap allowed

@@ -51,7 +51,7 @@ async def days(port: str, route_b_id: str, password: str, count: str) -> None:
 
 
 async def backfill(port: str, route_b_id: str, password: str, count: str, live_s: str) -> None:
-    """So many days of half hours at no pace, readings meanwhile; tell the seconds, and the longest gap in readings."""
+    """So many days of half hours at no pace, and readings meanwhile; tell seconds and the longest gap in readings."""
     hub = Hub(ROUTES_6_4_3)
     routeb, seat, operator = [hub.seat(each) for each in (Domain.ROUTEB, Domain.HISTORY, Domain.OPERATOR)]
     pace = Pace(idle_s=float(live_s), watched_s=float(live_s), energy_s=3600.0, backfill_s=0.0)

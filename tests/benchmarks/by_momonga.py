@@ -41,15 +41,21 @@ def days(port: str, route_b_id: str, password: str, count: str) -> None:
 
 
 def backfill(port: str, route_b_id: str, password: str, count: str, live_s: str) -> None:
-    """So many days of half hours, and readings meanwhile; tell seconds, and the longest gap in readings."""
+    """So many days of half hours, and readings meanwhile; tell seconds and the longest gap in readings."""
+    day_of_history = {EchonetPropertyCode.historical_cumulative_energy_1}
     with _hurried(port, route_b_id, password) as momonga:
-        began = time.monotonic()
+        began = live_at = time.monotonic()
         read_at = [began]
         for day in range(1, int(count) + 1):
-            if time.monotonic() - read_at[-1] > float(live_s):
-                momonga.request_to_get(LIVE)
-                read_at.append(time.monotonic())
-            assert len(momonga.get_historical_cumulative_energy_1(day=day)) == 48
+            for step, argument in (
+                (momonga.set_day_for_historical_data_1, day),
+                (momonga.request_to_get, day_of_history),
+            ):
+                if time.monotonic() - live_at > float(live_s):
+                    live_at = time.monotonic()
+                    momonga.request_to_get(LIVE)
+                    read_at.append(time.monotonic())
+                step(argument)
         ended = time.monotonic()
     gap_s = max(later - earlier for earlier, later in pairwise([*read_at, ended]))
     print(json.dumps({"took_s": ended - began, "gap_s": gap_s}), flush=True)

@@ -593,8 +593,11 @@ def test_odd_requests() -> None:
         house.ask(*house.days(1, 1), request="twice")
         assert [(each.done, each.total) for each in await house.done("twice")] == [(1, 1), (1, 1)]
         many = [START.date() + n * DAY for n in range(1, 300)]
-        house.ask(*many, date.min, date.max, request="many")
+        house.ask(date.min, date.max, *many, request="many", minutes_since=datetime.min.replace(tzinfo=UTC))
         assert (await house.done("many"))[-1].total == 100
+        assert {each.outcome for each in (await house.done("many"))[:-1]} == {"empty"}
+        house.ask(request="minutes", minutes_since=datetime.max.replace(tzinfo=UTC))
+        await house.done("minutes")
 
     House().run(scenario)
 
