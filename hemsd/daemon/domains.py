@@ -80,7 +80,12 @@ class MeterDomain:
 
     async def _collect(self) -> None:
         settings = self._settings
-        pace = Pace(idle_s=settings.live_s, watched_s=settings.watched_s, energy_s=settings.energy_s)
+        pace = Pace(
+            idle_s=settings.live_s,
+            watched_s=settings.watched_s,
+            energy_s=settings.energy_s,
+            backfill_s=settings.backfill_pace_s,
+        )
         wire = await open_wire(settings, self._environ)
         self._gone_since = None
         seat = self._hub.seat(Domain.ROUTEB)
