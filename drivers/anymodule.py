@@ -21,7 +21,7 @@ class AnyModule:
     """
 
     def __init__(self, last: Family | None = None) -> None:
-        self._engine: Module = j11.Engine() if last is Family.J11 else skstack.Engine()
+        self._engine: Module[bytes] = j11.Engine() if last is Family.J11 else skstack.Engine()
         self._line = Line()
         self._tail = b""  # of what arrived while undecided, not longer than the code
         self._undecided = True
@@ -65,7 +65,7 @@ class AnyModule:
         return self._engine.deadline()
 
     def outgoing(self) -> list[Outgoing]:
-        taken = self._outgoing + self._engine.outgoing()
+        taken = [*self._outgoing, *self._engine.outgoing()]
         self._outgoing = []
         for item in taken if self._undecided else ():
             if isinstance(item, Line):
@@ -91,7 +91,7 @@ class AnyModule:
             self._undecided = self._undecided and not isinstance(self._given, Open)
             self._given = None
 
-    def _go_over(self, engine: Module, now: float, heard: bytes = b"") -> None:
+    def _go_over(self, engine: Module[bytes], now: float, heard: bytes = b"") -> None:
         """Let another engine go on, with what it has heard already."""
         self._events += self._engine.events()
         self.outgoing()  # what was to be said is not said any more
