@@ -17,7 +17,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from drivers.module import Credentials, Module
-from drivers.ports import BytePort
+from drivers.ports import Port
 from hemsd.echonet.exchange import Missing
 from hemsd.echonet.frame import ESV, Property
 from hemsd.echonet.meter import HistoryMismatch, MeterEPC, Scale
@@ -27,7 +27,8 @@ from hemsd.routeb import readings
 from hemsd.routeb.cache import Facts, PanCache, Remembered
 from hemsd.routeb.connection import Connection
 from hemsd.routeb.errors import NoAnswerInTime
-from hemsd.routeb.stages import Lost, Online, PanForgotten, Progress, SessionEvent
+from hemsd.routeb.logbook import Logbook
+from hemsd.routeb.stages import Lost, Online, Progress, SessionEvent
 
 __all__ = ["Meter", "Missing"]
 
@@ -55,16 +56,18 @@ class Meter(Connection):
 
     def __init__(
         self,
-        port: BytePort,
-        credentials: Credentials,
+        port: Port[Any],
+        credentials: Credentials | None,
         *,
         cache: PanCache | None = None,
-        module: Module | None = None,
+        module: Module[Any] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         persist: bool = False,
+        logbook: Logbook | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        known = Remembered() if cache is None else cache.load(credentials)
+        self._cached_as = credentials or port.name  # a network interface's
+        known = Remembered() if cache is None else cache.load(self._cached_as)
         super().__init__(
             port,
             credentials,
@@ -72,15 +75,14 @@ class Meter(Connection):
             module=module,
             on_progress=on_progress,
             persist=persist,
+            logbook=logbook,
             clock=clock,
         )
         self.facts = known.facts or Facts(mac="")
-        self._credentials = credentials
         self._cache = cache
         self._absent: set[int] = set()  # refused in this run
         self._selecting = asyncio.Lock()
         self.losses = 0  # of the session
-        self.selector_conflicts = 0  # times that somebody else moved a selector between our writing and reading
 
     @property
     def facts(self) -> Facts:
@@ -197,7 +199,7 @@ class Meter(Connection):
                     written = await self.ask(ESV.SETC, [Property(selector, choice)])
                 missing = [epc for epc in histories if epc not in values]
                 if not await self._read_selected(missing, check, values, turn) and written[selector] == b"":
-                    self.selector_conflicts += 1
+                    self.selector_moved()
                 if values.keys() >= set(histories):
                     return values
         raise NoAnswerInTime("the meter did not give the history asked for; is another controller at it?")
@@ -251,8 +253,6 @@ class Meter(Connection):
                 self.facts = Facts(mac=pan.mac)
                 self._absent.clear()
             self._remember()
-        elif isinstance(event, PanForgotten):
-            self._remember()
         elif isinstance(event, Lost):
             self.losses += 1
         super()._on_session(event)
@@ -283,6 +283,6 @@ class Meter(Connection):
     def _remember(self) -> None:
         if self._cache is not None:
             try:
-                self._cache.save(self._credentials, Remembered(pan=self._session.pan, facts=self.facts))
+                self._cache.save(self._cached_as, Remembered(pan=self._session.pan, facts=self.facts))
             except OSError as error:
                 log.warning("the meter cannot be remembered for the next start: %s", error)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from random import Random
 from typing import Protocol
 
 from hemsd.simulator.agenda import Agenda, Play
+from hemsd.simulator.answers import answers
 from hemsd.simulator.faults import Fault, Faults, Flaw, Spell, Strike
-from hemsd.simulator.meter import GET_RES, Meter, Telegram, asks_for_history, refused, shortened
+from hemsd.simulator.meter import Meter, Telegram
 from hemsd.simulator.pana import authentication
 from hemsd.simulator.radio import BROADCAST, CHANNELS, Beacon, Datagram, Duty, Network, Timing
 
@@ -340,23 +342,12 @@ class Air:
 
     def _ask(self, payload: bytes) -> None:
         """The meter gets an encrypted datagram, and answers it if it knows the session."""
-        now, take = self._agenda.now, self._faults.take
+        now = self._agenda.now
         if not self.meter.joined or not self.reaches(self.network.address) or self._holds(Spell.METER_SILENT):
             return
-        if asks_for_history(payload) and (moved := take(Flaw.SELECTOR_MOVED, now)):
-            self.meter.object.set(*moved.arg)
-        answer = self.meter.answer(payload, now)
-        if answer is None or take(Flaw.ANSWER_LOST, now):
-            return
-        if answer.payload[10] == GET_RES:
-            if take(Flaw.ANSWER_SHORT, now):
-                answer = answer._replace(payload=shortened(answer.payload))
-            elif take(Flaw.ANSWER_REFUSED, now):
-                answer = answer._replace(payload=refused(answer.payload))
-        late = take(Flaw.ANSWER_LATE, now)
-        wait_s = self._timing.answer_s * self._chance.uniform(0.75, 1.25) + (late.seconds if late else 0)
-        for copy in range(2 if take(Flaw.ANSWER_TWICE, now) else 1):
-            self._agenda.after(wait_s + copy * self._timing.send_s, lambda: self._deliver(answer))
+        for copy, (telegram, late_s) in enumerate(answers(self.meter, payload, self._faults, now)):
+            wait_s = self._timing.answer_s * self._chance.uniform(0.75, 1.25) + late_s + copy * self._timing.send_s
+            self._agenda.after(wait_s, partial(self._deliver, telegram))
 
     def _deliver(self, telegram: Telegram) -> None:
         heard = self.joined and self.meter.joined and self.reaches(self.network.address)
