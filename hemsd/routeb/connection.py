@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
+from drivers.anymodule import AnyModule
 from drivers.module import NO_RADIO, Credentials, Module, Pan, dbm_of
 from drivers.ports import Port, Pump
-from drivers.skstack.engine import Engine
 from hemsd.echonet.exchange import Exchange, Finished, Missing, Notification, Request
 from hemsd.echonet.frame import Property
 from hemsd.hub.messages import Link, MeterStatus
@@ -87,7 +87,7 @@ class Connection:
         self._session = Session(credentials, remembered, persist=persist, logbook=self.logbook)
         exchange = Exchange(first_tid=secrets.randbelow(0x10000))
         exchange.counters, exchange.unanswered = self.logbook.counters, self.logbook.unanswered
-        self._link = MeterLink(module or Engine(), self._session, exchange)
+        self._link = MeterLink(module or AnyModule(), self._session, exchange)
         self._waiting: dict[Request, asyncio.Future[None]] = {}
         self._changed = asyncio.Event()
         self._changes: _Feed[SessionEvent] = _Feed()

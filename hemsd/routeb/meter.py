@@ -16,6 +16,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from drivers.anymodule import AnyModule
 from drivers.module import Credentials, Module
 from drivers.ports import Port
 from hemsd.echonet.exchange import Missing
@@ -72,7 +73,7 @@ class Meter(Connection):
             port,
             credentials,
             remembered=known.pan,
-            module=module,
+            module=module or AnyModule(known.family),
             on_progress=on_progress,
             persist=persist,
             logbook=logbook,
@@ -283,6 +284,9 @@ class Meter(Connection):
     def _remember(self) -> None:
         if self._cache is not None:
             try:
-                self._cache.save(self._cached_as, Remembered(pan=self._session.pan, facts=self.facts))
+                info = self._session.info
+                family = None if info is None else info.family
+                known = Remembered(pan=self._session.pan, facts=self.facts, family=family)
+                self._cache.save(self._cached_as, known)
             except OSError as error:
                 log.warning("the meter cannot be remembered for the next start: %s", error)

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta, timezone
 
-from hemsd.simulator import Household, Meter, MeterNode, Network, Plate, SkModule, Timing
+from hemsd.simulator import FAMILIES, Household, Meter, MeterNode, Network, Plate, Timing, module_of
 from hemsd.simulator.pty import serve_on_pty
 from hemsd.simulator.udp import serve_on_udp
 
@@ -24,7 +24,7 @@ def main() -> None:
     """Print the path of the tty and what to give to whoever reads the meter."""
     parser = argparse.ArgumentParser(prog="python -m hemsd.simulator", description=__doc__)
     parser.add_argument("--interface", metavar="NAME", help="a second-generation meter on this network interface")
-    parser.add_argument("--family", choices=("SE", "DUAL"), default="DUAL", help="of the module (default: DUAL)")
+    parser.add_argument("--family", choices=FAMILIES, default="DUAL", help="of the module (default: DUAL)")
     parser.add_argument("--generation", type=int, choices=(1, 2), default=1, help="of the meter (default: 1)")
     parser.add_argument("--pv", type=float, default=4.0, metavar="KW", help="photovoltaics (default: 4)")
     parser.add_argument("--seed", type=int, default=1, help="of the household (default: 1)")
@@ -50,7 +50,7 @@ async def _serve(options: argparse.Namespace) -> None:
 @asynccontextmanager
 async def _on_pty(meter: Meter, options: argparse.Namespace) -> AsyncIterator[str]:
     network = Network()
-    module = SkModule(options.family, meter, network, timing=Timing.fast() if options.fast else Timing())
+    module = module_of(options.family, meter, network, timing=Timing.fast() if options.fast else Timing())
     async with serve_on_pty(module) as path:
         yield f'port = "{path}"\nid = "{network.route_b_id}"\npassword = "{network.password}"\n'
 

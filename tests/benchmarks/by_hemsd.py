@@ -64,9 +64,8 @@ async def backfill(port: str, route_b_id: str, password: str, count: str, live_s
 
     async with Meter(await open_serial(port), Credentials(route_b_id, password), persist=True) as meter:
         tasks = [asyncio.create_task(work) for work in (Collector(meter, routeb, pace=pace).run(), look())]
-        while not read_at:
+        while len(read_at) < 2:  # what is asked once in a session has been
             await asyncio.sleep(0.01)
-        await meter.identify()
         began = time.monotonic()
         seat.publish(_request(int(count)))
         assert await _kept(seat) >= 48 * int(count)

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
@@ -18,19 +18,21 @@ from hemsd.daemon.config import MeterTable
 from hemsd.daemon.domains import MeterDomain, kind_of
 from hemsd.daemon.supervision import supervise
 from hemsd.hub.messages import Domain, Event, MeterReading, MeterStatus
-from hemsd.simulator import Fault, Household, Network, SkModule
+from hemsd.simulator import Board, Family, Fault, Household, J11Module, Network, SkModule
 from hemsd.simulator import Meter as SimulatedMeter
 from support.routeb import EPOCH, FakeSeat, SimulatedPort, virtual_now
 
-Family = Literal["SE", "DUAL"]
 START = (EPOCH + timedelta(hours=9)).replace(tzinfo=None)  # Japan's wall clock
 
 
 def simulated(
     family: Family = "DUAL", meter: dict[str, Any] | None = None, network: Network | None = None, **options: Any
-) -> SkModule:
+) -> Board:
     told = {"start": START, **(meter or {})}
-    return SkModule(family, SimulatedMeter(Household(7, pv_kw=4), **told), network or Network(), **options)
+    simulated_meter = SimulatedMeter(Household(7, pv_kw=4), **told)
+    if family == "J11":
+        return J11Module(simulated_meter, network or Network(), **options)
+    return SkModule(family, simulated_meter, network or Network(), **options)
 
 
 class _Hub:
@@ -46,7 +48,7 @@ class _Hub:
 class House:
     """`seat` keeps all that is published. Faults are given by the time from now."""
 
-    def __init__(self, module: SkModule, directory: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> None:
+    def __init__(self, module: Board, directory: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> None:
         self.module = module
         self.seat = FakeSeat()
         self.opened: list[float] = []  # when the port was
