@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from drivers.module import Credentials, Datagram, Event
 from drivers.ports import Pump
 from drivers.serialport import open_serial
 from drivers.skstack.engine import Engine
 from hemsd.echonet.meter import Currents, MeterEPC, decode
+from hemsd.history.historian import Historian
+from hemsd.history.query import FILE_NAME
 from hemsd.hub.hub import Hub, Seat
 from hemsd.hub.messages import Backfill, BackfillProgress, Domain, MeterInterval, MeterReading
 from hemsd.hub.routes import ROUTES_6_4_3
@@ -38,16 +43,22 @@ async def readings(port: str, route_b_id: str, password: str, count: str) -> Non
 
 
 async def days(port: str, route_b_id: str, password: str, count: str) -> None:
-    """So many days of half hours, as history gets them: by way of the hub, at no pace."""
-    async with _online(port, route_b_id, password) as meter:
-        await meter.identify()
-        hub = Hub(ROUTES_6_4_3)
-        backfiller = Backfiller(meter, hub.seat(Domain.ROUTEB).publish, pace_s=0.0)
-        working = asyncio.create_task(backfiller.run())
-        seat = hub.seat(Domain.HISTORY)
-        backfiller.take(_request(int(count)))
-        assert await _kept(seat) >= 48 * int(count)
-        working.cancel()
+    """So many days of half hours at no pace, from the meter's memory into the database."""
+    hub = Hub(ROUTES_6_4_3)
+    operator = hub.seat(Domain.OPERATOR)
+    with TemporaryDirectory() as directory:
+        keeping = asyncio.create_task(Historian(hub.seat(Domain.HISTORY), Path(directory)).run())
+        async with _online(port, route_b_id, password) as meter:
+            await meter.identify()
+            backfiller = Backfiller(meter, hub.seat(Domain.ROUTEB).publish, pace_s=0.0)
+            working = asyncio.create_task(backfiller.run())
+            backfiller.take(_request(int(count)))
+            assert await _told(operator) == 48 * int(count)
+            working.cancel()
+        keeping.cancel()
+        await asyncio.wait([keeping])
+        with closing(sqlite3.connect(Path(directory) / FILE_NAME)) as database:
+            assert database.execute("SELECT count(*) FROM day").fetchone()[0] >= int(count)
 
 
 async def backfill(port: str, route_b_id: str, password: str, count: str, live_s: str) -> None:
@@ -68,7 +79,7 @@ async def backfill(port: str, route_b_id: str, password: str, count: str, live_s
             await asyncio.sleep(0.01)
         began = time.monotonic()
         seat.publish(_request(int(count)))
-        assert await _kept(seat) >= 48 * int(count)
+        assert await _told(seat) >= 48 * int(count)
         took_s = time.monotonic() - began
         for task in tasks:
             task.cancel()
@@ -87,15 +98,15 @@ def _request(count: int) -> Backfill:
     return Backfill(request="bench", asker=Domain.HISTORY, days=wanted)
 
 
-async def _kept(seat: Seat) -> int:
-    """Keep what comes until a request has come to its end; how many half hours that was."""
-    kept = 0
+async def _told(seat: Seat) -> int:
+    """Listen until a request has come to its end; how many half hours were told."""
+    told = 0
     async for message in seat.messages():
         if isinstance(message, MeterInterval):
-            kept += message.energy_import_kwh is not None
+            told += message.energy_import_kwh is not None
         elif isinstance(message, BackfillProgress) and message.last:
             break
-    return kept
+    return told
 
 
 async def stream(port: str, count: str) -> None:
