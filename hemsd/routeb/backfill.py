@@ -41,6 +41,7 @@ from hemsd.routeb.readings import Row
 DAYS_LIMIT = 100  # of a request
 DAYS_KEPT = 99  # before today (EPC E5)
 DAY_TRIES = 3
+FAILED_ENOUGH = 3  # days in a row; the meter is left in peace with the others, whoever wants them asks another time
 SLOTS = 12  # half-hours in one EC; today by EC is one request less than by E2 and E4 until there are more
 MINUTES = 10  # in one EE
 MINUTES_BACK = timedelta(hours=24)  # at most
@@ -143,8 +144,8 @@ class Backfiller:
             await self._fetch_minutes(job.minutes_since)
             job.minutes_since = None
         if job.days:
-            day = job.days[0]
-            outcome = await self._fetch_day(job, day)
+            day, hopeless = job.days[0], job.outcomes[-FAILED_ENOUGH:] == ["failed"] * FAILED_ENOUGH
+            outcome: Outcome = "failed" if hopeless else await self._fetch_day(job, day)
             job.days.popleft()
             job.outcomes.append(outcome)
             if self._jobs.get(job.request.asker) is job:

@@ -23,7 +23,7 @@ from hemsd.echonet.meter import Currents, MeterEPC, decode
 from hemsd.history.historian import Historian
 from hemsd.history.query import FILE_NAME
 from hemsd.hub.hub import Hub, Seat
-from hemsd.hub.messages import Backfill, BackfillProgress, Domain, MeterInterval, MeterReading
+from hemsd.hub.messages import Backfill, BackfillProgress, Domain, Message, MeterInterval, MeterReading
 from hemsd.hub.routes import ROUTES_6_4_3
 from hemsd.routeb.backfill import Backfiller
 from hemsd.routeb.collector import Collector, Pace
@@ -45,20 +45,30 @@ async def readings(port: str, route_b_id: str, password: str, count: str) -> Non
 async def days(port: str, route_b_id: str, password: str, count: str) -> None:
     """So many days of half hours at no pace, from the meter's memory into the database."""
     hub = Hub(ROUTES_6_4_3)
-    operator = hub.seat(Domain.OPERATOR)
+    seat = hub.seat(Domain.ROUTEB)
+    told: list[Message] = []
+    ended = asyncio.Event()
+
+    def publish(message: Message) -> None:
+        seat.publish(message)
+        told.append(message)
+        if isinstance(message, BackfillProgress) and message.last:
+            ended.set()
+
     with TemporaryDirectory() as directory:
         keeping = asyncio.create_task(Historian(hub.seat(Domain.HISTORY), Path(directory)).run())
         async with _online(port, route_b_id, password) as meter:
             await meter.identify()
-            backfiller = Backfiller(meter, hub.seat(Domain.ROUTEB).publish, pace_s=0.0)
+            backfiller = Backfiller(meter, publish, pace_s=0.0)
             working = asyncio.create_task(backfiller.run())
             backfiller.take(_request(int(count)))
-            assert await _told(operator) == 48 * int(count)
+            await ended.wait()
             working.cancel()
         keeping.cancel()
         await asyncio.wait([keeping])
         with closing(sqlite3.connect(Path(directory) / FILE_NAME)) as database:
-            assert database.execute("SELECT count(*) FROM day").fetchone()[0] >= int(count)
+            kept = database.execute("SELECT count(*) FROM record").fetchone()[0]
+    assert kept == sum(isinstance(message, MeterInterval) for message in told) == 48 * int(count)
 
 
 async def backfill(port: str, route_b_id: str, password: str, count: str, live_s: str) -> None:

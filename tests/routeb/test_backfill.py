@@ -369,6 +369,22 @@ def test_a_lost_selection_is_no_conflict() -> None:
     House().run(scenario)
 
 
+def test_a_meter_that_never_tells_its_history() -> None:
+    """Where the long answers never get through it is given up after three days; live readings go on."""
+
+    async def scenario(house: House) -> None:
+        house.simulated.secret = frozenset({0xE2})
+        house.ask(*house.days(*range(1, 60)))
+        progress = await house.done(within_s=3 * 3600)
+        assert [each.outcome for each in progress[:-1]] == ["failed"] * 59
+        assert len(house.requests(0xE5)) <= 3 * 9
+        gaps = [later - earlier for earlier, later in pairwise(house.seat.times(MeterReading))]
+        assert len(gaps) > 30
+        assert max(gaps) < 120
+
+    House().run(scenario)
+
+
 def test_losses() -> None:
     """Answers lost, late, twice, short, refused and damaged: every half-hour comes all the same."""
 

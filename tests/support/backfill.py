@@ -29,10 +29,11 @@ SCAN_AND_JOIN_S = 30.0
 
 
 class RecordingMeter(SimulatedMeter):
-    """Remembers when it was asked for what, and overhears the next `deaf` writes."""
+    """Remembers when it was asked for what, overhears the next `deaf` writes, and never tells `secret` properties."""
 
     asked: list[tuple[float, int, tuple[int, ...]]]  # time, ESV, EPCs
     deaf = 0
+    secret: frozenset[int] = frozenset()
 
     def answer(self, frame: bytes, now: float) -> Telegram | None:
         epcs, at = [], 12
@@ -42,6 +43,8 @@ class RecordingMeter(SimulatedMeter):
         self.asked.append((now, frame[10], tuple(epcs)))
         if frame[10] == SETC and self.deaf:
             self.deaf -= 1
+            return None
+        if not self.secret.isdisjoint(epcs):
             return None
         return super().answer(frame, now)
 
