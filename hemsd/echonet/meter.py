@@ -15,6 +15,8 @@ from enum import IntEnum
 from functools import partial
 from typing import Any, Final
 
+from msgspec import Struct
+
 from hemsd.echonet.layout import Counted, Fields, Record, build
 from hemsd.echonet.objects import SUPER_CLASS
 from hemsd.echonet.values import (
@@ -82,8 +84,7 @@ class HistoryMismatch(ValueError):
         self.answered = answered
 
 
-@dataclass(frozen=True, slots=True)
-class Currents:
+class Currents(Struct, frozen=True):
     """E8, in A. On a single-phase two-wire supply T is NO_DATA."""
 
     r: Decimal | State
@@ -240,7 +241,7 @@ _OWN: Final = {
     MeterEPC.HISTORY_1_EXPORT: (_HISTORY_1, _COUNT),
     MeterEPC.HISTORY_1_DAY: (_DAY, ""),
     MeterEPC.INSTANTANEOUS_POWER: (_POWER, "W"),
-    MeterEPC.INSTANTANEOUS_CURRENT: (Record(Currents, _CURRENT, _CURRENT), "A"),
+    MeterEPC.INSTANTANEOUS_CURRENT: (Numbers(2, _CURRENT, Currents), "A"),
     MeterEPC.HALF_HOUR_ENERGY_IMPORT: (_FIXED_TIME, _COUNT),
     MeterEPC.HALF_HOUR_ENERGY_EXPORT: (_FIXED_TIME, _COUNT),
     MeterEPC.HISTORY_2: (_HISTORY_2, _COUNT),
