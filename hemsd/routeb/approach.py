@@ -19,7 +19,6 @@ from hemsd.routeb.errors import (
     RouteBError,
     module_trouble,
 )
-from hemsd.routeb.gate import Gate
 from hemsd.routeb.ladder import Rung
 from hemsd.routeb.logbook import Logbook
 from hemsd.routeb.machine import TIME_IS_UP, Rules, StageMachine
@@ -32,7 +31,8 @@ SCAN_CHANNELS = 28
 SEEN_S = 30.0  # more than a join may take otherwise, while PANA messages are seen
 AFTER_LEAVE_S = 10.0
 LEAVE_S = 45.0  # an unanswered SKTERM takes the module about 38 s
-LIMIT_LOOK_S = 60.0
+
+ON_AIR = (module.Join, module.Rejoin, module.Scan)
 
 
 class Approach(StageMachine):
@@ -43,7 +43,8 @@ class Approach(StageMachine):
         self.pan = remembered
         self.info: ModuleInfo | None = None
         self.logbook = logbook
-        self.gate = Gate(logbook.dropped)
+        self.gate = logbook.gate
+        self.gate.connected()
         self._credentials = credentials
         self._persist = persist
         self._ladder = logbook.ladder
@@ -69,6 +70,12 @@ class Approach(StageMachine):
     ) -> None:
         super()._move(stage, text, command, due=due, **told)
         self.gate.authenticated = stage is Stage.ONLINE or stage is Stage.SURVIVING
+
+    def command(self) -> Command | None:
+        """Take the command that the module, being free, is to be given now; none that needs the air while limited."""
+        if self.gate.limited and isinstance(self._wanted, ON_AIR):
+            return None
+        return super().command()
 
     # --- climbing
 
@@ -117,11 +124,9 @@ class Approach(StageMachine):
     def _proceed(self, now: float) -> None:
         """Take the next step that there is on this rung."""
         course, pan = self._course, None if self._scan_only else self.pan
-        match course.step(now, knows_pan=pan is not None, limited=self.gate.limited and not self._scan_only):
+        match course.step(now, knows_pan=pan is not None):
             case Step.OPEN:
                 self._open(now)
-            case Step.AWAIT_LIMIT:
-                self._wait(LIMIT_LOOK_S, self._proceed, now, "no join while the hourly send limit is reached")
             case Step.RENEW:
                 self._move(Stage.RENEWING, "authenticating again", module.Rejoin(), pan=pan)
             case Step.PREPARE:
@@ -255,6 +260,12 @@ class Approach(StageMachine):
         self._resuming = resuming
         self._events.append(Probing())
 
+    def _unproved(self, _: None, now: float) -> None:
+        if self.gate.limited:
+            self._due = now + PROOF_S  # that holds the Get back
+        else:
+            self._not_surviving(None, now)
+
     def _not_surviving(self, event: object, now: float) -> None:
         self.gate.peer = None
         if isinstance(event, module.SessionClosed):
@@ -313,7 +324,7 @@ class Approach(StageMachine):
         Stage.WAITING: {TIME_IS_UP: StageMachine._waited, module.SessionClosed: _left},
         Stage.OPENING: {module.Ready: _ready, module.Done: _opened, module.Unsupported: _fault},
         Stage.SURVIVING: {
-            TIME_IS_UP: _not_surviving,
+            TIME_IS_UP: _unproved,
             module.SessionClosed: _not_surviving,
             module.SessionExpired: _not_surviving,
             module.JoinFailed: _not_surviving,

@@ -14,7 +14,7 @@ from drivers import module
 from drivers.module import Credentials, Datagram, Pan
 from hemsd.routeb.approach import Approach
 from hemsd.routeb.errors import module_trouble
-from hemsd.routeb.gate import LIMIT_S
+from hemsd.routeb.gate import LIMIT_S, LIMITED
 from hemsd.routeb.ladder import SILENCES, Rung
 from hemsd.routeb.logbook import Logbook
 from hemsd.routeb.machine import TIME_IS_UP, Rules
@@ -104,7 +104,7 @@ class Session(Approach):
     def _online(self, address: str, now: float, *, resumed: bool) -> None:
         self._move(Stage.ONLINE, "online", pan=self.pan)
         self.gate.peer = address
-        self._course.rung, self._course.standing = None, True
+        self._course.arrived()
         self._ladder.reached()
         self._events.append(Online(resumed, self.logbook.back(now)))
 
@@ -146,8 +146,7 @@ class Session(Approach):
 
     def _limit(self, event: module.SendLimit, now: float) -> None:
         self.gate.limit_due = now + LIMIT_S if event.engaged else None
-        text = "the hourly send limit is reached, nothing is sent" if event.engaged else "sending is allowed again"
-        self._events.append(Progress(self.stage, text))
+        self._events.append(Progress(self.stage, LIMITED if event.engaged else "sending is allowed again"))
 
     RULES: ClassVar[Mapping[Stage, Rules]] = {
         **Approach.RULES,

@@ -6,6 +6,7 @@ import asyncio
 import heapq
 import itertools
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -125,6 +126,7 @@ class FakeModule:
         self.scan_s = 0.5
         self.join_s = 0.3
         self.send_s = 0.005
+        self.join_limits_s = (60.0,)
         self.latency_s = 0.02
         self.joins: list[Sequence[AuthenticationStep] | None] = []  # of the joins to come: how far failing ones get
         self.silent = False  # the meter
@@ -211,6 +213,7 @@ class FakeModule:
     def opened(self, command: Command) -> list[Event]:
         """What ends an Open, for `instead`."""
         info = ModuleInfo(Family.DUAL, "1.5.2", OUR_ADDRESS, "001D12900005747B", self.channel, self.pan_id)
+        info = replace(info, join_limits_s=self.join_limits_s)
         return [Ready(info), Done(command)]
 
     def later(self, delay_s: float, event: Event) -> None:
