@@ -676,6 +676,19 @@ def test_an_announcement_to_all_is_no_answer(module: FakeModule) -> None:
     assert driven.session.stage is Stage.ONLINE
 
 
+def test_a_leave_that_is_never_confirmed(module: FakeModule) -> None:
+    """SessionClosed may be lost: the join follows after the time that a module takes to give up, within the bound."""
+    driven = Driven(module, persist=True)
+    driven.online()
+    module.silent, module.drop = True, SessionClosed
+    driven.get(0xE7)
+    driven.run(200, lambda: bool(module.commands(Leave)))
+    left, module.silent = driven.now, False
+    driven.run(300, lambda: driven.session.stage is Stage.ONLINE)
+    assert 45 <= driven.now - left < 50
+    assert driven.session.stage is Stage.ONLINE
+
+
 def test_reauthentication_after_silence(module: FakeModule) -> None:
     """Where the session can be renewed nothing is left, scanned or reset."""
     driven = Driven(module, persist=True)

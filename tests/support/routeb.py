@@ -368,12 +368,12 @@ class SimulatedPort:
         self._on_bytes, self._on_lost = on_bytes, on_lost
         self.module.tick(self._loop.time())
         self.module.outgoing()  # what it said while nobody had the port open
-        self._turn()
+        self.turn()
 
     def write(self, data: bytes) -> None:
         if self._baudrate == self.module.baudrate:
             self.module.receive(data, self._loop.time())
-        self._loop.call_soon(self._turn)
+        self._loop.call_soon(self.turn)
 
     def configure(self, line: Line) -> None:
         self._baudrate = line.baudrate
@@ -383,7 +383,8 @@ class SimulatedPort:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _turn(self) -> None:
+    def turn(self) -> None:
+        """Let the module do what is due."""
         now = self._loop.time()
         self.module.tick(now)
         if not self.module.plugged:
@@ -393,7 +394,7 @@ class SimulatedPort:
         if printed := b"".join(self.module.outgoing()):
             self._on_bytes(printed)
         due = self.module.deadline()
-        self._timer = None if due is None else self._loop.call_later(max(1e-6, due - now), self._turn)
+        self._timer = None if due is None else self._loop.call_later(max(1e-6, due - now), self.turn)
 
 
 class FakeSeat:
