@@ -132,7 +132,7 @@ class Approach(StageMachine):
             case Step.PREPARE:
                 self._move(Stage.OPENING, "handing over the Route B ID", module.UseCredentials(self._credentials))
             case Step.LEAVE:
-                course.standing = False
+                course.leaving()
                 self._wait(LEAVE_S, self._proceed, now, "leaving the silent session", module.Leave())
             case Step.SCAN:
                 at_start = not self._ladder.rounds and course.rung is Rung.RESCAN

@@ -41,6 +41,10 @@ class Course:
         """The meter is online."""
         self.rung, self.fresh, self.standing = None, False, True
 
+    def leaving(self) -> None:
+        """The session is ended; with it a J11 module forgets the credentials."""
+        self.standing = self.prepared = False
+
     def opening(self, *, keep_session: bool) -> None:
         """The module is opened."""
         self.prepared = self.stuck = self.standing = False

@@ -94,10 +94,8 @@ class Session(Approach):
 
     def deadline(self) -> float | None:
         """When tick() is wanted next."""
-        if self._not_before is None and self.gate.limit_due is None:
-            return self._due
-        dues = (self._due, self._not_before, self.gate.limit_due)
-        return min(due for due in dues if due is not None)
+        due, limit_due = super().deadline(), self.gate.limit_due
+        return due if limit_due is None or (due is not None and due < limit_due) else limit_due
 
     # --- online and after
 

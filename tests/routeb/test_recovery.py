@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
+from random import Random
 
 import pytest
 from support.clock import run
 from support.house import Family, House, simulated, walk
 
 from hemsd.routeb.ladder import BOUND_S, RUNGS, Rung
+from hemsd.routeb.logbook import Logbook
 from hemsd.routeb.news import DONE
 from hemsd.simulator import Fault, Flaw, Spell, Strike
 
@@ -40,9 +43,10 @@ def test_each_rung(rung: Rung, family: Family, tmp_path: Path, monkeypatch: pyte
             assert (status.online, status.stage) == (True, "online")
             assert status.radio.recoveries == {rung.value: 1}
             taken = walk(house, since)
-            assert [step for step, _ in taken] == sorted([step for step, _ in taken], key=RUNGS.index)
-            assert taken[-1][0] is rung
-            for step, took_s in taken:
+            steps = [step for _, step, _ in taken]
+            assert steps == sorted(steps, key=RUNGS.index)
+            assert steps[-1] is rung
+            for _, step, took_s in taken:
                 assert took_s <= BOUND_S[step] + (600 if step is Rung.REPLUG else 0)
             if rung is not Rung.RETRY:
                 ((_, event),) = house.told("meter.online", since)
@@ -105,5 +109,55 @@ def test_a_weak_link_is_told_once_an_hour(tmp_path: Path, monkeypatch: pytest.Mo
             assert house.status.radio.recoveries == {"retry": 12}
             assert len(house.told("meter.recovery")) == 2
             assert house.told("meter.lost") == []
+
+    run(main())
+
+
+LIMITED_S = 400.0  # send limits in a storm, which stop all clocks
+
+
+def storm(seed: int) -> list[Fault]:
+    """A day with one trouble after the other, each begun when the one before may just be over."""
+    chance, at, faults = Random(seed), 0.0, []
+    while at < 80_000:
+        kind = chance.choice(
+            [
+                *[Spell.METER_SILENT, Spell.RADIO_LOST, Spell.HANG, Spell.UNPLUGGED],
+                *[Strike.PEER_CLOSES, Strike.LOSE_SESSION, Strike.EXPIRE, Strike.METER_RESTARTS, Strike.REBOOT],
+                *[Strike.MOVE_PAN, Strike.LIMIT, Flaw.JOIN_FAILS, Flaw.SEND_FAILS, Flaw.ANSWER_LOST],
+                *[Flaw.CLOSE_UNANSWERED, Flaw.COMMAND],
+            ]
+        )
+        arg: object = None
+        if kind is Strike.MOVE_PAN:
+            arg = chance.randrange(0x21, 0x3D), chance.randrange(0xFFFF)
+        elif kind is Flaw.COMMAND:
+            arg = chance.choice(["SKSCAN", "SKJOIN", "SKRESET", "SKREJOIN", "SKTERM", "SKSREG"]), "ER10"
+        seconds = chance.choice([5, 60, 200, 900, 4000]) if kind is not Strike.LIMIT else LIMITED_S / 2
+        faults.append(Fault(kind, at=at, seconds=seconds, times=chance.randrange(1, 6), arg=arg))
+        at += chance.choice([1, 30, 300, 3000, 6000])
+    return faults
+
+
+SEEDS = [Random().randrange(2**32) for _ in range(50)] if os.environ.get("HEMSD_SOAK") else [1, 2]
+
+
+@pytest.mark.parametrize("family", ["SE", "DUAL"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_storms(seed: int, family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever comes together: no rung exceeds its bound, and a quiet hour later the meter is read as ever."""
+    monkeypatch.setattr(Logbook, "is_news", lambda *_: True)  # every rung is to be seen
+
+    async def main() -> None:
+        house = House(simulated(family), tmp_path, monkeypatch)
+        async with house.living():
+            since = house.now
+            house.strike(*storm(seed))
+            await asyncio.sleep(86_400 + 3_600)
+            assert (house.status.online, house.status.fresh) == (True, True)
+            assert house.readings(house.now - 60)
+            for at, rung, took_s in walk(house, since):
+                if rung is not Rung.REPLUG:
+                    assert took_s <= BOUND_S[rung] + LIMITED_S, (at, rung, took_s)
 
     run(main())

@@ -120,9 +120,9 @@ def rung_of(text: str) -> Rung:
     return next(rung for rung in RUNGS if text.endswith(DOING[rung]))
 
 
-def walk(house: House, since: float) -> list[tuple[Rung, float]]:
-    """The rungs taken since, and how long each lasted: until the next, a conclusion, online or a reading."""
+def walk(house: House, since: float) -> list[tuple[float, Rung, float]]:
+    """The rungs taken since: when, and how long each lasted, until the next, a conclusion, online or a reading."""
     taken = [(at, rung_of(event.text)) for at, event in house.told("meter.recovery", since)]
     ended = [*house.told("meter.unreachable", since), *house.told("meter.online", since)]
     ends = sorted([*[at for at, _ in taken], *[at for at, _ in ended], *house.readings(since)])
-    return [(rung, next(end for end in ends if end > at) - at) for at, rung in taken]
+    return [(at, rung, next(end for end in ends if end > at) - at) for at, rung in taken]
