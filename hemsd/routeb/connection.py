@@ -8,11 +8,11 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
-from drivers.module import Credentials, Module, Pan, dbm_of
-from drivers.ports import BytePort, Pump
-from drivers.skstack.engine import Engine
+from drivers.anymodule import AnyModule
+from drivers.module import NO_RADIO, Credentials, Module, Pan, dbm_of
+from drivers.ports import Port, Pump
 from hemsd.echonet.exchange import Exchange, Finished, Missing, Notification, Request
 from hemsd.echonet.frame import Property
 from hemsd.hub.messages import Link, MeterStatus
@@ -61,7 +61,7 @@ class _Feed(Generic[T]):
 
 
 class Connection:
-    """One meter through the module on an open port, which it owns.
+    """One meter through the module on an open port, which it owns; `module` and `port` take the same items.
 
     Entering starts nothing but the pump: online(), scan() or the first request sets out. Leaving closes the port and
     leaves the session in the module. With `persist` it tries as long as the port may be of use; without, the first
@@ -71,11 +71,11 @@ class Connection:
 
     def __init__(
         self,
-        port: BytePort,
-        credentials: Credentials,
+        port: Port[Any],
+        credentials: Credentials | None,
         *,
         remembered: Pan | None = None,
-        module: Module | None = None,
+        module: Module[Any] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         persist: bool = False,
         logbook: Logbook | None = None,
@@ -88,7 +88,7 @@ class Connection:
         self._session = Session(credentials, remembered, persist=persist, logbook=self.logbook)
         exchange = Exchange(first_tid=secrets.randbelow(0x10000))
         exchange.counters, exchange.unanswered = self.logbook.counters, self.logbook.unanswered
-        self._link = MeterLink(module or Engine(), self._session, exchange)
+        self._link = MeterLink(module or AnyModule(), self._session, exchange)
         self._waiting: dict[Request, asyncio.Future[None]] = {}
         self._changed = asyncio.Event()
         self._changes: _Feed[SessionEvent] = _Feed()
@@ -127,7 +127,7 @@ class Connection:
     def link(self) -> Link:
         """The radio link as last heard."""
         pan, gate = self._session.pan, self._session.gate
-        if pan is None:
+        if pan is None or pan.channel == NO_RADIO:
             return Link()
         lqi, dbm = gate.lqi, dbm_of(gate.lqi, gate.rssi_dbm)
         if dbm is None:

@@ -41,13 +41,14 @@ class Course:
         """The meter is online."""
         self.rung, self.fresh, self.standing = None, False, True
 
-    def leaving(self) -> None:
-        """The session is ended; with it a J11 module forgets the credentials."""
-        self.standing = self.prepared = False
+    def leaving(self, *, prepared: bool) -> None:
+        """The session is ended; with it a J11 module forgets the credentials. `prepared` as in opening()."""
+        self.standing, self.prepared = False, prepared
 
-    def opening(self, *, keep_session: bool) -> None:
-        """The module is opened."""
-        self.prepared = self.stuck = self.standing = False
+    def opening(self, *, keep_session: bool, prepared: bool) -> None:
+        """The module is opened; `prepared`, where it needs no credentials of ours."""
+        self.prepared = prepared
+        self.stuck = self.standing = False
         self.fresh = self.fresh or not keep_session
 
     def found(self) -> None:

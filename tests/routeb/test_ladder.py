@@ -111,7 +111,7 @@ def test_the_steps_on_a_rung() -> None:
     """The first that is missing: a module that is free, without an old session, set up; the PAN; a rest; the join."""
     course = Course()
     course.take(Rung.REJOIN)
-    course.opening(keep_session=False)
+    course.opening(keep_session=False, prepared=False)
     assert course.step(0.0, knows_pan=True) is Step.PREPARE
     course.prepared = course.standing = True
     assert course.step(0.0, knows_pan=True) is Step.LEAVE
@@ -136,6 +136,6 @@ def test_the_next_rung() -> None:
     assert ways == [*RUNGS[1:5], None]
     course.take(Rung.RESCAN)
     assert course.next_rung(persist=False) is None
-    course.opening(keep_session=False)
+    course.opening(keep_session=False, prepared=False)
     assert course.next_rung(persist=True) is None
     assert all(RUNGS.index(later) - RUNGS.index(earlier) == 1 for earlier, later in pairwise(RUNGS))

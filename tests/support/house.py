@@ -8,31 +8,33 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
+from drivers import serialport
 from drivers.ports import BytePort, PortMissing
-from hemsd.daemon import domains
 from hemsd.daemon.config import MeterTable
 from hemsd.daemon.domains import MeterDomain, kind_of
 from hemsd.daemon.supervision import supervise
 from hemsd.hub.messages import Domain, Event, MeterReading, MeterStatus
 from hemsd.routeb.ladder import RUNGS, Rung
 from hemsd.routeb.news import DOING
-from hemsd.simulator import Fault, Household, Network, SkModule
+from hemsd.simulator import Board, Family, Fault, Household, J11Module, Network, SkModule
 from hemsd.simulator import Meter as SimulatedMeter
 from support.routeb import EPOCH, FakeSeat, SimulatedPort, virtual_now
 
-Family = Literal["SE", "DUAL"]
 START = (EPOCH + timedelta(hours=9)).replace(tzinfo=None)  # Japan's wall clock
 
 
 def simulated(
     family: Family = "DUAL", meter: dict[str, Any] | None = None, network: Network | None = None, **options: Any
-) -> SkModule:
+) -> Board:
     told = {"start": START, **(meter or {})}
-    return SkModule(family, SimulatedMeter(Household(7, pv_kw=4), **told), network or Network(), **options)
+    simulated_meter = SimulatedMeter(Household(7, pv_kw=4), **told)
+    if family == "J11":
+        return J11Module(simulated_meter, network or Network(), **options)
+    return SkModule(family, simulated_meter, network or Network(), **options)
 
 
 class _Hub:
@@ -48,7 +50,7 @@ class _Hub:
 class House:
     """`seat` keeps all that is published. Faults are given by the time from now."""
 
-    def __init__(self, module: SkModule, directory: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> None:
+    def __init__(self, module: Board, directory: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> None:
         self.module = module
         self.seat = FakeSeat()
         self.opened: list[float] = []  # when the port was
@@ -60,7 +62,7 @@ class House:
         credentials.write_text(f'id = "{network.route_b_id}"\npassword = "{network.password}"\n')
         table = MeterTable(port="/dev/simulated", credentials=credentials, **settings)
         self.domain = MeterDomain(table, directory, _Hub(self.seat), {}, clock=virtual_now)  # type: ignore[arg-type]
-        monkeypatch.setattr(domains, "open_serial", self._open)
+        monkeypatch.setattr(serialport, "open_serial", self._open)
 
     async def _open(self, path: str) -> BytePort:
         now = asyncio.get_running_loop().time()
