@@ -217,7 +217,14 @@ class Approach(StageMachine):
     def _authenticating(self, event: module.Done, now: float) -> None:
         self._ladder.command_done()
         self._seen = None
-        self._due = self._authenticated_by = now + self._ladder.join_limit_s(self._join_limits_s())
+        self._due = self._authenticated_by = now + self._ladder.join_limit_s(
+            self._join_limits_s(), trusted=self._trusted
+        )
+
+    @property
+    def _trusted(self) -> bool:
+        """Whether the password is known to be right."""
+        return self.logbook.sessions > 0
 
     def _join_limits_s(self) -> tuple[float, ...]:
         return (60.0,) if self.info is None else self.info.join_limits_s
@@ -241,17 +248,16 @@ class Approach(StageMachine):
     def _join_failed(self, event: module.JoinFailed | None, now: float) -> None:
         course, pan = self._course, self.pan
         refused = self._ladder.refused(event, pan, self._seen)
-        trusted = self.logbook.sessions > 0  # the password was right before
         error: RouteBError = RadioTrouble(None if pan is None else pan.dbm)
-        if refused and trusted:
+        if refused and self._trusted:
             error = MeterTaken()
             self._displaced(now)
         course.stuck = event is None
         again = self._ladder.join_failed(
-            refused=refused and not trusted,
+            refused=refused and not self._trusted,
             heard=course.heard,
             first=course.rung is Rung.REJOIN,
-            untold=course.stuck and self._ladder.has_longer(self._join_limits_s()),
+            untold=course.stuck and self._ladder.has_longer(self._join_limits_s(), trusted=self._trusted),
         )
         if isinstance(again, CredentialsRefused):
             self._conclude(again, now)

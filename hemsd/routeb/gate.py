@@ -8,6 +8,7 @@ from drivers.module import ECHONET_PORT, Datagram
 
 LIMIT_S = 3600.0  # the send limit looks back one hour (ARIB STD-T108): then it is over, even if "released" was lost
 
+DOUBTED_S = 300.0  # how much longer it is believed in on a port opened anew: its release may have gone unheard
 LIMITED = "the hourly send limit is reached, nothing is sent"
 
 
@@ -27,8 +28,13 @@ class Gate:
         self.dropped: Counter[str] = Counter()  # datagrams, by reason
 
     def connected(self) -> None:
-        """Another connection begins: no session is known of."""
+        """Another connection: no session is known of."""
         self.peer, self.authenticated = None, False
+
+    def begin(self, now: float) -> None:
+        """That connection begins."""
+        if self.limit_due is not None:
+            self.limit_due = min(self.limit_due, now + DOUBTED_S)
 
     @property
     def limited(self) -> bool:

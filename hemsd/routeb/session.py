@@ -45,6 +45,7 @@ class Session(Approach):
 
     def begin(self, now: float, *, scan_only: bool = False) -> None:
         """Set out for the meter, or only to hear which PANs answer."""
+        self.gate.begin(now)
         self._scan_only = scan_only
         remembered = self.pan is not None and not scan_only
         self._course.take(Rung.REJOIN if remembered else Rung.RESCAN)

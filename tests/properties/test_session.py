@@ -33,6 +33,7 @@ from drivers.module import (
 from hemsd.echonet.exchange import Exchange, Finished, Missing, Request
 from hemsd.echonet.frame import ESV, Property
 from hemsd.echonet.objects import METER
+from hemsd.routeb.gate import DOUBTED_S
 from hemsd.routeb.ladder import BOUND_S, JITTER, PAUSE_MAX_S, REFUSED_S, Rung
 from hemsd.routeb.stages import Concluded, Online, Recovering, Stage
 
@@ -107,6 +108,10 @@ class Rules(FakeModule):
                 case SessionClosed() if self.stage in (Stage.ONLINE, Stage.GATED, Stage.WAITING):
                     self.ended_at = self.now
         return events
+
+    def reopened(self) -> None:
+        super().reopened()
+        self.limited_until = min(self.limited_until, self.now + DOUBTED_S)
 
     def command(self, command: Command, now: float) -> None:
         match command:

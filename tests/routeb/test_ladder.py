@@ -71,11 +71,12 @@ def test_join_limits() -> None:
     counted = ladder()
     limits = []
     for _ in range(4):
-        limits.append(counted.join_limit_s((60.0, 100.0, 720.0)))
+        limits.append(counted.join_limit_s((60.0, 100.0, 720.0), trusted=False))
         counted.join_failed(refused=False, heard=True, first=False)
     assert limits == [60, 100, 720, 720]
+    assert counted.join_limit_s((60.0, 100.0), trusted=True) == 60
     counted.reached()
-    assert counted.join_limit_s((60.0, 100.0)) == 60
+    assert counted.join_limit_s((60.0, 100.0), trusted=False) == 60
 
 
 @pytest.mark.parametrize(

@@ -748,15 +748,25 @@ def test_what_never_starts_the_ladder(module: FakeModule, event: Event) -> None:
 
 
 def test_the_send_limit_holds_the_whole_ladder(module: FakeModule) -> None:
-    """Nothing that needs the air is begun while it is engaged, not even in a connection made meanwhile."""
+    """Nothing that needs the air is begun while it is engaged."""
+    driven = lost(module)
+    driven.hear(SendLimit(engaged=True))
+    driven.run(3000)
+    assert module.commands(Join, Scan, Rejoin) == []
+    driven.hear(SendLimit(engaged=False))
+    driven.run(60)
+    assert driven.session.stage is Stage.ONLINE
+
+
+def test_the_send_limit_is_doubted_on_a_port_opened_anew(module: FakeModule) -> None:
+    """Its release may have fallen into the time without a port: five minutes more, and not up to an hour."""
     driven = lost(module)
     driven.hear(SendLimit(engaged=True))
     driven.run(1000)
     driven.reopen()
-    driven.run(2000)
+    driven.run(299)
     assert module.commands(Join, Scan, Rejoin) == []
-    driven.hear(SendLimit(engaged=False))
-    driven.run(60)
+    driven.run(30)
     assert driven.session.stage is Stage.ONLINE
 
 
@@ -766,7 +776,7 @@ def test_a_surviving_session_waits_for_the_send_limit(module: FakeModule) -> Non
     driven.online()
     driven.hear(SendLimit(engaged=True))
     driven.reopen()
-    driven.run(1000)
+    driven.run(290)
     assert driven.session.stage is Stage.SURVIVING
     driven.hear(SendLimit(engaged=False))
     driven.run(10)
@@ -801,6 +811,18 @@ def test_a_module_with_long_joins_is_waited_for(module: FakeModule) -> None:
     starts = [now for now, command in module.log if isinstance(command, Join)]
     resets = [now for now, command in module.log if isinstance(command, Open)][1:]
     assert [round(reset - start) for start, reset in zip(starts, resets, strict=False)] == [60, 100, 720]
+
+
+def test_who_was_admitted_before_does_not_wait_for_a_refusal(module: FakeModule) -> None:
+    """The long limits are for the diagnosis of a password; on the way back each join has the first one."""
+    module.join_limits_s = (60.0, 100.0, 720.0)
+    driven = lost(module)
+    module.joins, module.drop = [[]] * 3, JoinFailed
+    driven.run(400, lambda: driven.session.stage is Stage.ONLINE)
+    assert driven.session.stage is Stage.ONLINE
+    starts = [now for now, command in module.log if isinstance(command, Join)]
+    resets = [now for now, command in module.log if isinstance(command, Open)]
+    assert [round(reset - start) for start, reset in zip(starts, resets, strict=False)] == [60, 60, 60]
 
 
 def test_sessions_are_counted(module: FakeModule) -> None:
