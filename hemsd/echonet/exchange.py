@@ -185,6 +185,7 @@ class Exchange:
         if (asking := self._last) is None or asking is not self._asking:
             return
         self.counters["unsent"] += 1
+        self.unanswered.append(True)
         request, self._asking = asking.request, None
         if not request.is_read or request.dropped:
             self._finish(request)

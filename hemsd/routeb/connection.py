@@ -17,6 +17,7 @@ from hemsd.echonet.exchange import Exchange, Finished, Missing, Notification, Re
 from hemsd.echonet.frame import Property
 from hemsd.hub.messages import Link, MeterStatus
 from hemsd.routeb.errors import NoAnswerInTime, RouteBError
+from hemsd.routeb.gate import LIMITED
 from hemsd.routeb.link import LinkEvent, MeterLink
 from hemsd.routeb.logbook import Logbook
 from hemsd.routeb.session import Session
@@ -142,7 +143,7 @@ class Connection:
         return MeterStatus(
             online=self.is_online,
             stage=(Stage.GATED if stage is Stage.ONLINE and gate.limited else stage).value,
-            detail=self._doing if self._trouble is None else str(self._trouble),
+            detail=LIMITED if gate.limited else self._doing if self._trouble is None else str(self._trouble),
             since=self._since,
             last_heard_at=None if heard is None else at - heard,
             link=self.link,
