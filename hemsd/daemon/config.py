@@ -53,6 +53,7 @@ class MeterTable(Table, frozen=True, kw_only=True):
     live_s: Seconds = 30  # power and current, while nobody is looking
     watched_s: Seconds = 10  # and while someone is
     energy_s: Annotated[int, Meta(ge=10, le=300, description="a whole number of seconds from 10 to 300")] = 300
+    backfill_pace_s: Annotated[int, Meta(ge=1, le=60, description="a whole number of seconds from 1 to 60")] = 2
     allow_fast_polling: bool = False
 
 

@@ -20,6 +20,7 @@ from hemsd.history.historian import Historian
 from hemsd.history.store import Retention
 from hemsd.hub.hub import Hub
 from hemsd.hub.messages import Domain, Event, MeterStatus
+from hemsd.routeb.backfill import Backlog
 from hemsd.routeb.cache import PanCache
 from hemsd.routeb.collector import Collector, Pace
 from hemsd.routeb.errors import RouteBError
@@ -59,6 +60,7 @@ class MeterDomain:
         self._environ = environ
         self._clock = clock
         self._logbook = Logbook(random.random)
+        self._backlog = Backlog()
         self._meter: Meter | None = None
         self._known_as: str | None = None
         self._gone_since: datetime | None = None
@@ -80,7 +82,12 @@ class MeterDomain:
 
     async def _collect(self) -> None:
         settings = self._settings
-        pace = Pace(idle_s=settings.live_s, watched_s=settings.watched_s, energy_s=settings.energy_s)
+        pace = Pace(
+            idle_s=settings.live_s,
+            watched_s=settings.watched_s,
+            energy_s=settings.energy_s,
+            backfill_s=settings.backfill_pace_s,
+        )
         wire = await open_wire(settings, self._environ)
         self._gone_since = None
         seat = self._hub.seat(Domain.ROUTEB)
@@ -94,7 +101,8 @@ class MeterDomain:
                 logbook=self._logbook,
                 clock=self._clock,
             ) as self._meter:
-                await Collector(self._meter, seat, pace=pace, clock=self._clock).run()
+                collector = Collector(self._meter, seat, pace=pace, backlog=self._backlog, clock=self._clock)
+                await collector.run()
         finally:
             if self._meter is not None:
                 self._known_as = self._meter.name or None

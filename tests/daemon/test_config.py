@@ -81,6 +81,10 @@ def test_the_shipped_credentials_example_is_valid(tmp_path: Path) -> None:
             ":3: [meter] live_s must be a whole number of seconds from 1 to 3600, not this text",
         ),
         ("[meter]\nlive_s = 3601", ":3: [meter] live_s must be a whole number of seconds from 1 to 3600, not 3601"),
+        (
+            "[meter]\nbackfill_pace_s = 0",
+            ":3: [meter] backfill_pace_s must be a whole number of seconds from 1 to 60, not 0",
+        ),
         ("[meter]\nenergy_s = 301", ":3: [meter] energy_s must be a whole number of seconds from 10 to 300, not 301"),
         ("[meter]\nallow_fast_polling = 1", ":3: [meter] allow_fast_polling must be true or false, not 1"),
         ('[meter]\nport = "ttyUSB0"', ':3: [meter] port must be "auto" or a path like "/dev/ttyUSB0", not this text'),
