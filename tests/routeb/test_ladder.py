@@ -9,7 +9,7 @@ import pytest
 from drivers.module import AuthenticationStep, JoinFailed, Pan
 from hemsd.routeb.course import Course, Step
 from hemsd.routeb.errors import CredentialsRefused, MeterNotHeard
-from hemsd.routeb.ladder import BOUND_S, RUNGS, Ladder, Rung
+from hemsd.routeb.ladder import BOUND_S, JOIN_TRIES_HEARD, RUNGS, Ladder, Rung
 
 CHALLENGED = AuthenticationStep.CHALLENGED
 GOOD = Pan(0x31, 0xB5FB, "001C6400601421A3", lqi=0xDD)
@@ -140,3 +140,39 @@ def test_the_next_rung() -> None:
     course.opening(keep_session=False, prepared=False)
     assert course.next_rung(persist=True) is None
     assert all(RUNGS.index(later) - RUNGS.index(earlier) == 1 for earlier, later in pairwise(RUNGS))
+
+
+J11_S, OTHERS_S = (120.0, 320.0, 720.0), (60.0,)
+
+
+def test_each_join_is_waited_for_longer_until_the_module_can_tell() -> None:
+    """The limits of a J11 module in turn, the last of them again and again; one limit is always the same."""
+    for limits_s, expected in ((J11_S, [120.0, 320.0, 720.0, 720.0]), (OTHERS_S, [60.0] * 4)):
+        counting, waited = ladder(), []
+        for _ in expected:
+            waited.append(counting.join_limit_s(limits_s, trusted=False))
+            untold = counting.has_longer(limits_s, trusted=False)
+            counting.join_failed(refused=False, heard=True, first=True, untold=untold)
+        assert waited == expected
+
+
+def test_a_join_that_was_not_waited_for_is_no_try() -> None:
+    """Two untold ones and a told one leave as many tries as one."""
+    counting = ladder()
+    assert counting.join_failed(refused=False, heard=True, first=True, untold=True)
+    assert counting.join_failed(refused=False, heard=True, first=True, untold=True)
+    told = [counting.join_failed(refused=False, heard=True, first=True) for _ in range(JOIN_TRIES_HEARD)]
+    assert told == [True] * (JOIN_TRIES_HEARD - 1) + [False]
+
+
+def test_a_join_that_was_not_waited_for_does_not_forgive_refusals() -> None:
+    """Three refusals are three, whatever was untold between them; a silent meter forgives."""
+    counting = ladder()
+    told = [
+        counting.join_failed(refused=refused, heard=True, first=True, untold=untold)
+        for refused, untold in ((True, False), (False, True), (True, False), (True, False))
+    ]
+    assert isinstance(told[-1], CredentialsRefused)
+    counting = ladder()
+    for refused in (True, False, True, True):
+        assert not isinstance(counting.join_failed(refused=refused, heard=True, first=True), CredentialsRefused)

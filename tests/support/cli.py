@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hemsd.simulator import Household, Meter, Network, SkModule, Timing
+from hemsd.simulator import Board, Household, J11Module, Meter, Network, SkModule, Timing
 from hemsd.simulator.pty import serve_on_pty
 
 START = datetime(2026, 10, 1, 12, 20)
@@ -33,7 +33,7 @@ class House:
 
     port: str
     directory: Path
-    module: SkModule
+    module: Board
     household: Household
     network: Network
 
@@ -80,7 +80,11 @@ async def house(
     network = options.pop("network", Network())
     household = household or Household(7, pv_kw=4)
     meter = Meter(household, start=START, **options.pop("meter", {}))
-    module = SkModule(family, meter, network, timing=Timing.fast(), **options)
+    module: Board
+    if family == "J11":
+        module = J11Module(meter, network, timing=Timing.fast(), **options)
+    else:
+        module = SkModule(family, meter, network, timing=Timing.fast(), **options)
     async with serve_on_pty(module, paced=False) as port:
         home = House(port, directory, module, household, network)
         home.write_credentials(network.route_b_id, network.password)
