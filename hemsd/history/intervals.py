@@ -81,11 +81,11 @@ def _scale(message: MeterInterval) -> Scale | None:
     return Scale(int(ticks), message.digits or 0)
 
 
-def slot_of_value(value: int | str, source: Source, scale: int) -> Slot:
-    """What is kept of one register."""
+def slot_of_value(value: int | str, mark: int, scale: int) -> Slot:
+    """What is kept of one register; `mark` is the place of the source in SOURCES."""
     if isinstance(value, str):
         return Slot(FIRST_STATE + STATES.index(value))
-    return Slot(SOURCES.index(source), scale, value)
+    return Slot(mark, scale, value)
 
 
 def message_of(meter: str, at: int, slots: Mapping[str, Slot | None], scales: Mapping[int, Scale]) -> MeterInterval:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from hemsd.history.calendar import day_of, number, slot_of
 from hemsd.history.database import HEAD, day_key, transaction
-from hemsd.history.days import Day, Slot, empty_day, pack
+from hemsd.history.days import SOURCES, Day, Slot, empty_day, pack
 from hemsd.history.inbox import Batch
 from hemsd.history.intervals import Interval, Scale, slot_of_value
 from hemsd.history.schema import SEQ_REGISTER
@@ -79,29 +79,28 @@ class Keeper:
         registers = {register for interval in batch for register in interval.values}
         channels = {register: self._channel(meter, register) for register in (*registers, SEQ_REGISTER)}
         days = {channel: self._tables.day(channel, day) or empty_day() for channel in channels.values()}
-        changed: dict[int, set[Channel]] = {}
+        changed: dict[Channel, set[int]] = {}
         for interval in batch:
-            slot, scale = slot_of(interval.at), self._scale(interval.scale)
+            slot, mark, scale = slot_of(interval.at), SOURCES.index(interval.source), self._scale(interval.scale)
             for register, value in interval.values.items():
                 channel = channels[register]
-                known, new = days[channel][slot], slot_of_value(value, interval.source, scale)
-                if _better(known, new):
+                known, new = days[channel][slot], slot_of_value(value, mark, scale)
+                if known is None or _better(known, new):
                     days[channel][slot] = new
-                    changed.setdefault(interval.at, set()).add(channel)
-                elif known is not None and new.raw not in (None, known.raw):
+                    changed.setdefault(channel, set()).add(interval.at)
+                elif new.raw is not None and new.raw != known.raw:
                     outcome.contradicted.append(interval.at)
         if not changed:
             return
-        seqs = channels[SEQ_REGISTER]
-        self._give_seqs(meter, sorted(changed), days[seqs])
-        written = {seqs}.union(*changed.values())
+        touched = set().union(*changed.values())
+        self._give_seqs(meter, sorted(touched), days[channels[SEQ_REGISTER]])
+        written = (channels[SEQ_REGISTER], *changed)
         rows = [(day, channel.id, pack(days[channel], day_key(day, channel.id))) for channel in written]
         self._db.executemany("INSERT OR REPLACE INTO day VALUES (?, ?, ?)", rows)
-        outcome.kept += len(changed)
-        for channel in sorted(written - {seqs}):
-            at_of_it = [at for at in sorted(changed) if channel in changed[at]]
-            if known_at := [at for at in at_of_it if _is_known(days[channel][slot_of(at)])]:
-                self._totals.settle(channel, known_at, outcome)
+        outcome.kept += len(touched)
+        for channel, boundaries in changed.items():
+            if known_at := [at for at in sorted(boundaries) if _is_known(days[channel][slot_of(at)])]:
+                self._totals.settle(channel, known_at, days[channel], outcome)
 
     def _give_seqs(self, meter: int, changed: list[int], seqs: Day) -> None:
         """A new seq for each half-hour that changed, in the order of time; the one it had is not used again."""
@@ -140,21 +139,18 @@ class Keeper:
     def _scale(self, scale: Scale | None) -> int:
         if scale is None:
             return 0
-        for position, known in self._tables.scales.items():
-            if known == scale:
-                return position
-        position = self._added("INSERT INTO scale (ticks, digits) VALUES (?, ?)", *scale)
-        self._tables.scales[position] = scale
-        return position
+        numbers = self._tables.scale_numbers
+        if scale not in numbers:
+            numbers[scale] = self._added("INSERT INTO scale (ticks, digits) VALUES (?, ?)", *scale)
+            self._tables.scales[numbers[scale]] = scale
+        return numbers[scale]
 
     def _added(self, insert: str, *values: object) -> int:
         return self._db.execute(insert, values).lastrowid or 0
 
 
-def _better(known: Slot | None, new: Slot) -> bool:
+def _better(known: Slot, new: Slot) -> bool:
     """Whether what comes is to take the place of what is known: by what it tells, then by how it came."""
-    if known is None:
-        return True
     if new.raw is None:
         return False
     if known.raw is None:

@@ -6,8 +6,9 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from hemsd.history.calendar import HALF_HOUR_S
+from hemsd.history.calendar import HALF_HOUR_S, slot_of
 from hemsd.history.counters import Counter, Piece, Reading, Step
+from hemsd.history.days import Day
 from hemsd.history.schema import SEQ_REGISTER
 from hemsd.history.tables import Channel, Span, Tables
 
@@ -60,8 +61,8 @@ class Totals:
                 if register != SEQ_REGISTER:
                     self._retell(register, outcome)
 
-    def settle(self, channel: Channel, changed: list[int], outcome: Outcome) -> None:
-        """Follow the boundaries of a channel, in the order of time, that became known or changed."""
+    def settle(self, channel: Channel, changed: list[int], day: Day, outcome: Outcome) -> None:
+        """Follow the boundaries of one day of a channel, in the order of time, that became known or changed."""
         for first, last in _runs(changed):
             self._extend(channel, first, last)
         register = channel.register
@@ -74,26 +75,30 @@ class Totals:
             span.channel == channel and span.first <= changed[-1] and span.last >= changed[0] for span in chain
         ):
             return  # of a meter that was not there then
-        if self._bent(register, chain, changed):
+        if self._bent(channel, chain, changed, day):
             self._retell(register, outcome)
         else:
             self._counters.pop(register, None)
             self._newest[register] = chain[-1].last
 
-    def _bent(self, register: str, chain: list[Span], changed: list[int]) -> bool:
+    def _bent(self, channel: Channel, chain: list[Span], changed: list[int], day: Day) -> bool:
         """Whether pieces begin or end among what changed and its neighbours, or should."""
-        first = max(
-            (min(s.last, changed[0] - HALF_HOUR_S) for s in chain if s.first < changed[0]), default=changed[0]
-        )
-        last = min(
-            (max(s.first, changed[-1] + HALF_HOUR_S) for s in chain if s.last > changed[-1]), default=changed[-1]
-        )
-        pieces = self._tables.pieces(register)
+        first, last = changed[0], changed[-1]
+        known = [slot for slot in day[slot_of(first) : slot_of(last) + 1] if slot is not None and slot.scale]
+        if (before := max((s for s in chain if s.first < first), default=None)) is not None:
+            first = min(before.last, first - HALF_HOUR_S)
+            known[:0] = filter(None, [self._tables.slot(before.channel, first)])
+        if (after := min((s for s in chain if s.last > last), default=None)) is not None:
+            last = max(after.first, last + HALF_HOUR_S)
+            known += filter(None, [self._tables.slot(after.channel, last)])
+        pieces = self._tables.pieces(channel.register)
         there = [piece for piece in pieces if piece.since <= first]
         if not there or there[-1].holds or any(first < piece.since <= last for piece in pieces):
             return True
-        counter = Counter()
-        return any(counter.add(each)[0] is not Step.COUNTED for each in self._tables.readings(chain, first, last))
+        if any(span.channel != channel for span in (before, after) if span is not None):
+            return True
+        counts = [slot.raw or 0 for slot in known]
+        return counts != sorted(counts) or len({slot.scale for slot in known}) > 1
 
     def _go_on(self, register: str, span: Span, outcome: Outcome) -> None:
         """Count what is newer than all that is known."""

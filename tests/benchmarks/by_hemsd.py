@@ -9,13 +9,20 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from drivers.module import Credentials, Datagram, Event
 from drivers.ports import Pump
 from drivers.serialport import open_serial
 from drivers.skstack.engine import Engine
 from hemsd.echonet.meter import Currents, DayHistory, MeterEPC, decode, encode_history_1_day
+from hemsd.history.inbox import Batch
+from hemsd.history.intervals import kept
+from hemsd.history.store import Retention, Store
+from hemsd.hub.messages import MeterInterval
 from hemsd.routeb.meter import Meter
 
 LIVE = (MeterEPC.INSTANTANEOUS_POWER, MeterEPC.INSTANTANEOUS_CURRENT)
@@ -42,6 +49,27 @@ async def days(port: str, route_b_id: str, password: str, count: str) -> None:
             values = await meter.select_and_read(MeterEPC.HISTORY_1_DAY, choice, [epc], check)
             registers = values[epc].registers(date.today())
             assert len([(at, meter.scale.kwh(energy)) for at, energy in registers]) == 48
+
+
+async def stored(count: str) -> None:
+    """Days of half hours, both registers, from messages to the disk, so many times."""
+    end, registers = (
+        datetime(2025, 1, 1, tzinfo=UTC),
+        {"count_kwh": Decimal("0.1"), "digits": 6, "source": "backfill"},
+    )
+    with TemporaryDirectory() as directory:
+        store = Store(Path(directory), Retention())
+        store.open(end)
+        for day in range(int(count)):
+            counts = [
+                {"import_count": 9 * number, "export_count": number} for number in range(48 * day, 48 * day + 48)
+            ]
+            ends = [end + timedelta(days=day, minutes=30 * slot) for slot in range(48)]
+            told = [
+                MeterInterval(meter="m", end=at, **each, **registers) for at, each in zip(ends, counts, strict=True)
+            ]
+            store.write(Batch([interval for message in told if (interval := kept(message)) is not None]))
+        store.close()
 
 
 async def stream(port: str, count: str) -> None:
@@ -75,5 +103,5 @@ async def _online(port: str, route_b_id: str, password: str) -> AsyncIterator[Me
 
 
 if __name__ == "__main__":
-    works = {work.__name__: work for work in (readings, days, stream)}
+    works = {work.__name__: work for work in (readings, days, stored, stream)}
     asyncio.run(works[sys.argv[1]](*sys.argv[2:]))

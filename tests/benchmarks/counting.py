@@ -15,9 +15,16 @@ async def reading() -> list[Row]:
 
 
 async def history() -> list[Row]:
-    """Instructions to choose a day of history and read its 48 registers, with times and in kWh."""
+    """Instructions to choose a day of history, read its 48 registers with times and in kWh, and to keep it."""
     ours, peer = await _each("by_hemsd", "days", 100), await _each("by_momonga", "days", 10)
-    return [Row(name="history day", unit="instr.", hemsd=ours, peer=peer)]
+    once, twice = [
+        await instructions(*python("by_hemsd", "stored", days), deadline_s=DEADLINE_S) for days in (50, 100)
+    ]
+    kept = ours + (twice - once) / 50
+    return [
+        Row(name="history day", unit="instr.", hemsd=ours, peer=peer),
+        Row(name="history day, read and kept", unit="instr.", hemsd=kept, peer=peer, goal=1 / 30, goal_is_ratio=True),
+    ]
 
 
 async def _each(subject: str, work: str, count: int) -> float:
