@@ -80,10 +80,12 @@ async def run(
             tasks.create_task(_report(hub.seat(Domain.OPERATOR), manager), name="report")
             history = partial(run_history, config.history, state, hub)
             tasks.create_task(supervise("history", history, kind_of), name="history")
-            tasks.create_task(supervise("meter", meter.run, kind_of, on_failure=meter.failed), name="meter")
+            keeping = supervise("meter", meter.run, kind_of, on_failure=meter.failed, sooner=meter.sooner)
+            tasks.create_task(keeping, name="meter")
             if config.gateway.broker is not None:
                 bridge = partial(run_gateway, config.gateway.broker, site, hub)
                 tasks.create_task(supervise("gateway", bridge, kind_of), name="gateway")
+            await asyncio.sleep(0)  # now they have begun, and signals are heard
             manager.tell("READY=1", "STATUS=started")
             tasks.create_task(feed_watchdog(manager, meter.overdue_s), name="watchdog")
     except* _Stop:

@@ -29,21 +29,25 @@ class Strike(Enum):
     METER_RESTARTS = auto()  # it forgets the session and says nothing about it
     NOTIFY = auto()  # the meter announces its half-hour values now
     METER_STATUS = auto()  # arg: (EPC, EDT) of 80, 81 or 88, announced
+    METER_EXCHANGED = auto()  # arg: (plate, MAC or address) of the one that is there from now on
+    METER_SET_UP = auto()  # arg: plate: the same meter, which counts in another unit from now on
     FORGET_NEIGHBOUR = auto()  # the module has to solicit the meter before it sends
 
 
 class Flaw(Enum):
     """Spoils the next `times` occasions after its time."""
 
-    COMMAND = auto()  # arg: (start of the line, "ER10"): refused with this code
-    SEND_REFUSED = auto()  # SKSENDTO draws FAIL ER10
-    SEND_FAILS = auto()  # EVENT 21 with 01
+    COMMAND = auto()  # arg: (start of the line, "ER10"): refused with this code; of J11 ("0053", "0E")
+    SEND_REFUSED = auto()  # SKSENDTO draws FAIL ER10, 0008 of J11 the result 52
+    SEND_FAILS = auto()  # EVENT 21 with 01, the outcome 5 of J11
     INF_BEFORE_ECHO = auto()  # an announcement gets between SKSENDTO and its echo
     ANSWER_LOST = auto()
+    UNDECIPHERED = auto()  # what the meter sends comes under a key that the module has not; 6038 of J11
     ANSWER_LATE = auto()  # by `seconds`
     ANSWER_TWICE = auto()
     ANSWER_SHORT = auto()  # only the first property, ESV 52
     ANSWER_REFUSED = auto()  # every property without a value, ESV 52
+    SELECTOR_MOVED = auto()  # arg: (EPC, EDT) of E5, ED or EF, set by another controller before a history is told
     ANSWER_STALLED = auto()  # its line stops in the middle for `seconds`
     ANSWER_DAMAGED = auto()  # a byte of its line is lost
     JOIN_FAILS = auto()  # the authentication breaks off half-way

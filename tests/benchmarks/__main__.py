@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.benchmarks.backfill import backfill
 from tests.benchmarks.codec import codec
 from tests.benchmarks.counting import history, reading
 from tests.benchmarks.daemon import daemon
@@ -22,12 +23,13 @@ from tests.benchmarks.report import Row, table
 from tests.benchmarks.start import start
 from tests.benchmarks.store import history_store
 
-BENCHMARKS = {each.__name__: each for each in (start, reading, history, history_store, line, codec, daemon)}
+BENCHMARKS = {each.__name__: each for each in (start, reading, history, history_store, backfill, line, codec, daemon)}
 NEEDS = {  # programs and packages that may be missing
     "start": ["momonga"],
     "reading": ["valgrind", "momonga"],
     "history": ["valgrind", "momonga"],
     "history_store": [],
+    "backfill": ["momonga"],
     "line": ["momonga"],
     "codec": ["pychonet"],
     "daemon": ["mosquitto", "momonga"],
