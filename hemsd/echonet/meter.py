@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import IntEnum
 from functools import partial
@@ -124,15 +124,6 @@ class DayHistory:
         """Raises HistoryMismatch unless this is the day that was asked for (E5)."""
         if self.day != day:
             raise HistoryMismatch(f"day {day}", f"day {plain(self.day)}")
-
-    def registers(self, today: date) -> Iterator[tuple[datetime, Count]]:
-        """Each slot's moment and count, forward in time; `today` by the meter's clock (98)."""
-        if isinstance(self.day, State):
-            return
-        at = datetime.combine(today, time()) - timedelta(days=self.day)
-        for count in self.counts:
-            yield at, count
-            at += HALF_HOUR
 
 
 @dataclass(frozen=True, slots=True)
