@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -11,28 +11,22 @@ from typing import Literal
 from msgspec.structs import replace
 
 from drivers.ports import PortError
-from hemsd.echonet.exchange import Missing
-from hemsd.echonet.frame import EHD
-from hemsd.echonet.meter import describe
 from hemsd.echonet.objects import METER
-from hemsd.echonet.values import PropertyError
 from hemsd.hub.hub import Seat
-from hemsd.hub.messages import Domain, Event, MeterInterval, MeterProperty, ReadMeter
+from hemsd.hub.messages import Domain, Event, MeterInterval, ReadMeter
 from hemsd.routeb import readings
+from hemsd.routeb.asked import answer
 from hemsd.routeb.errors import RouteBError
 from hemsd.routeb.meter import Meter
 from hemsd.routeb.stages import Concluded, Lost, Online
 
 WATCHED_FOR_S = 60.0  # after someone asked
 ROUND_S = 150.0  # a round of readings, a re-authentication in it included
-ASKED_S = 90.0  # an answer to ReadMeter
 STATUS_S = 60.0
 HALF_HOUR = timedelta(minutes=30)
 NOTIFIED_WITHIN = timedelta(minutes=5)  # of the half-hour (AIF 1.01); after it the meter is asked
 HALF_HOUR_TRIES = 3
 HALF_HOUR_RETRY = timedelta(minutes=2)
-EHD_2 = b"\x10\x82"  # format 2 frames
-ASKED_LIMIT = 32  # properties of one ReadMeter
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,40 +200,13 @@ class Collector:
         async for message in self._seat.messages():
             if isinstance(message, ReadMeter):
                 self.watch()
-                for answer in await self._properties(message):
-                    self._seat.publish(answer)
-
-    async def _properties(self, asked: ReadMeter) -> list[MeterProperty]:
-        epcs = [epc for epc in asked.epcs[:ASKED_LIMIT] if 0x80 <= epc <= 0xFF]
-        answers: dict[int, bytes | Missing]
-        try:
-            answers = await self._meter.read(epcs, timeout=ASKED_S)
-        except RouteBError:
-            answers = dict.fromkeys(epcs, Missing.TIMEOUT)
-        told = list(self._told(asked, answers))
-        return [*told[:-1], *(replace(each, last=True) for each in told[-1:])]
-
-    def _told(self, asked: ReadMeter, answers: dict[int, bytes | Missing]) -> Iterator[MeterProperty]:
-        for epc, answer in answers.items():
-            property_ = MeterProperty(request=asked.request, to=asked.asker, meter=self._meter.name, epc=epc)
-            if isinstance(answer, Missing):
-                yield replace(property_, error=answer.value)
-                continue
-            try:
-                told = describe(epc, answer, self._meter.scale)
-                yield replace(property_, name=told.name, value=told.value, unit=told.unit)
-            except PropertyError:
-                yield _unknown(property_, answer)
+                answers = await answer(self._meter, message)
+                self._seat.publish(self._meter.status)  # the link as it was heard just now
+                for each in answers:
+                    self._seat.publish(each)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
-
-
-def _unknown(property_: MeterProperty, edt: bytes) -> MeterProperty:
-    """The answer for data that we do not understand: its digits, unless it might be a frame."""
-    if edt[:2] in (EHD, EHD_2):
-        return replace(property_, error="refused")
-    return replace(property_, edt=edt.hex().upper())
 
 
 def _merged(known: MeterInterval, new: MeterInterval) -> MeterInterval:

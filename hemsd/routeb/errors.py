@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from drivers.module import NoAnswer, Open, Refused, Unsupported
+from hemsd.hub.messages import Trouble
 
 
 class RouteBError(Exception):
     """Trouble on Route B; the text says what happened and what to do."""
 
+    trouble: ClassVar[Trouble] = "radio"
+
 
 class MeterNotHeard(RouteBError):
     """Nothing with our pairing ID answered a whole round of scans."""
+
+    trouble = "not_heard"
 
     def __init__(self) -> None:
         super().__init__(
@@ -33,6 +40,8 @@ class RadioTrouble(RouteBError):
 class CredentialsRefused(RouteBError):
     """The meter challenged us several times over a good link and never accepted the proof: the password, probably."""
 
+    trouble = "refused"
+
     def __init__(self) -> None:
         super().__init__(
             "the meter refused us several times over a good radio link: the Route B password is probably wrong; "
@@ -46,6 +55,8 @@ class NoAnswerInTime(RouteBError):
 
 class ModuleTrouble(RouteBError):
     """The Wi-SUN module is of no use as it is: silent, refusing commands, or of a kind that cannot be driven."""
+
+    trouble = "module"
 
 
 def module_trouble(event: Refused | NoAnswer | Unsupported) -> ModuleTrouble:
