@@ -17,11 +17,17 @@ from drivers.serialport import open_serial
 from hemsd.cli.exits import Exit, GaveUp
 from hemsd.daemon.config import Config, find_port, load
 from hemsd.daemon.credentials import find_credentials, load_credentials
+from hemsd.daemon.instance import holder_of
+from hemsd.daemon.operator import find_operator_socket
 from hemsd.daemon.state import StateError, find_state_directory, prepare
 from hemsd.routeb.cache import PanCache
 from hemsd.routeb.meter import Meter
 from hemsd.routeb.stages import Progress, Stage
 
+AT_IT = (
+    "the daemon{} is at this meter: leave out --port, --credentials and --interface to read through it, "
+    "or end it first (systemctl stop hemsd)"
+)
 Wrap = Callable[[BytePort, Credentials], BytePort]
 
 
@@ -34,6 +40,8 @@ async def meter_of(
     Raises GaveUp when the time is over, and everything that can be wrong on the way.
     """
     credentials = load_credentials(arguments.credentials or find_credentials(config.meter.credentials))
+    if (pid := holder_of(credentials)) is not None:
+        raise GaveUp(Exit.PORT, AT_IT.format(f" (pid {pid})" if pid else ""))
     port: BytePort = await open_serial(find_port(arguments.port or config.meter.port))
     if wrap is not None:
         port = wrap(port, credentials)
@@ -52,6 +60,12 @@ def config_of(arguments: argparse.Namespace) -> Config:
     """The configuration named on the command line, or the one there is, or the defaults. Raises ConfigError."""
     path: Path | None = arguments.config
     return load(path)
+
+
+def configured_socket(arguments: argparse.Namespace) -> str:
+    """Where the daemon of the configuration on the command line, or of the one there is, has its operator socket."""
+    table = config_of(arguments).daemon
+    return str(find_operator_socket(table, find_state_directory(table.state_directory)))
 
 
 def gave_up(meter: Meter, after_s: float) -> GaveUp:

@@ -1,4 +1,4 @@
-"""What both ends of a hub's socket agree on; imports nothing, so that a command of a few milliseconds can use it.
+"""What both ends of a hub's socket agree on; imports nothing, for commands of a few milliseconds.
 
 A connection is lines of UTF-8, each a JSON object with a `type`, ended by a newline. The server begins with
 ``{"type":"Greeting","hemsd":VERSION,"protocol":PROTOCOL}``. Then each side sends messages (hemsd.hub.messages), and

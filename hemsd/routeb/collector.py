@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -200,6 +201,8 @@ class Collector:
         async for message in self._seat.messages():
             if isinstance(message, ReadMeter):
                 self.watch()
+                with suppress(RouteBError):
+                    await self._meter.identify()  # nothing to do but for one who asks at the very start
                 answers = await answer(self._meter, message)
                 self._seat.publish(self._meter.status)  # the link as it was heard just now
                 for each in answers:

@@ -33,6 +33,7 @@ def configured(directory: Path, more: str = "", port: str = "/dev/hemsd-test-non
     credentials.write_text(f'id = "{network.route_b_id}"\npassword = "{network.password}"\n')
     (directory / "hemsd.toml").write_text(f"""version = 1
 daemon.state_directory = "state"
+daemon.operator_socket = "operator.sock"
 meter.credentials = "credentials.toml"
 meter.port = "{port}"
 {more}""")

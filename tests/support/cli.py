@@ -40,8 +40,9 @@ class House:
     @property
     def environment(self) -> dict[str, str]:
         """Nothing of whoever runs the tests."""
-        places = {name: str(self.directory / name) for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "HOME")}
-        return {**places, "PATH": "/usr/bin:/bin", "STATE_DIRECTORY": str(self.directory / "state")}
+        places = ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "HOME", "RUNTIME_DIRECTORY")
+        environ = {name: str(self.directory / name) for name in places}
+        return {**environ, "PATH": "/usr/bin:/bin", "STATE_DIRECTORY": str(self.directory / "state")}
 
     @property
     def credentials(self) -> Path:
