@@ -8,6 +8,7 @@ makes enumerations of all its constants.
 from __future__ import annotations
 
 import json
+import sys
 import time
 from _socket import AF_UNIX, SOCK_STREAM, socket
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 GREETING_S = 5.0
 PIECE = 64 * 1024  # bytes
+BACK_S = 2.0  # between two looks for a daemon that is being restarted
 
 
 class Gone(GaveUp):
@@ -87,9 +89,18 @@ class Daemon:
             raise Gone(f"the daemon at {self.path} ended the connection: {told['why']}")
         return told
 
-    def close(self) -> None:
-        """End the connection."""
+    def back(self, gone: Gone) -> Daemon:
+        """Wait for a daemon to listen at the same place again, saying so on standard error, and give that one."""
+        print(f"hemsd: {gone}; waiting for it to come back", file=sys.stderr)
         self._socket.close()
+        while True:
+            time.sleep(BACK_S)
+            try:
+                if (daemon := find([self.path])) is not None:
+                    print("hemsd: the daemon is back", file=sys.stderr)
+                    return daemon
+            except GaveUp as error:
+                print(f"hemsd: {error}", file=sys.stderr)
 
 
 def find(places: Iterable[str]) -> Daemon | None:

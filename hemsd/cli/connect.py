@@ -64,8 +64,12 @@ def config_of(arguments: argparse.Namespace) -> Config:
 
 def configured_socket(arguments: argparse.Namespace) -> str:
     """Where the daemon of the configuration on the command line, or of the one there is, has its operator socket."""
-    table = config_of(arguments).daemon
-    return str(find_operator_socket(table, find_state_directory(table.state_directory)))
+    return str(find_operator_socket(config_of(arguments).daemon, state_directory(arguments)))
+
+
+def state_directory(arguments: argparse.Namespace) -> Path:
+    """Where the daemon of that configuration keeps what it remembers."""
+    return find_state_directory(config_of(arguments).daemon.state_directory)
 
 
 def gave_up(meter: Meter, after_s: float) -> GaveUp:

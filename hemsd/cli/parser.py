@@ -23,6 +23,11 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"hemsd {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_read(commands)
+    status = _add(commands, "status", "say how the running daemon and its meter are doing")
+    _add_config(status)
+    status.add_argument("--json", action="store_true", help="one JSON object (one a line with --watch)")
+    status.add_argument("--watch", action="store_true", help="go on, and say it anew whenever it changes")
+    _add_history(commands)
     scan = _add(commands, "scan", "show which meters answer, and how well")
     _add_connection(scan)
     scan.add_argument("--json", action="store_true", help="one JSON object")
@@ -75,6 +80,24 @@ def _add_read(commands: Commands) -> None:
     _add_connection(read)
     read.add_argument("--json", action="store_true", help="one JSON object (one a line with --watch)")
     read.add_argument("--watch", type=_seconds, metavar="SECONDS", help="go on reading, this often; at least 10")
+
+
+def _add_config(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--config", type=Path, metavar="FILE", help="configuration of the daemon to ask")
+
+
+def _add_history(commands: Commands) -> None:
+    history = _add(commands, "history", "show energy by period, what is missing, or fetch it from the meter")
+    what = ["day", "week", "month", "30m", "gaps", "backfill"]
+    history.add_argument("what", nargs="?", default="day", choices=what, help="default: day")
+    history.add_argument("--from", dest="from_", metavar="DATE", help="first day, like 2026-01-31")
+    history.add_argument("--to", dest="to_", metavar="DATE", help="last day; default: today")
+    history.add_argument("--days", type=int, metavar="N", help="of backfill: the last N days, at most 100")
+    history.add_argument("--meter", metavar="M", help="short name of a meter; default: the one that is there")
+    _add_config(history)
+    form = history.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="a JSON array with one object for each period or gap")
+    form.add_argument("--csv", metavar="FILE", help="write a CSV file with a header; - for standard output")
 
 
 def _add_demo(commands: Commands) -> None:

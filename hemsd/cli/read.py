@@ -21,7 +21,6 @@ WATCH_FLOOR_S = 10  # hemsd.daemon.config.POLLING_FLOOR_S
 ANSWER_S = 100.0  # the daemon itself gives a meter 90 s
 LONGEST_S = 600.0  # of waiting for a meter that is being looked for
 AT_ONCE = 32  # properties of one ReadMeter
-BACK_S = 2.0  # between two looks for a daemon that is being restarted
 
 
 def run(arguments: Any) -> int:
@@ -116,10 +115,7 @@ def _watch(daemon: Daemon, what: Wanted, arguments: Any) -> None:
             while daemon.next(due) is not None:
                 pass  # what the house says meanwhile
         except Gone as gone:
-            print(f"hemsd: {gone}; waiting for it to come back", file=sys.stderr)
-            daemon.close()
-            daemon = _back(daemon.path)
-            print("hemsd: the daemon is back", file=sys.stderr)
+            daemon = daemon.back(gone)
 
 
 def _round(daemon: Daemon, what: Wanted, arguments: Any) -> None:
@@ -130,13 +126,3 @@ def _round(daemon: Daemon, what: Wanted, arguments: Any) -> None:
         raise
     except GaveUp as error:
         print(f"hemsd: {error}", file=sys.stderr)
-
-
-def _back(path: str) -> Daemon:
-    while True:
-        time.sleep(BACK_S)
-        try:
-            if (daemon := find([path])) is not None:
-                return daemon
-        except GaveUp as error:
-            print(f"hemsd: {error}", file=sys.stderr)
