@@ -92,14 +92,15 @@ class Operator:
         self._server = Server(hub, Domain.OPERATOR, listening, on_peer=self._tell)
 
     async def run(self) -> None:
-        """Until cancelled; the socket is gone then."""
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._server.run(), name="operator socket")
-                tasks.create_task(self._beat(), name="operator health")
-        finally:
-            self._path.unlink(missing_ok=True)
-            self._listening.close()
+        """Serve until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._server.run(), name="operator socket")
+            tasks.create_task(self._beat(), name="operator health")
+
+    def close(self) -> None:
+        """Listen no more; the file is gone."""
+        self._path.unlink(missing_ok=True)
+        self._listening.close()
 
     async def _beat(self) -> None:
         while True:

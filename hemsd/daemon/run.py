@@ -75,11 +75,12 @@ async def run(
         with ExitStack() as held:
             held.enter_context(claim_state(state, path))
             hub = Hub(ROUTES_6_4_3)
+            if (operator := _operator(config.daemon, hub, path)) is not None:
+                held.callback(operator.close)
             meter = MeterDomain(config.meter, state, hub, environ)
             held.callback(meter.release)
             with suppress(CredentialsError):  # the domain tells of it
                 meter.claim()
-            operator = _operator(config.daemon, hub, path)
             return await _run(config, state, hub, meter, operator, ServiceManager(environ), on_stop)
     except AlreadyRunning as error:
         log.error("%s", error)

@@ -11,6 +11,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from hemsd.daemon.operator import Operator, listen
+from hemsd.hub.hub import Hub
+from hemsd.hub.messages import Domain
+from hemsd.hub.routes import ROUTES_6_4_3
 from hemsd.simulator import Household, Meter, Network, SkModule, Timing
 from hemsd.simulator.pty import serve_on_pty
 
@@ -86,3 +90,59 @@ async def house(
         home = House(port, directory, module, household, network)
         home.write_credentials(network.route_b_id, network.password)
         yield home
+
+
+@asynccontextmanager
+async def daemon_of(home: House, more: str = "") -> AsyncIterator[asyncio.subprocess.Process]:
+    """`hemsd run` in this house, ended gently if it still runs; returns when it answers."""
+    config = home.directory / "hemsd.toml"
+    config.write_text(
+        f'version = 1\n[meter]\nport = "{home.port}"\ncredentials = "{home.credentials}"\n'
+        f"live_s = 1\nwatched_s = 1\nallow_fast_polling = true\n{more}"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "hemsd", "run", "--config", str(config)),
+        stderr=asyncio.subprocess.DEVNULL,
+        env=home.environment,
+        cwd=home.directory,
+    )
+    try:
+        async with asyncio.timeout(LONGEST_S):
+            while not (home.directory / "RUNTIME_DIRECTORY/operator.sock").exists():
+                assert process.returncode is None
+                await asyncio.sleep(0.02)
+        yield process
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+class Stage:
+    """A hub with an operator socket and no daemon behind it: the test plays the house."""
+
+    def __init__(self, directory: Path, hub: Hub) -> None:
+        self.directory = directory
+        self.hub = hub
+        self.routeb = hub.seat(Domain.ROUTEB)
+        self.history = hub.seat(Domain.HISTORY)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"PATH": "/usr/bin:/bin", "HOME": str(self.directory), "RUNTIME_DIRECTORY": str(self.directory)}
+
+    async def hemsd(self, *arguments: str, **more: str) -> Ran:
+        """Run a command that finds this hub."""
+        return await hemsd(*arguments, env=self.environment | more, directory=self.directory)
+
+
+@asynccontextmanager
+async def stage(directory: Path) -> AsyncIterator[Stage]:
+    """Set it up; ends with the block."""
+    hub, path = Hub(ROUTES_6_4_3), directory / "operator.sock"
+    operator = Operator(hub, listen(path), path)
+    running = asyncio.create_task(operator.run())
+    yield Stage(directory, hub)
+    running.cancel()
+    await asyncio.wait([running])
+    operator.close()
