@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.benchmarks.asking import asking
 from tests.benchmarks.codec import codec
 from tests.benchmarks.counting import history, reading
 from tests.benchmarks.daemon import daemon
@@ -21,9 +22,10 @@ from tests.benchmarks.line import line
 from tests.benchmarks.report import Row, table
 from tests.benchmarks.start import start
 
-BENCHMARKS = {each.__name__: each for each in (start, reading, history, line, codec, daemon)}
+BENCHMARKS = {each.__name__: each for each in (start, asking, reading, history, line, codec, daemon)}
 NEEDS = {  # programs and packages that may be missing
     "start": ["momonga"],
+    "asking": ["valgrind", "momonga"],
     "reading": ["valgrind", "momonga"],
     "history": ["valgrind", "momonga"],
     "line": ["momonga"],
