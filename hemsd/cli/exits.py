@@ -32,6 +32,7 @@ TROUBLE = {  # what a daemon says is wrong between it and the meter
     "port": Exit.PORT,
     "module": Exit.PORT,
     "credentials": Exit.USAGE,
+    "unclear": Exit.USAGE,
     "refused": Exit.REFUSED,
     "not_heard": Exit.NOT_HEARD,
     "radio": Exit.TIMEOUT,
@@ -65,10 +66,10 @@ def _code_of(error: Exception) -> Exit | None:
     from hemsd.daemon.config import ConfigError
     from hemsd.daemon.credentials import CredentialsError
     from hemsd.daemon.state import StateError
-    from hemsd.routeb.errors import CredentialsRefused, MeterNotHeard, ModuleTrouble, RouteBError
+    from hemsd.routeb.errors import CredentialsRefused, MeterNotHeard, MeterUnclear, ModuleTrouble, RouteBError
 
     match error:
-        case ConfigError() | CredentialsError() | StateError():
+        case ConfigError() | CredentialsError() | StateError() | MeterUnclear():
             return Exit.USAGE
         case PortError() | ModuleTrouble():
             return Exit.PORT

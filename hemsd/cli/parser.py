@@ -61,8 +61,12 @@ def _add(commands: Commands, name: str, text: str) -> argparse.ArgumentParser:
 
 
 def _add_connection(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
+    where = command.add_mutually_exclusive_group()
+    where.add_argument(
         "--port", metavar="PATH", help="serial port; default: the configured one, or the only likely one"
+    )
+    where.add_argument(
+        "--interface", metavar="NAME", help="network interface instead, for a second-generation meter over Wi-Fi"
     )
     command.add_argument("--credentials", type=Path, metavar="FILE", help="TOML file with id and password, mode 0600")
     command.add_argument("--config", type=Path, metavar="FILE", help="configuration that names both")
@@ -102,7 +106,9 @@ def _add_history(commands: Commands) -> None:
 
 def _add_demo(commands: Commands) -> None:
     demo = _add(commands, "demo", "run everything against a simulated house, in this terminal")
-    demo.add_argument("--family", choices=["SE", "DUAL"], default="SE", help="language of the simulated module")
+    demo.add_argument(
+        "--family", choices=["SE", "DUAL", "J11"], default="SE", help="language of the simulated module"
+    )
     demo.add_argument("--seconds", type=_seconds, metavar="SECONDS", help="end after this long; default: at Ctrl-C")
 
 

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import random
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from socket import socket
 
-from drivers.module import Credentials
-from drivers.ports import PermanentPortError, PortError
-from drivers.serialport import open_serial
-from hemsd.daemon.config import MeterTable, find_port
-from hemsd.daemon.credentials import CredentialsError, find_credentials, load_credentials
-from hemsd.daemon.instance import AlreadyRunning, claim_meter
+from drivers.ports import PermanentPortError, PortError, PortLost, PortMissing, TransientPortError
+from hemsd.daemon.config import MeterTable
+from hemsd.daemon.credentials import CredentialsError
+from hemsd.daemon.instance import AlreadyRunning
 from hemsd.daemon.supervision import Kind
+from hemsd.daemon.wires import back_again, open_wire
 from hemsd.gateway.bridge import Bridge
 from hemsd.gateway.config import BrokerConfig
 from hemsd.hub.hub import Hub
-from hemsd.hub.messages import Domain, MeterStatus, Trouble
+from hemsd.hub.messages import Domain, Event, MeterStatus, Trouble
 from hemsd.routeb.cache import PanCache
 from hemsd.routeb.collector import Collector, Pace
 from hemsd.routeb.errors import RouteBError
+from hemsd.routeb.ladder import Rung
+from hemsd.routeb.logbook import Logbook
 from hemsd.routeb.meter import Meter
+from hemsd.routeb.news import news_of
+from hemsd.routeb.stages import Recovering
 
 
 def kind_of(error: Exception) -> Kind:
@@ -49,71 +53,113 @@ def trouble_of(error: Exception) -> Trouble:
 
 
 class MeterDomain:
-    """The meter's world: opens the port, joins the meter, collects."""
+    """The meter's world: opens the port, joins the meter, collects. What it learns of the radio outlives each run."""
 
-    def __init__(self, settings: MeterTable, state: Path, hub: Hub, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        settings: MeterTable,
+        state: Path,
+        hub: Hub,
+        environ: Mapping[str, str],
+        *,
+        claim: Callable[[], None] = lambda: None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._settings = settings
         self._cache = PanCache(state)
         self._hub = hub
         self._environ = environ
+        self._claim = claim  # makes sure that the meter is ours
+        self._clock = clock
+        self._logbook = Logbook(random.random)
         self._meter: Meter | None = None
         self._known_as: str | None = None
-        self._held: tuple[Credentials, socket] | None = None
         self._trouble: Trouble = ""
-
-    def claim(self) -> Credentials:
-        """The credentials, and their meter is ours from now on. Raises CredentialsError, AlreadyRunning."""
-        credentials = load_credentials(find_credentials(self._settings.credentials, self._environ), self._environ)
-        if self._held is None or self._held[0] != credentials:
-            self.release()
-            self._held = credentials, claim_meter(credentials)
-        return credentials
-
-    def release(self) -> None:
-        """The meter is free for others. Safe to call twice."""
-        if self._held is not None:
-            self._held[1].close()
-            self._held = None
+        self._gone_since: datetime | None = None
 
     async def run(self) -> None:
-        """Until the port is lost, or is not to be had: raises PortError, CredentialsError, AlreadyRunning."""
+        """Until the port is lost or has to be opened again, or is not to be had.
+
+        Raises PortError, ModuleTrouble, CredentialsError and AlreadyRunning. The two dearest rungs of the ladder are
+        begun here: the next run finds the port, the device, and perhaps the session in it.
+        """
         try:
-            await self._run()
+            self._claim()
+            await self._collect()
         except Exception as error:
             self._trouble = trouble_of(error)
+            if isinstance(error, PortMissing | PortLost):
+                self._take(Rung.REPLUG, str(error))
+            elif isinstance(error, TransientPortError):
+                self._take(Rung.REOPEN, str(error))
             raise
 
-    async def _run(self) -> None:
+    async def _collect(self) -> None:
         settings = self._settings
         pace = Pace(idle_s=settings.live_s, watched_s=settings.watched_s, energy_s=settings.energy_s)
-        credentials = self.claim()
-        port = await open_serial(find_port(settings.port))
+        wire = await open_wire(settings, self._environ)
+        self._gone_since = None
         seat = self._hub.seat(Domain.ROUTEB)
         try:
-            async with Meter(port, credentials, cache=self._cache, persist=True) as self._meter:
-                await Collector(self._meter, seat, pace=pace).run()
+            async with Meter(
+                wire.port,
+                wire.credentials,
+                cache=self._cache,
+                module=wire.module,
+                persist=True,
+                logbook=self._logbook,
+                clock=self._clock,
+            ) as self._meter:
+                await Collector(self._meter, seat, pace=pace, clock=self._clock).run()
         finally:
             if self._meter is not None:
                 self._known_as = self._meter.name or None
                 self._meter = None
             seat.close()
-            await port.close()
+            await wire.port.close()
+
+    async def sooner(self, error: Exception) -> None:
+        """Wait for a reason to run again at once: what was unplugged, or switched off, is back."""
+        await back_again(self._settings, error)
 
     def failed(self, text: str) -> None:
         """Tell the house why there is no meter now."""
-        seat = self._hub.seat(Domain.ROUTEB)
-        seat.publish(
-            MeterStatus(
-                meter=self._known_as,
-                online=False,
-                stage="waiting",
-                detail=text,
-                trouble=self._trouble,
-                since=datetime.now(UTC),
-                port=self._settings.port,
-            )
+        at, now = self._clock(), asyncio.get_running_loop().time()
+        self._gone_since = self._gone_since or at
+        status = MeterStatus(
+            meter=self._known_as,
+            online=False,
+            stage="waiting",
+            detail=text,
+            trouble=self._trouble,
+            since=self._gone_since,
+            read_at=self._logbook.read_at,
+            port=self._settings.interface or self._settings.port or "",
+            contended=self._logbook.contention.holds(now),
+            radio=self._logbook.health(now, at),
         )
+        seat = self._hub.seat(Domain.ROUTEB)
+        seat.publish(status)
         seat.close()
+
+    def _take(self, rung: Rung, why: str) -> None:
+        """Begin a rung that is not the session's, for there is none without a port."""
+        now = asyncio.get_running_loop().time()
+        self._logbook.lose(now)
+        self._logbook.take(rung)
+        news = news_of(Recovering(rung, why))
+        if news is not None and self._logbook.is_news(news.text, now):
+            seat = self._hub.seat(Domain.ROUTEB)
+            seat.publish(
+                Event(
+                    at=self._clock(),
+                    source=Domain.ROUTEB,
+                    kind=news.kind,
+                    severity=news.severity,
+                    text=news.text,
+                )
+            )
+            seat.close()
 
     def overdue_s(self) -> float:
         """How late its protocol machines are; 0 while there are none."""

@@ -10,11 +10,13 @@ import hashlib
 import os
 import socket
 import struct
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from drivers.module import Credentials
+from hemsd.daemon.config import MeterTable
+from hemsd.daemon.credentials import find_credentials, load_credentials
 from hemsd.daemon.state import StateError
 
 LOCK_FILE = "lock"
@@ -59,21 +61,50 @@ def _open_private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
-def claim_meter(credentials: Credentials) -> socket.socket:
-    """Hold the meter with this Route B ID, on this machine, until the socket is closed. Raises AlreadyRunning."""
+def meter_key(settings: MeterTable, environ: Mapping[str, str] = os.environ) -> str:
+    """What tells the configured meter from others: its Route B ID, or its interface. Raises CredentialsError."""
+    if settings.interface is not None:
+        return f"interface {settings.interface}"
+    return load_credentials(find_credentials(settings.credentials, environ), environ).id
+
+
+def claim_meter(key: str) -> socket.socket:
+    """Hold the meter of this key, on this machine, until the socket is closed. Raises AlreadyRunning."""
     held = socket.socket(socket.AF_UNIX)
     try:
-        held.bind(_name(credentials))
+        held.bind(_name(key))
         held.listen(1)
     except OSError:
         held.close()
-        raise AlreadyRunning("for this meter", holder_of(credentials)) from None
+        raise AlreadyRunning("for this meter", holder_of(key)) from None
     return held
 
 
-def holder_of(credentials: Credentials) -> int | None:
+class MeterClaim:
+    """Our hold on the configured meter: from the moment that it can be told which one that is."""
+
+    def __init__(self, settings: MeterTable, environ: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._environ = environ
+        self._held: tuple[str, socket.socket] | None = None
+
+    def hold(self) -> None:
+        """The meter is ours from now on, or was already. Raises CredentialsError, AlreadyRunning."""
+        key = meter_key(self._settings, self._environ)
+        if self._held is None or self._held[0] != key:
+            self.release()
+            self._held = key, claim_meter(key)
+
+    def release(self) -> None:
+        """It is free for others. Safe to call twice."""
+        if self._held is not None:
+            self._held[1].close()
+            self._held = None
+
+
+def holder_of(key: str) -> int | None:
     """The daemon that holds the meter: its pid, 0 where the kernel does not tell; None where there is none."""
-    return listener_at(_name(credentials))
+    return listener_at(_name(key))
 
 
 def listener_at(address: str | bytes) -> int | None:
@@ -93,11 +124,9 @@ def listener_at(address: str | bytes) -> int | None:
         return pid
 
 
-def _name(credentials: Credentials) -> bytes:
-    """An abstract address that anybody may see: nothing of the ID can be found from it with reasonable effort."""
+def _name(key: str) -> bytes:
+    """An abstract address that anybody may see: it takes unreasonable effort to find a Route B ID from it."""
     salt = b"hemsd"
     with suppress(OSError):
         salt = MACHINE_ID.read_bytes()
-    return (
-        b"\0hemsd-meter-" + hashlib.scrypt(credentials.id.encode(), salt=salt, n=4096, r=8, p=1).hex()[:32].encode()
-    )
+    return b"\0hemsd-meter-" + hashlib.scrypt(key.encode(), salt=salt, n=4096, r=8, p=1).hex()[:32].encode()

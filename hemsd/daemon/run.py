@@ -17,7 +17,7 @@ from hemsd.daemon import logs
 from hemsd.daemon.config import Config, DaemonTable
 from hemsd.daemon.credentials import CredentialsError
 from hemsd.daemon.domains import MeterDomain, kind_of, run_gateway
-from hemsd.daemon.instance import AlreadyRunning, claim_state
+from hemsd.daemon.instance import AlreadyRunning, MeterClaim, claim_state
 from hemsd.daemon.notify import ServiceManager, feed_watchdog
 from hemsd.daemon.operator import Operator, find_operator_socket, listen
 from hemsd.daemon.state import StateError, find_state_directory, prepare, site_id
@@ -77,10 +77,11 @@ async def run(
             hub = Hub(ROUTES_6_4_3)
             if (operator := _operator(config.daemon, hub, path)) is not None:
                 held.callback(operator.close)
-            meter = MeterDomain(config.meter, state, hub, environ)
-            held.callback(meter.release)
+            claim = MeterClaim(config.meter, environ)
+            held.callback(claim.release)
             with suppress(CredentialsError):  # the domain tells of it
-                meter.claim()
+                claim.hold()
+            meter = MeterDomain(config.meter, state, hub, environ, claim=claim.hold)
             return await _run(config, state, hub, meter, operator, ServiceManager(environ), on_stop)
     except AlreadyRunning as error:
         log.error("%s", error)
@@ -108,10 +109,12 @@ async def _run(
             tasks.create_task(_report(hub.seat(Domain.OPERATOR), manager), name="report")
             if operator is not None:
                 tasks.create_task(operator.run(), name="operator")
-            tasks.create_task(supervise("meter", meter.run, kind_of, on_failure=meter.failed), name="meter")
+            keeping = supervise("meter", meter.run, kind_of, on_failure=meter.failed, sooner=meter.sooner)
+            tasks.create_task(keeping, name="meter")
             if config.gateway.broker is not None:
                 bridge = partial(run_gateway, config.gateway.broker, site, hub)
                 tasks.create_task(supervise("gateway", bridge, kind_of), name="gateway")
+            await asyncio.sleep(0)  # now they have begun, and signals are heard
             manager.tell("READY=1", "STATUS=started")
             tasks.create_task(feed_watchdog(manager, meter.overdue_s), name="watchdog")
     except* _Stop:

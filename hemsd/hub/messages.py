@@ -21,7 +21,7 @@ _EDT = re.compile("([0-9A-Fa-f]{2}){0,255}")  # one byte counts them (ECHONET Li
 _FRAME = re.compile("108[12]([0-9A-Fa-f]{2}){10,}")  # EHD, and at least TID, SEOJ, DEOJ, ESV and OPC (same)
 
 Scalar = float | int | str | bool | None
-Trouble = Literal["", "port", "module", "credentials", "not_heard", "radio", "refused"]
+Trouble = Literal["", "port", "module", "credentials", "not_heard", "radio", "refused", "unclear"]
 
 
 class Domain(Enum):
@@ -119,7 +119,7 @@ class MeterStatus(Message, frozen=True, kw_only=True, tag=True):
 
     meter: str | None = None  # None until it is known
     online: bool
-    stage: str  # opening, surviving, joining, scanning, online, gated, waiting, refused
+    stage: str  # opening, surviving, joining, scanning, renewing, online, gated, waiting, refused, stopped
     detail: str = ""  # one plain sentence
     trouble: Trouble = ""  # what ended the last attempt, until the meter is online again
     since: datetime

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 from drivers.module import NoAnswer, Open, Refused, Unsupported
@@ -15,14 +16,29 @@ class RouteBError(Exception):
 
 
 class MeterNotHeard(RouteBError):
-    """Nothing with our pairing ID answered a whole round of scans."""
+    """Nothing with our pairing ID, or on our network interface, answered a whole round of scans."""
 
     trouble = "not_heard"
 
-    def __init__(self) -> None:
+    def __init__(self, *, by_radio: bool = True) -> None:
         super().__init__(
             "no meter answered the scan: check the Route B ID (its last 8 characters are what the meter answers to), "
             "that Route B has been opened by the power company, and bring the module closer to the meter"
+            if by_radio
+            else "no meter answered on this network interface: is it the one that is joined to the meter's network, "
+            "and has Route B been opened by the power company?"
+        )
+
+
+class MeterUnclear(RouteBError):
+    """Several nodes of the link say that they are a meter; taking one of them would be a guess."""
+
+    trouble = "unclear"
+
+    def __init__(self, addresses: Iterable[str]) -> None:
+        super().__init__(
+            f"several meters answer on this network interface: {', '.join(addresses)}; "
+            "name yours in the configuration: [meter] peer"
         )
 
 
@@ -37,6 +53,16 @@ class RadioTrouble(RouteBError):
         )
 
 
+class MeterMute(RouteBError):
+    """The meter admits us and then answers nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the meter lets us join and then answers nothing: see that no other device is joined to it, and bring "
+            "the module closer to the meter, which may hear us worse than we hear it"
+        )
+
+
 class CredentialsRefused(RouteBError):
     """The meter challenged us several times over a good link and never accepted the proof: the password, probably."""
 
@@ -46,6 +72,16 @@ class CredentialsRefused(RouteBError):
         super().__init__(
             "the meter refused us several times over a good radio link: the Route B password is probably wrong; "
             "compare it with the power company's letter (12 characters, 0 is not O, 1 is not I)"
+        )
+
+
+class MeterTaken(RouteBError):
+    """The meter refuses us over a good link although the password has been right before."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the meter refuses us over a good radio link although it has admitted us before: another controller is "
+            "probably joined to it, switch that off; if Route B was applied for anew, the password has changed"
         )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Any
 
 from drivers.module import (
     Datagram,
@@ -11,32 +13,33 @@ from drivers.module import (
     Fate,
     Module,
     NoAnswer,
-    Outgoing,
     Refused,
     Send,
     Transmission,
 )
-from hemsd.echonet.exchange import Exchange, Finished, Notification, Request, Silent
+from hemsd.echonet.exchange import Exchange, Finished, Notification, QueueFull, Request, Silent
 from hemsd.echonet.frame import ESV, Property
 from hemsd.echonet.objects import METER
 from hemsd.routeb.session import Session
 from hemsd.routeb.stages import Lost, Probing, SessionEvent, Stage
 
 PROBE_EPC = 0xE7  # every meter has it
+PROBED = (Stage.SURVIVING, Stage.ONLINE)
 
 LinkEvent = SessionEvent | Finished | Notification
 
 
 class MeterLink:
-    """Bytes and the time go in, bytes and events come out; requests are put with ask().
+    """Bytes or packets (as the module takes) and the time go in, the same and events come out; ask() puts requests.
 
     The module does one thing at a time: what the session wants comes first, then datagrams while the gate is open.
     """
 
-    def __init__(self, module: Module, session: Session, exchange: Exchange) -> None:
+    def __init__(self, module: Module[Any], session: Session, exchange: Exchange) -> None:
         self._module = module
         self._session = session
         self._exchange = exchange
+        self._airtime = session.logbook.airtime
         self._probe: Request | None = None
         self._was_open = False
         self._events: list[LinkEvent] = []
@@ -57,9 +60,9 @@ class MeterLink:
         self._exchange.cancel(request)
         self._turn(now)
 
-    def receive(self, data: bytes, now: float) -> None:
-        """Take bytes from the line."""
-        self._module.receive(data, now)
+    def receive(self, item: Any, now: float) -> None:
+        """Take bytes from the line, or a packet."""
+        self._module.receive(item, now)
         self._turn(now)
 
     def tick(self, now: float) -> None:
@@ -78,7 +81,7 @@ class MeterLink:
                 due = other
         return due
 
-    def outgoing(self) -> list[Outgoing]:
+    def outgoing(self) -> Sequence[Any]:
         """What is to be written, in order; empties."""
         return self._module.outgoing()
 
@@ -110,6 +113,7 @@ class MeterLink:
             if gate.peer is None or not gate.open or (payload := self._exchange.send(now)) is None:
                 return False
             command = Send(gate.peer, payload)
+        self._airtime.given(command, now)
         self._module.command(command, now)
         return True
 
@@ -129,16 +133,21 @@ class MeterLink:
             case _:
                 session.receive(event, now)
 
+    def _ask_probe(self) -> None:
+        if self._probe is None or self._probe.done:
+            with suppress(QueueFull):  # then there is enough to be answered
+                self._probe = self._exchange.ask(ESV.GET, METER, [Property(PROBE_EPC)])
+
     def _tell(self, told: list[SessionEvent]) -> None:
         """Hand on what the session says, and let the exchange know what it means for the requests."""
         for event in told:
             if isinstance(event, Probing):
-                self._probe = self._exchange.ask(ESV.GET, METER, [Property(PROBE_EPC)])
+                self._ask_probe()
             else:
                 self._events.append(event)
             if isinstance(event, Lost):
                 self._exchange.clear()
-        if self._probe is not None and self._session.stage is not Stage.SURVIVING:
+        if self._probe is not None and self._session.stage not in PROBED:
             self._exchange.cancel(self._probe)
             self._probe = None
         if self._was_open and not self._session.gate.open:

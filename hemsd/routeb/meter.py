@@ -15,8 +15,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from drivers.anymodule import AnyModule
 from drivers.module import Credentials, Module
-from drivers.ports import BytePort
+from drivers.ports import Port
 from hemsd.echonet.exchange import Missing
 from hemsd.echonet.frame import ESV, Property
 from hemsd.echonet.meter import HistoryMismatch, MeterEPC, Scale
@@ -26,7 +27,8 @@ from hemsd.routeb import readings
 from hemsd.routeb.cache import Facts, PanCache, Remembered
 from hemsd.routeb.connection import Connection
 from hemsd.routeb.errors import NoAnswerInTime
-from hemsd.routeb.stages import Online, PanForgotten, Progress, SessionEvent
+from hemsd.routeb.logbook import Logbook
+from hemsd.routeb.stages import Online, Progress, SessionEvent
 
 __all__ = ["Meter", "Missing"]
 
@@ -51,27 +53,29 @@ class Meter(Connection):
 
     def __init__(
         self,
-        port: BytePort,
-        credentials: Credentials,
+        port: Port[Any],
+        credentials: Credentials | None,
         *,
         cache: PanCache | None = None,
-        module: Module | None = None,
+        module: Module[Any] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         persist: bool = False,
+        logbook: Logbook | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        known = Remembered() if cache is None else cache.load(credentials)
+        self._cached_as = credentials or port.name  # a network interface's
+        known = Remembered() if cache is None else cache.load(self._cached_as)
         super().__init__(
             port,
             credentials,
             remembered=known.pan,
-            module=module,
+            module=module or AnyModule(known.family),
             on_progress=on_progress,
             persist=persist,
+            logbook=logbook,
             clock=clock,
         )
         self.facts = known.facts or Facts(mac="")
-        self._credentials = credentials
         self._cache = cache
         self._absent: set[int] = set()  # refused in this run
         self._selecting = asyncio.Lock()
@@ -189,6 +193,7 @@ class Meter(Connection):
                 try:
                     check(value)
                 except HistoryMismatch:
+                    self.selector_moved()
                     return
             values[epc] = value
 
@@ -219,8 +224,6 @@ class Meter(Connection):
                 self.facts = Facts(mac=pan.mac)
                 self._absent.clear()
             self._remember()
-        elif isinstance(event, PanForgotten):
-            self._remember()
         super()._on_session(event)
 
     def _learn_from(self, answers: readings.Answers) -> None:
@@ -249,6 +252,9 @@ class Meter(Connection):
     def _remember(self) -> None:
         if self._cache is not None:
             try:
-                self._cache.save(self._credentials, Remembered(pan=self._session.pan, facts=self.facts))
+                info = self._session.info
+                family = None if info is None else info.family
+                known = Remembered(pan=self._session.pan, facts=self.facts, family=family)
+                self._cache.save(self._cached_as, known)
             except OSError as error:
                 log.warning("the meter cannot be remembered for the next start: %s", error)

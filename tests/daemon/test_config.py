@@ -29,7 +29,9 @@ def test_the_shipped_example_shows_the_defaults() -> None:
     """The example as it is changes nothing, and every line in it that is commented out is valid."""
     text = (PROJECT / "config/hemsd.toml").read_text()
     assert parse(text, FILE, {}) == Config(version=1)
-    full = parse(re.sub(r"^#(?=[a-z_]+ = |\[)", "", text, flags=re.MULTILINE), FILE, {})
+    everything = re.sub(r"^#(?=[a-z_]+ = |\[)", "", text, flags=re.MULTILINE)
+    full = parse(re.sub(r"^port = .*", "", everything, flags=re.MULTILINE), FILE, {})
+    assert parse(re.sub(r"^(interface|peer) = .*", "", everything, flags=re.MULTILINE), FILE, {}).meter.port != "auto"
     keys = {"gateway.broker", "meter", "daemon", "site"}
     assert full.gateway.broker is not None
     assert full.meter.live_s == Config(version=1).meter.live_s
@@ -56,6 +58,22 @@ def test_the_shipped_credentials_example_is_valid(tmp_path: Path) -> None:
         ('[mqtt]\nhost = "x"', ":2: there is no table [mqtt]; tables are site, meter, gateway, daemon"),
         ('port = "auto"', ':2: the top level has no key "port"; it belongs into [meter]'),
         ("[daemon]\nlive_s = 20", ':3: [daemon] has no key "live_s"; it belongs into [meter]'),
+        (
+            '[meter]\nport = "/dev/ttyUSB0"\ninterface = "wlan1"',
+            ":4: [meter] names a port and an interface: the meter is on one of them, take the other away",
+        ),
+        (
+            '[meter]\ninterface = "fe80::1%wlan1"',
+            ':3: [meter] interface must be the name of a network interface, like "wlan1", not this text',
+        ),
+        (
+            '[meter]\npeer = "fe80::1"',
+            ":3: [meter] peer is the address of a meter on a network interface: name that as well, as interface",
+        ),
+        (
+            '[meter]\ninterface = "wlan1"\npeer = "192.168.0.1"',
+            ":4: [meter] peer must be a link-local IPv6 address like \"fe80::1\", not '192.168.0.1'",
+        ),
         ("[site]\ncolour = 1", ':3: [site] has no key "colour"; keys are id'),
         ("meter = 3", ":2: meter must be a table: write [meter] with its keys below it"),
         (

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from drivers.module import Credentials
 from hemsd.daemon.instance import AlreadyRunning, _name, claim_meter, claim_state, holder_of
 from hemsd.daemon.state import StateError
 
-OURS = Credentials(f"00112233{os.getpid():016X}CCDDEEFF", "0123456789AB")
+OURS = f"00112233{os.getpid():016X}CCDDEEFF"  # a Route B ID
 
 
 def test_a_state_directory_has_one_daemon(tmp_path: Path) -> None:
@@ -54,9 +53,8 @@ def test_a_meter_has_one_daemon() -> None:
     with claim_meter(OURS):
         assert holder_of(OURS) == os.getpid()
         with pytest.raises(AlreadyRunning, match=rf"for this meter \(pid {os.getpid()}\)"):
-            claim_meter(Credentials(OURS.id, "BA9876543210"))
-        other = Credentials(OURS.id[:-1] + "0", OURS.password)
-        claim_meter(other).close()
+            claim_meter(OURS)
+        claim_meter(OURS[:-1] + "0").close()
     assert holder_of(OURS) is None
     claim_meter(OURS).close()
 
@@ -79,4 +77,4 @@ def test_the_id_is_not_in_what_everybody_can_see() -> None:
     with claim_meter(OURS):
         shown = Path("/proc/net/unix").read_text()
     assert "@hemsd-meter-" in shown
-    assert OURS.id not in shown and OURS.id[-8:] not in shown
+    assert OURS not in shown and OURS[-8:] not in shown

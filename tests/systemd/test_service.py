@@ -107,7 +107,7 @@ password_file = "/etc/hemsd/mqtt-password"
 
 
 def test_who_may_open_the_serial_port_may_ask_the_daemon(house: House) -> None:
-    """A plain user in dialout reads through it, another may not and is told what to do; nobody else touches the tty."""
+    """A plain user in dialout reads through it, another may not and is told what to do."""
     house.start()
     house.wait_online()
     assert house.run("stat", "-c", "%A %G", "/run/hemsd", "/run/hemsd/operator.sock").splitlines() == [
