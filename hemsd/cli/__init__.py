@@ -64,7 +64,7 @@ class _PlainRead:
     """What argparse would make of `read [WHAT ...] [--json]`: it would take half the time of the whole command."""
 
     command = "read"
-    port = credentials = config = timeout = watch = None
+    port = interface = credentials = config = timeout = watch = None
 
     def __init__(self, words: Sequence[str]) -> None:
         self.json = "--json" in words

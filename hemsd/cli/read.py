@@ -42,7 +42,7 @@ def run(arguments: Any) -> int:
 
 def daemon_for(arguments: Any) -> Daemon | None:
     """The daemon to ask; None where none runs, or where the user says how to reach the meter. Raises GaveUp."""
-    if any(getattr(arguments, name, None) is not None for name in ("port", "credentials", "interface")):
+    if any(getattr(arguments, name, None) is not None for name in ("port", "interface", "credentials")):
         return None
     if arguments.config is None and (daemon := find(likely_sockets())) is not None:
         return daemon

@@ -15,7 +15,9 @@ import pytest
 from support.cli import Stage, daemon_of, hemsd, house, stage
 from support.hub import AT, METER
 
+from hemsd import cli
 from hemsd.cli.exits import Exit
+from hemsd.cli.parser import parser
 from hemsd.hub.messages import Link, MeterIdentity, MeterProperty, MeterStatus, ReadMeter
 
 ONLINE = MeterStatus(
@@ -89,6 +91,15 @@ FORMS = [
 def shape(told: Any) -> Any:
     """Keys, and for values their types."""
     return {key: shape(value) for key, value in told.items()} if isinstance(told, dict) else type(told)
+
+
+@pytest.mark.parametrize("words", [[], ["--json"], ["power", "0xE7", "--json"], ["all", "clock"]])
+def test_a_plain_read_is_understood_as_any_other(words: list[str]) -> None:
+    """The short way around argparse gives what argparse gives."""
+    short = cli._parsed(["read", *words])
+    assert type(short) is cli._PlainRead
+    long = vars(parser().parse_args(["read", *words]))
+    assert {name: getattr(short, name) for name in long} == long
 
 
 async def test_values_and_states_become_the_documented_object(tmp_path: Path) -> None:

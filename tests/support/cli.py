@@ -20,6 +20,12 @@ from hemsd.simulator.pty import serve_on_pty
 
 START = datetime(2026, 10, 1, 12, 20)
 LONGEST_S = 60.0
+AS_IT_IS = ("-m", "hemsd")
+HURRIED = (  # without the pauses between joins, which are real time here
+    "-c",
+    "import sys; from hemsd.routeb import ladder; ladder.JOIN_BACK_OFF_S = 0.1; "
+    "from hemsd.cli import main; sys.exit(main())",
+)
 
 
 @dataclass
@@ -56,16 +62,18 @@ class House:
         self.credentials.write_text(f'id = "{identity}"\npassword = "{password}"\n')
         self.credentials.chmod(mode)
 
-    async def hemsd(self, *arguments: str, connect: bool = True) -> Ran:
+    async def hemsd(self, *arguments: str, connect: bool = True, program: tuple[str, ...] = AS_IT_IS) -> Ran:
         """Run a command to its end; `connect` adds --port and --credentials."""
         connection = ("--port", self.port, "--credentials", str(self.credentials)) if connect else ()
-        return await hemsd(*arguments, *connection, env=self.environment, directory=self.directory)
+        return await hemsd(*arguments, *connection, env=self.environment, directory=self.directory, program=program)
 
 
-async def hemsd(*arguments: str, env: dict[str, str], directory: Path, stdin: bytes = b"") -> Ran:
+async def hemsd(
+    *arguments: str, env: dict[str, str], directory: Path, stdin: bytes = b"", program: tuple[str, ...] = AS_IT_IS
+) -> Ran:
     """Run `hemsd ARGUMENTS` to its end."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "hemsd", *arguments),
+        *(sys.executable, *program, *arguments),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
