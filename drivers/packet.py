@@ -19,4 +19,4 @@ class Packet(Struct, frozen=True):
     multicast: bool = False  # it came in addressed to everyone
 
     def __repr__(self) -> str:
-        return f"Packet({self.address!r}, {len(self.payload)} bytes, {self.port=}, {self.multicast=})"
+        return f"Packet({self.address!r}, {len(self.payload)} bytes, port={self.port}, multicast={self.multicast})"

@@ -24,6 +24,7 @@ SUPPORTED_PROFILE = "6.4.3"
 POLLING_FLOOR_S = 10  # asked more often some meters fall silent, and the hourly transmission time runs out
 
 Seconds = Annotated[int, Meta(ge=1, le=3600, description="a whole number of seconds from 1 to 3600")]
+Days = Annotated[int, Meta(ge=1, le=3660, description="a whole number of days from 1 to 3660")]
 SiteId = Annotated[str, Meta(pattern="^[a-z0-9-]{1,64}$", description="1 to 64 of a-z, 0-9 and hyphen, in quotes")]
 PortPath = Annotated[str, Meta(pattern="^(auto|/.+)$", description='"auto" or a path like "/dev/ttyUSB0"')]
 InterfaceName = Annotated[
@@ -52,6 +53,7 @@ class MeterTable(Table, frozen=True, kw_only=True):
     live_s: Seconds = 30  # power and current, while nobody is looking
     watched_s: Seconds = 10  # and while someone is
     energy_s: Annotated[int, Meta(ge=10, le=300, description="a whole number of seconds from 10 to 300")] = 300
+    backfill_pace_s: Annotated[int, Meta(ge=1, le=60, description="a whole number of seconds from 1 to 60")] = 2
     allow_fast_polling: bool = False
 
 
@@ -59,6 +61,14 @@ class GatewayTable(Table, frozen=True, kw_only=True):
     """[gateway]: the home gateway; without a broker nothing is published."""
 
     broker: BrokerConfig | None = None
+
+
+class HistoryTable(Table, frozen=True, kw_only=True):
+    """[history]: how long is kept what is not kept for ever; half-hours are."""
+
+    samples_days: Days = 14  # live values, one by one
+    minutes_days: Days = 366  # and by minutes
+    events_days: Days = 366
 
 
 class DaemonTable(Table, frozen=True, kw_only=True):
@@ -78,6 +88,7 @@ class Config(Table, frozen=True, kw_only=True):
     site: SiteTable = SiteTable()
     meter: MeterTable = MeterTable()
     gateway: GatewayTable = GatewayTable()
+    history: HistoryTable = HistoryTable()
     daemon: DaemonTable = DaemonTable()
 
 

@@ -9,13 +9,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from drivers.ports import PermanentPortError, PortError, PortLost, PortMissing, TransientPortError
-from hemsd.daemon.config import MeterTable
+from hemsd.daemon.config import HistoryTable, MeterTable
 from hemsd.daemon.credentials import CredentialsError
 from hemsd.daemon.instance import AlreadyRunning
 from hemsd.daemon.supervision import Kind
 from hemsd.daemon.wires import back_again, open_wire
 from hemsd.gateway.bridge import Bridge
 from hemsd.gateway.config import BrokerConfig
+from hemsd.history.database import NewerDatabase
+from hemsd.history.historian import Historian
+from hemsd.history.store import Retention
 from hemsd.hub.hub import Hub
 from hemsd.hub.messages import Domain, Event, MeterStatus, Trouble
 from hemsd.routeb.cache import PanCache
@@ -31,7 +34,7 @@ from hemsd.routeb.stages import Recovering
 def kind_of(error: Exception) -> Kind:
     """What supervision is to make of a domain's error."""
     match error:
-        case PermanentPortError() | CredentialsError() | AlreadyRunning():
+        case PermanentPortError() | CredentialsError() | AlreadyRunning() | NewerDatabase():
             return Kind.PERMANENT
         case PortError() | RouteBError():
             return Kind.TRANSIENT
@@ -96,7 +99,12 @@ class MeterDomain:
 
     async def _collect(self) -> None:
         settings = self._settings
-        pace = Pace(idle_s=settings.live_s, watched_s=settings.watched_s, energy_s=settings.energy_s)
+        pace = Pace(
+            idle_s=settings.live_s,
+            watched_s=settings.watched_s,
+            energy_s=settings.energy_s,
+            backfill_s=settings.backfill_pace_s,
+        )
         wire = await open_wire(settings, self._environ)
         self._gone_since = None
         seat = self._hub.seat(Domain.ROUTEB)
@@ -164,6 +172,16 @@ class MeterDomain:
     def overdue_s(self) -> float:
         """How late its protocol machines are; 0 while there are none."""
         return 0.0 if self._meter is None else self._meter.overdue_s()
+
+
+async def run_history(settings: HistoryTable, state: Path, hub: Hub) -> None:
+    """The memory of the house, until cancelled. Raises NewerDatabase where a newer hemsd wrote it."""
+    seat = hub.seat(Domain.HISTORY)
+    retention = Retention(settings.samples_days, settings.minutes_days, settings.events_days)
+    try:
+        await Historian(seat, state, retention=retention).run()
+    finally:
+        seat.close()
 
 
 async def run_gateway(broker: BrokerConfig, site: str, hub: Hub) -> None:

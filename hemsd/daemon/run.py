@@ -16,7 +16,7 @@ from hemsd import __version__
 from hemsd.daemon import logs
 from hemsd.daemon.config import Config, DaemonTable
 from hemsd.daemon.credentials import CredentialsError
-from hemsd.daemon.domains import MeterDomain, kind_of, run_gateway
+from hemsd.daemon.domains import MeterDomain, kind_of, run_gateway, run_history
 from hemsd.daemon.instance import AlreadyRunning, MeterClaim, claim_state
 from hemsd.daemon.notify import ServiceManager, feed_watchdog
 from hemsd.daemon.operator import Operator, find_operator_socket, listen
@@ -109,6 +109,8 @@ async def _run(
             tasks.create_task(_report(hub.seat(Domain.OPERATOR), manager), name="report")
             if operator is not None:
                 tasks.create_task(operator.run(), name="operator")
+            history = partial(run_history, config.history, state, hub)
+            tasks.create_task(supervise("history", history, kind_of), name="history")
             keeping = supervise("meter", meter.run, kind_of, on_failure=meter.failed, sooner=meter.sooner)
             tasks.create_task(keeping, name="meter")
             if config.gateway.broker is not None:

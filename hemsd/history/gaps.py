@@ -1,10 +1,11 @@
-"""What the meter is to be asked for, and when: gaps newest first, politely, and nothing twice that it cannot give. Pure.
+"""What the meter is asked for, and when: gaps newest first, politely, nothing twice that it cannot give. Pure.
 
 `now` is seconds on a monotonic clock.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -33,6 +34,7 @@ class GapFiller:
         self._running: str | None = None
         self._heard_at = 0.0
         self._requests = 0
+        self._outcomes: Counter[str] = Counter()
         self._tried: dict[date, _Tried] = {}
         self._minutes_since: datetime | None = None
 
@@ -47,13 +49,17 @@ class GapFiller:
         """Nothing is asked until it comes back."""
         self._check_at = None
 
-    def progress(self, told: BackfillProgress, now: float) -> None:
-        """The meter's world did a day of a request."""
+    def progress(self, told: BackfillProgress, now: float) -> Counter[str] | None:
+        """The meter's world did a day of a request; returns the days by outcome when it was the last."""
         if told.request != self._running:
-            return
+            return None
         self._heard_at = now
-        if told.last:
-            self._running = None
+        if told.day is not None:
+            self._outcomes[told.outcome] += 1
+        if not told.last:
+            return None
+        self._running = None
+        return self._outcomes
 
     def due(self, now: float) -> bool:
         """Whether it is time to look for gaps."""
@@ -80,6 +86,7 @@ class GapFiller:
             times = self._tried[day].times + 1 if day in self._tried else 1
             self._tried[day] = _Tried(times, now + min(RETRY_S * 2.0 ** min(times - 1, 10), RETRY_CAP_S))
         self._requests += 1
+        self._outcomes = Counter()
         self._running, self._heard_at = f"history-{self._requests}", now
         asked = tuple(days[:MEMORY_DAYS])
         return Backfill(request=self._running, asker=Domain.HISTORY, days=asked, minutes_since=minutes_since)

@@ -6,9 +6,10 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from hemsd.history.calendar import day_of, slot_of
+from hemsd.history.calendar import day_of, number, slot_of
 from hemsd.history.database import HEAD, day_key, transaction
 from hemsd.history.days import Day, Slot, empty_day, pack
+from hemsd.history.inbox import Batch
 from hemsd.history.intervals import Interval, Scale, slot_of_value
 from hemsd.history.schema import SEQ_REGISTER
 from hemsd.history.tables import Channel, Tables
@@ -29,20 +30,17 @@ class Keeper:
         self._totals = Totals(db, self._tables)
         self._seq = 0  # the last one given away
 
-    def keep(self, intervals: Sequence[Interval], events: Sequence[Event] = ()) -> Outcome:
+    def keep(self, batch: Batch) -> Outcome:
         """Keep a batch. What is known already writes nothing."""
         outcome = Outcome()
         with self._transaction():
             self._seq = self._db.execute(HEAD).fetchone()[0]
-            self._keep_intervals(intervals, outcome)
-            self._keep_events(events)
+            self._keep_intervals(batch.intervals, outcome)
+            self._keep_events(batch.events)
+            for meter, day in batch.asked:
+                values = (self._meter(meter), number(day))
+                self._db.execute("INSERT OR IGNORE INTO asked VALUES (?, ?)", values)
         return outcome
-
-    def asked(self, meter: str, day: int) -> None:
-        """The meter has given all that it holds of a day that is over; it shall not be asked again."""
-        with self._transaction():
-            self._db.execute("INSERT OR IGNORE INTO asked VALUES (?, ?)", (self._meter(meter), day))
-            self._db.execute("DELETE FROM asked WHERE day < ?", (day - 400,))
 
     def forget_events(self, before_us: int, number: int) -> None:
         """Remove events from before a moment, and the oldest above a number; the newest always stays."""
@@ -142,12 +140,12 @@ class Keeper:
     def _scale(self, scale: Scale | None) -> int:
         if scale is None:
             return 0
-        for number, known in self._tables.scales.items():
+        for position, known in self._tables.scales.items():
             if known == scale:
-                return number
-        number = self._added("INSERT INTO scale (ticks, digits) VALUES (?, ?)", *scale)
-        self._tables.scales[number] = scale
-        return number
+                return position
+        position = self._added("INSERT INTO scale (ticks, digits) VALUES (?, ?)", *scale)
+        self._tables.scales[position] = scale
+        return position
 
     def _added(self, insert: str, *values: object) -> int:
         return self._db.execute(insert, values).lastrowid or 0

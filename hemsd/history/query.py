@@ -184,6 +184,11 @@ class History:
         head: int = self._db.execute(HEAD).fetchone()[0]
         return head
 
+    def newest(self) -> int | None:
+        """The newest boundary known, by the meters' clocks."""
+        newest: int | None = self._db.execute("SELECT max(last) FROM span").fetchone()[0]
+        return newest
+
     # --- what is missing
 
     def missing_days(self, meter: str, now: datetime, memory_days: int) -> list[date]:

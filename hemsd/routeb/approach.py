@@ -212,8 +212,10 @@ class Approach(StageMachine):
     def _authenticating(self, event: module.Done, now: float) -> None:
         self._ladder.command_done()
         self._seen = None
-        limits_s = (60.0,) if self.info is None else self.info.join_limits_s
-        self._due = self._authenticated_by = now + self._ladder.join_limit_s(limits_s)
+        self._due = self._authenticated_by = now + self._ladder.join_limit_s(self._join_limits_s())
+
+    def _join_limits_s(self) -> tuple[float, ...]:
+        return (60.0,) if self.info is None else self.info.join_limits_s
 
     def _authentication(self, event: module.Authentication, now: float) -> None:
         self._seen = event.step
@@ -241,7 +243,10 @@ class Approach(StageMachine):
             self._displaced(now)
         course.stuck = event is None
         again = self._ladder.join_failed(
-            refused=refused and not trusted, heard=course.heard, first=course.rung is Rung.REJOIN
+            refused=refused and not trusted,
+            heard=course.heard,
+            first=course.rung is Rung.REJOIN,
+            untold=course.stuck and self._ladder.has_longer(self._join_limits_s()),
         )
         if isinstance(again, CredentialsRefused):
             self._conclude(again, now)

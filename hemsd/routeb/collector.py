@@ -1,4 +1,4 @@
-"""What to ask the meter when, and what of it to publish; also answers those who ask for single properties."""
+"""What to ask the meter when, and what of it to publish; also answers those who ask for properties or history."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from drivers.ports import PortError
 from hemsd.echonet.exchange import Missing
 from hemsd.echonet.objects import METER
 from hemsd.hub.hub import Seat
-from hemsd.hub.messages import Domain, Event, MeterInterval, MeterReading, ReadMeter
+from hemsd.hub.messages import Backfill, Domain, Event, MeterInterval, MeterReading, ReadMeter
 from hemsd.routeb import readings
 from hemsd.routeb.asked import answer
+from hemsd.routeb.backfill import Backfiller
 from hemsd.routeb.errors import ModuleTrouble, RouteBError
 from hemsd.routeb.meter import Meter
 from hemsd.routeb.news import news_of
@@ -42,10 +43,11 @@ class Pace:
     idle_s: float = 30.0  # power and current when nobody is looking
     watched_s: float = 10.0  # and while someone is
     energy_s: float = 300.0  # registers, at least
+    backfill_s: float = 2.0  # between two requests for what the meter remembers
 
 
 class Collector:
-    """Publishes MeterReading, MeterInterval, MeterStatus and Event on its seat, and answers ReadMeter.
+    """Publishes MeterReading, MeterInterval, MeterStatus and Event on its seat, answers ReadMeter and Backfill.
 
     `clock` is the wall clock; all waiting is on the event loop's. The meter is to be one that persists.
     """
@@ -61,6 +63,7 @@ class Collector:
         self._meter = meter
         self._seat = seat
         self._pace = pace or Pace()
+        self._backfiller = Backfiller(meter, seat.publish, pace_s=self._pace.backfill_s)
         self._clock = clock
         self._woken = asyncio.Event()
         self._watched_until = self._energy_due = self._round_began = float("-inf")
@@ -83,7 +86,14 @@ class Collector:
         lost: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
-                for work in (self._report, self._beat, self._listen, self._answer, self._poll):
+                for work in (
+                    self._report,
+                    self._beat,
+                    self._listen,
+                    self._answer,
+                    self._poll,
+                    self._backfiller.run,
+                ):
                     tasks.create_task(work(), name=work.__qualname__)
                 tasks.create_task(self._meter.ended(), name="meter port")
         except* (PortError, ModuleTrouble) as errors:
@@ -99,8 +109,9 @@ class Collector:
             await self._meter.online()
             self._round_began = self._now()
             try:
-                async with asyncio.timeout(ROUND_S):
-                    await self._round()
+                with self._backfiller.giving_way():
+                    async with asyncio.timeout(ROUND_S):
+                        await self._round()
             except (RouteBError, TimeoutError):
                 pass  # the meter's status tells; the next round tries again
             await self._rest()
@@ -167,7 +178,7 @@ class Collector:
             frame = notification.frame
             if frame.seoj >> 8 == METER >> 8 and self._meter.name:
                 told = {each.epc: each.edt for each in frame.properties}
-                interval = readings.interval(told, self._meter.scale, self._meter.name, "notified")
+                interval = readings.interval(told, self._meter.registers, "notified")
                 if interval is not None:
                     self._publish_interval(interval)
 
@@ -231,14 +242,21 @@ class Collector:
 
     async def _answer(self) -> None:
         async for message in self._seat.messages():
-            if isinstance(message, ReadMeter):
-                self.watch()
-                with suppress(RouteBError):
-                    await self._meter.identify()  # nothing to do but for one who asks at the very start
-                answers = await answer(self._meter, message)
-                self._publish_status()  # with the link as it was heard just now
-                for each in answers:
-                    self._seat.publish(each)
+            match message:
+                case ReadMeter():
+                    self.watch()
+                    await self._answer_read(message)
+                case Backfill():
+                    self._backfiller.take(message)
+
+    async def _answer_read(self, asked: ReadMeter) -> None:
+        with self._backfiller.giving_way():
+            with suppress(RouteBError):
+                await self._meter.identify()  # nothing to do but for one who asks at the very start
+            answers = await answer(self._meter, asked)
+        self._publish_status()  # with the link as it was heard just now
+        for each in answers:
+            self._seat.publish(each)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
@@ -248,7 +266,7 @@ def _merged(known: MeterInterval, new: MeterInterval) -> MeterInterval:
     """Two tellings of one half-hour as one."""
     values = {
         name: value if (value := getattr(new, name)) is not None else getattr(known, name)
-        for name in readings.HALF_HOUR.values()
+        for name in readings.REGISTERS
     }
     states = {name: state for name, state in (known.states | new.states).items() if values[name] is None}
     return replace(new, states=states, **values)

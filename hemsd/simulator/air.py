@@ -200,6 +200,12 @@ class Air:
                 self.meter.leave()
             case Strike.METER_RESTARTS:
                 self.meter.leave()
+            case Strike.METER_EXCHANGED:
+                plate, mac = fault.arg
+                self.network = self.network.exchanged(mac)
+                self.meter.exchange(plate, now)
+            case Strike.METER_SET_UP:
+                self.meter.object.change_plate(fault.arg)
             case Strike.NOTIFY:
                 self.meter.notify(now)
             case Strike.METER_STATUS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from hemsd.simulator.faults import Faults, Flaw
-from hemsd.simulator.meter import GET_RES, Meter, Telegram, refused, shortened
+from hemsd.simulator.meter import GET_RES, Meter, Telegram, asks_for_history, refused, shortened
 
 
 class Answer(NamedTuple):
@@ -17,7 +17,10 @@ class Answer(NamedTuple):
 
 def answers(meter: Meter, payload: bytes, faults: Faults, now: float) -> list[Answer]:
     """The meter's answers to a datagram: one, or by its nature or a fault none, or twice the same."""
-    answer, take = meter.answer(payload, now), faults.take
+    take = faults.take
+    if asks_for_history(payload) and (moved := take(Flaw.SELECTOR_MOVED, now)):
+        meter.object.set(*moved.arg)
+    answer = meter.answer(payload, now)
     if answer is None or take(Flaw.ANSWER_LOST, now):
         return []
     if answer.payload[10] == GET_RES:

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from hemsd.simulator.node import MeterNode
 
@@ -56,7 +56,8 @@ class _Plug:
         """Do what is due, send what is to be sent, set the timer for what comes next."""
         self._node.tick(self._now())
         for to, payload in self._node.outgoing():
-            self._link.sendto(payload, (to or EVERYONE, PORT, 0, self._index))
+            with suppress(OSError):  # while the interface has no address what is said is lost
+                self._link.sendto(payload, (to or EVERYONE, PORT, 0, self._index))
         if self._timer is not None:
             self._timer.cancel()
         due = self._node.deadline()

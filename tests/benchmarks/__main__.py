@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.benchmarks.asking import asking
+from tests.benchmarks.backfill import backfill
 from tests.benchmarks.codec import codec
 from tests.benchmarks.counting import history, reading
 from tests.benchmarks.daemon import daemon
@@ -22,12 +23,13 @@ from tests.benchmarks.line import line
 from tests.benchmarks.report import Row, table
 from tests.benchmarks.start import start
 
-BENCHMARKS = {each.__name__: each for each in (start, asking, reading, history, line, codec, daemon)}
+BENCHMARKS = {each.__name__: each for each in (start, asking, reading, history, backfill, line, codec, daemon)}
 NEEDS = {  # programs and packages that may be missing
     "start": ["momonga"],
     "asking": ["valgrind", "momonga"],
     "reading": ["valgrind", "momonga"],
     "history": ["valgrind", "momonga"],
+    "backfill": ["momonga"],
     "line": ["momonga"],
     "codec": ["pychonet"],
     "daemon": ["mosquitto", "momonga"],

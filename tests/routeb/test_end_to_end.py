@@ -105,7 +105,7 @@ def test_what_we_add_to_the_modules_own_time(family: Family, tmp_path: Path) -> 
     run(main())
 
 
-@pytest.mark.parametrize("family", ["SE", "DUAL"])
+@FAMILIES
 def test_diagnosis(family: Family) -> None:
     """Wrong ID: not heard. Wrong password over a good link: refused. A bad link: radio."""
 

@@ -125,6 +125,7 @@ async def test_the_capture_sees_what_should_not_be_there(link: Street) -> None:
 
 async def test_a_second_meter_and_forged_sources_change_nothing(link: Street) -> None:
     """T-PEERPIN: packets of another node of the link and routable ones in the meter's name, dropped and counted."""
+    theirs = link.address(link.grid)
     link.grid.ip("addr", "add", "fe80::bad/64", "dev", "wl", "nodad", "preferred_lft", "0")
     link.grid.ip("addr", "add", "2001:db8::2/64", "dev", "wl", "nodad")
     announcement = bytes.fromhex("1081000102880105FF017301E704000F423F")
@@ -146,11 +147,11 @@ async def test_a_second_meter_and_forged_sources_change_nothing(link: Street) ->
         await until(lambda: gate.dropped["sender"] == 10)
         assert meter._port.dropped == {"not of this link": 5}  # type: ignore[attr-defined]
         assert heard == []
-        with link.socket(link.grid, link.address(link.grid)) as real:
+        with link.socket(link.grid, theirs) as real:
             real.sendto(announcement, (ours, 3610))
         await until(lambda: heard)  # the control
         assert (await meter.read_live(energy=False)).power_w != 999_999
-        assert gate.peer == full(link.address(link.grid))
+        assert gate.peer == full(theirs)
         listening.cancel()
 
 
@@ -162,7 +163,6 @@ class House:
         self._seat = hub.seat(Domain.OPERATOR)
         settings = MeterTable(interface="wl", live_s=1)
         self._domain = MeterDomain(settings, directory, hub, {})
-        self.delays_s: list[float] = []
 
     async def run(self) -> None:
         domain = self._domain
