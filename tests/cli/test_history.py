@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.cli import Stage, hemsd, stage
+from support.cli import Stage, daemon_of, hemsd, house, stage
 from support.hub import METER
 
 from hemsd.cli import words
@@ -278,6 +278,30 @@ async def test_a_backfill_shows_each_day_and_what_stayed_missing(tmp_path: Path)
     ]
     assert (good.code, bad.code) == (Exit.READ, Exit.TIMEOUT)
     assert f"did not give 5 days from {today - timedelta(days=4)} to {today}" in bad.err
+
+
+async def test_two_days_of_a_real_daemon_with_and_without_it(tmp_path: Path) -> None:
+    """Fetched out of a simulated meter's memory, shown through the daemon, and from its files when it has ended."""
+    now = datetime.now(JST).replace(tzinfo=None)
+    yesterday = str(now.date() - timedelta(days=1))
+    show = ("history", "30m", "--from", yesterday, "--to", yesterday, "--json")
+    async with house(tmp_path, start=now) as home:
+        async with daemon_of(home):
+            await home.hemsd("read", "power", connect=False)
+            fetched = await home.hemsd("history", "backfill", "--days", "2", connect=False)
+            through = await home.hemsd(*show, connect=False)
+        alone = await home.hemsd(*show, connect=False)
+        energy = home.household.energy
+    assert (fetched.code, fetched.err) == (Exit.READ, "")
+    assert len(fetched.out.splitlines()) == 3
+    rows = json.loads(through.out)
+    assert len(rows) == 48
+    for row in rows:
+        ends = [datetime.fromisoformat(row[name]).replace(tzinfo=None) for name in ("start", "end")]
+        first, last = (at.imported_j // 360_000 for at in map(energy, ends) if at is not None)
+        assert row["imported_kwh"] == pytest.approx((last - first) / 10)
+        assert row["coverage"] == 1.0
+    assert json.loads(alone.out) == rows
 
 
 async def test_all_that_the_meter_remembers_is_asked_for_by_default(tmp_path: Path) -> None:

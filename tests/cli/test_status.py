@@ -174,6 +174,10 @@ async def test_a_real_daemon_tells_of_its_meter(tmp_path: Path) -> None:
         assert (await home.hemsd("read", "power", connect=False)).code == Exit.READ
         ran = await home.hemsd("status", connect=False)
     told = {line[:12].strip(): line[12:] for line in ran.out.splitlines()}
+    assert ran.code == Exit.READ
+    assert told["values"].startswith("fresh, ")
+    assert told["module"] == f"SKSTACK-IP single-hop, firmware 1.2.10 on {home.port}"
+    assert told["history"].startswith("well")
     assert told["meter"].startswith("online since ")
     assert "maker 000016" in told["identity"]
     assert " dBm, good (LQI " in told["signal"]

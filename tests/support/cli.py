@@ -89,10 +89,10 @@ async def hemsd(
 async def house(
     directory: Path, family: Any = "SE", *, household: Household | None = None, **options: Any
 ) -> AsyncIterator[House]:
-    """A house whose meter's clock says START when this begins."""
+    """A house whose meter's clock says `start` when this begins, START where nothing is said."""
     network = options.pop("network", Network())
     household = household or Household(7, pv_kw=4)
-    meter = Meter(household, start=START, **options.pop("meter", {}))
+    meter = Meter(household, start=options.pop("start", START), **options.pop("meter", {}))
     module = SkModule(family, meter, network, timing=Timing.fast(), **options)
     async with serve_on_pty(module, paced=False) as port:
         home = House(port, directory, module, household, network)
