@@ -111,10 +111,18 @@ def find(places: Iterable[str]) -> Daemon | None:
         except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError, Gone):
             continue
         except PermissionError:
-            text = (
-                f"{place}: you may not ask the daemon; join its group (sudo usermod -aG dialout $USER), log in anew"
-            )
-            raise GaveUp(Exit.PORT, text) from None
+            join = f"sudo usermod -aG {_group_of(place)} $USER"
+            raise GaveUp(Exit.PORT, f"{place}: you may not ask the daemon; run `{join}` and log in anew") from None
         except OSError as error:
             raise GaveUp(Exit.TIMEOUT, f"{place}: the daemon cannot be asked: {error}") from None
     return None
+
+
+def _group_of(path: str) -> str:
+    """The name of the group that may open a socket."""
+    from pathlib import Path
+
+    try:
+        return Path(path).group()
+    except (OSError, KeyError):
+        return "dialout"
