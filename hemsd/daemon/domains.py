@@ -21,6 +21,7 @@ from hemsd.history.historian import Historian
 from hemsd.history.store import Retention
 from hemsd.hub.hub import Hub
 from hemsd.hub.messages import Domain, Event, MeterStatus, Trouble
+from hemsd.routeb.backfill import Backlog
 from hemsd.routeb.cache import PanCache
 from hemsd.routeb.collector import Collector, Pace
 from hemsd.routeb.errors import RouteBError
@@ -75,6 +76,7 @@ class MeterDomain:
         self._claim = claim  # makes sure that the meter is ours
         self._clock = clock
         self._logbook = Logbook(random.random)
+        self._backlog = Backlog()
         self._meter: Meter | None = None
         self._known_as: str | None = None
         self._trouble: Trouble = ""
@@ -118,7 +120,8 @@ class MeterDomain:
                 logbook=self._logbook,
                 clock=self._clock,
             ) as self._meter:
-                await Collector(self._meter, seat, pace=pace, clock=self._clock).run()
+                collector = Collector(self._meter, seat, pace=pace, backlog=self._backlog, clock=self._clock)
+                await collector.run()
         finally:
             if self._meter is not None:
                 self._known_as = self._meter.name or None

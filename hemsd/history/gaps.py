@@ -36,12 +36,14 @@ class GapFiller:
         self._requests = 0
         self._outcomes: Counter[str] = Counter()
         self._tried: dict[date, _Tried] = {}
+        self._left: set[date] = set()  # of the request that runs
         self._minutes_since: datetime | None = None
 
     def online(self, now: float, today: date, outage_since: datetime | None = None) -> None:
-        """The meter came online; what ran before is forgotten there. `outage_since` is when it was last read."""
+        """The meter came online; what is left of before is asked again. `outage_since` is when it was last read."""
         self._running = None
-        self._tried.pop(today, None)
+        for day in {today, *self._left}:
+            self._tried.pop(day, None)
         self._check_at = now + STARTED_S
         self._minutes_since = outage_since
 
@@ -56,6 +58,7 @@ class GapFiller:
         self._heard_at = now
         if told.day is not None:
             self._outcomes[told.outcome] += 1
+            self._left.discard(told.day)
         if not told.last:
             return None
         self._running = None
@@ -89,6 +92,7 @@ class GapFiller:
         self._outcomes = Counter()
         self._running, self._heard_at = f"history-{self._requests}", now
         asked = tuple(days[:MEMORY_DAYS])
+        self._left = set(asked)
         return Backfill(request=self._running, asker=Domain.HISTORY, days=asked, minutes_since=minutes_since)
 
     def _busy(self, now: float) -> bool:

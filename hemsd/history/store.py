@@ -34,7 +34,7 @@ T = TypeVar("T")
 SAMPLES_NAME = "samples.db"
 EVENTS_MAX = 100_000
 COPIED_BYTES_A_DAY = 200_000  # what copying may cost a memory card; a small database is copied every day,
-COPY_DAYS = (1, 30)  # a large one seldom: what a copy lacks, the meter still remembers
+COPY_DAYS = (1, 45)  # a large one seldom: what a copy lacks, the meter still remembers
 RESERVE_BYTES = 64 << 20  # samples leave this much of the disk free
 SEQ_FLOOR_SHIFT = 20  # where all is lost, seqs go on from the time: above a million records for each second
 

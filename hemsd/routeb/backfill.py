@@ -34,13 +34,14 @@ from hemsd.echonet.meter import (
 from hemsd.hub.messages import Backfill, BackfillProgress, Domain, Message
 from hemsd.routeb import readings
 from hemsd.routeb.clock import MeterClock
-from hemsd.routeb.errors import NoAnswerInTime, RouteBError
+from hemsd.routeb.errors import NoAnswerInTime
 from hemsd.routeb.meter import SCALE, Meter
 from hemsd.routeb.readings import Row
 
 DAYS_LIMIT = 100  # of a request
 DAYS_KEPT = 99  # before today (EPC E5)
 DAY_TRIES = 3
+FAILED_ENOUGH = 3  # days in a row; the meter is left in peace with the others, whoever wants them asks another time
 SLOTS = 12  # half-hours in one EC; today by EC is one request less than by E2 and E4 until there are more
 MINUTES = 10  # in one EE
 MINUTES_BACK = timedelta(hours=24)  # at most
@@ -65,18 +66,32 @@ class _Job:
     edges: dict[tuple[str, date], Edges] = field(default_factory=dict)  # of the days read, by meter
 
 
+class Backlog:
+    """What is still to be done for each asker; it outlives the connection to the meter, for the next one."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[Domain, _Job] = {}
+
+
 class Backfiller:
     """Works off Backfill requests one day at a time, askers in turn, and publishes what comes of them.
 
     Requests to the meter are `pace_s` apart and wait while it is offline, and while something goes on within
-    giving_way(). Anything the meter does ends in a BackfillProgress; only PortError ends run().
+    giving_way(). Anything the meter does ends in a BackfillProgress; what ends the connection ends run().
     """
 
-    def __init__(self, meter: Meter, publish: Callable[[Message], None], *, pace_s: float = 2.0) -> None:
+    def __init__(
+        self,
+        meter: Meter,
+        publish: Callable[[Message], None],
+        *,
+        pace_s: float = 2.0,
+        backlog: Backlog | None = None,
+    ) -> None:
         self._meter = meter
         self._publish = publish
         self._pace_s = pace_s
-        self._jobs: dict[Domain, _Job] = {}
+        self._jobs = (backlog or Backlog()).jobs
         self._taken = asyncio.Event()
         self._clock: MeterClock | None = None
         self._losses = 0  # of the session when it was read
@@ -94,7 +109,7 @@ class Backfiller:
         log.info("%d days of half-hours are to be read from the meter's memory", len(days))
 
     async def run(self) -> None:
-        """Work until cancelled. Raises PortError."""
+        """Work until cancelled. Raises PortError, ModuleTrouble."""
         while True:
             while self._jobs:
                 asker, job = next(iter(self._jobs.items()))
@@ -125,12 +140,13 @@ class Backfiller:
     # --- one step
 
     async def _go_on(self, job: _Job) -> None:
-        since, job.minutes_since = job.minutes_since, None
-        if since is not None:
-            await self._fetch_minutes(since)
+        if job.minutes_since is not None:
+            await self._fetch_minutes(job.minutes_since)
+            job.minutes_since = None
         if job.days:
-            day = job.days.popleft()
-            outcome = await self._fetch_day(job, day)
+            day, hopeless = job.days[0], job.outcomes[-FAILED_ENOUGH:] == ["failed"] * FAILED_ENOUGH
+            outcome: Outcome = "failed" if hopeless else await self._fetch_day(job, day)
+            job.days.popleft()
             job.outcomes.append(outcome)
             if self._jobs.get(job.request.asker) is job:
                 self._tell(job, day=day, outcome=outcome)
@@ -157,7 +173,7 @@ class Backfiller:
         for attempt in range(DAY_TRIES):
             try:
                 meter, rows = await self._rows(day, known, attempt)
-            except RouteBError as error:
+            except NoAnswerInTime as error:
                 log.debug("no half-hours of %s: %s", day, error)
                 continue
             if not rows:
@@ -258,7 +274,7 @@ class Backfiller:
         for _ in range(DAY_TRIES):
             try:
                 return await step(*moments)
-            except RouteBError as error:
+            except NoAnswerInTime as error:
                 log.debug("no minutes: %s", error)
         return None
 

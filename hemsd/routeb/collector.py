@@ -17,7 +17,7 @@ from hemsd.hub.hub import Seat
 from hemsd.hub.messages import Backfill, Domain, Event, MeterInterval, MeterReading, ReadMeter
 from hemsd.routeb import readings
 from hemsd.routeb.asked import answer
-from hemsd.routeb.backfill import Backfiller
+from hemsd.routeb.backfill import Backfiller, Backlog
 from hemsd.routeb.errors import ModuleTrouble, RouteBError
 from hemsd.routeb.meter import Meter
 from hemsd.routeb.news import news_of
@@ -58,12 +58,13 @@ class Collector:
         seat: Seat,
         *,
         pace: Pace | None = None,
+        backlog: Backlog | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._meter = meter
         self._seat = seat
         self._pace = pace or Pace()
-        self._backfiller = Backfiller(meter, seat.publish, pace_s=self._pace.backfill_s)
+        self._backfiller = Backfiller(meter, seat.publish, pace_s=self._pace.backfill_s, backlog=backlog)
         self._clock = clock
         self._woken = asyncio.Event()
         self._watched_until = self._energy_due = self._round_began = float("-inf")

@@ -84,7 +84,6 @@ class Meter(Connection):
         self._absent: set[int] = set()  # refused in this run
         self._selecting = asyncio.Lock()
         self.losses = 0  # of the session
-        self.selector_conflicts = 0  # times that somebody else moved a selector between our writing and reading
 
     @property
     def facts(self) -> Facts:
@@ -201,7 +200,7 @@ class Meter(Connection):
                     written = await self.ask(ESV.SETC, [Property(selector, choice)])
                 missing = [epc for epc in histories if epc not in values]
                 if not await self._read_selected(missing, check, values, turn) and written[selector] == b"":
-                    self.selector_conflicts += 1
+                    self.selector_moved()
                 if values.keys() >= set(histories):
                     return values
         raise NoAnswerInTime("the meter did not give the history asked for; is another controller at it?")
@@ -223,7 +222,6 @@ class Meter(Connection):
                 try:
                     check(value)
                 except HistoryMismatch:
-                    self.selector_moved()
                     return False
             values[epc] = value
         return True

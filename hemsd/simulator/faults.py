@@ -29,7 +29,7 @@ class Strike(Enum):
     METER_RESTARTS = auto()  # it forgets the session and says nothing about it
     NOTIFY = auto()  # the meter announces its half-hour values now
     METER_STATUS = auto()  # arg: (EPC, EDT) of 80, 81 or 88, announced
-    METER_EXCHANGED = auto()  # arg: (plate, MAC) of the one that is there from now on
+    METER_EXCHANGED = auto()  # arg: (plate, MAC or address) of the one that is there from now on
     METER_SET_UP = auto()  # arg: plate: the same meter, which counts in another unit from now on
     FORGET_NEIGHBOUR = auto()  # the module has to solicit the meter before it sends
 

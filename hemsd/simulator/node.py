@@ -99,6 +99,12 @@ class MeterNode:
                 self._restart()
             case Strike.METER_RESTARTS:
                 self._restart()
+            case Strike.METER_EXCHANGED:
+                plate, self.address = fault.arg
+                self.meter.exchange(plate, now)
+                self._restart()
+            case Strike.METER_SET_UP:
+                self.meter.object.change_plate(fault.arg)
             case Strike.NOTIFY:
                 self.meter.notify(now)
             case Strike.METER_STATUS:

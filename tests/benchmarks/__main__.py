@@ -22,13 +22,17 @@ from tests.benchmarks.daemon import daemon
 from tests.benchmarks.line import line
 from tests.benchmarks.report import Row, table
 from tests.benchmarks.start import start
+from tests.benchmarks.store import history_store
 
-BENCHMARKS = {each.__name__: each for each in (start, asking, reading, history, backfill, line, codec, daemon)}
+BENCHMARKS = {
+    each.__name__: each for each in (start, asking, reading, history, history_store, backfill, line, codec, daemon)
+}
 NEEDS = {  # programs and packages that may be missing
     "start": ["momonga"],
     "asking": ["valgrind", "momonga"],
     "reading": ["valgrind", "momonga"],
     "history": ["valgrind", "momonga"],
+    "history_store": [],
     "backfill": ["momonga"],
     "line": ["momonga"],
     "codec": ["pychonet"],
@@ -41,7 +45,7 @@ def main() -> int:
     """Exit status 1 where a goal is missed or a benchmark failed; one that cannot run here is skipped."""
     options = _options()
     if options.list:
-        print("\n".join(f"{name:10}{benchmark.__doc__}" for name, benchmark in BENCHMARKS.items()))
+        print("\n".join(f"{name:14}{benchmark.__doc__}" for name, benchmark in BENCHMARKS.items()))
         return 0
     with TemporaryDirectory(prefix="hemsd-bench-") as scratch:
         os.environ |= {"TMPDIR": scratch, "PYTHONHASHSEED": "0"}  # for all that is started

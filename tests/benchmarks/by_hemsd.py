@@ -5,20 +5,25 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from drivers.module import Credentials, Datagram, Event
 from drivers.ports import Pump
 from drivers.serialport import open_serial
 from drivers.skstack.engine import Engine
 from hemsd.echonet.meter import Currents, MeterEPC, decode
+from hemsd.history.historian import Historian
+from hemsd.history.query import FILE_NAME
 from hemsd.hub.hub import Hub, Seat
-from hemsd.hub.messages import Backfill, BackfillProgress, Domain, MeterInterval, MeterReading
+from hemsd.hub.messages import Backfill, BackfillProgress, Domain, Message, MeterInterval, MeterReading
 from hemsd.hub.routes import ROUTES_6_4_3
 from hemsd.routeb.backfill import Backfiller
 from hemsd.routeb.collector import Collector, Pace
@@ -38,16 +43,32 @@ async def readings(port: str, route_b_id: str, password: str, count: str) -> Non
 
 
 async def days(port: str, route_b_id: str, password: str, count: str) -> None:
-    """So many days of half hours, as history gets them: by way of the hub, at no pace."""
-    async with _online(port, route_b_id, password) as meter:
-        await meter.identify()
-        hub = Hub(ROUTES_6_4_3)
-        backfiller = Backfiller(meter, hub.seat(Domain.ROUTEB).publish, pace_s=0.0)
-        working = asyncio.create_task(backfiller.run())
-        seat = hub.seat(Domain.HISTORY)
-        backfiller.take(_request(int(count)))
-        assert await _kept(seat) >= 48 * int(count)
-        working.cancel()
+    """So many days of half hours at no pace, from the meter's memory into the database."""
+    hub = Hub(ROUTES_6_4_3)
+    seat = hub.seat(Domain.ROUTEB)
+    told: list[Message] = []
+    ended = asyncio.Event()
+
+    def publish(message: Message) -> None:
+        seat.publish(message)
+        told.append(message)
+        if isinstance(message, BackfillProgress) and message.last:
+            ended.set()
+
+    with TemporaryDirectory() as directory:
+        keeping = asyncio.create_task(Historian(hub.seat(Domain.HISTORY), Path(directory)).run())
+        async with _online(port, route_b_id, password) as meter:
+            await meter.identify()
+            backfiller = Backfiller(meter, publish, pace_s=0.0)
+            working = asyncio.create_task(backfiller.run())
+            backfiller.take(_request(int(count)))
+            await ended.wait()
+            working.cancel()
+        keeping.cancel()
+        await asyncio.wait([keeping])
+        with closing(sqlite3.connect(Path(directory) / FILE_NAME)) as database:
+            kept = database.execute("SELECT count(*) FROM record").fetchone()[0]
+    assert kept == sum(isinstance(message, MeterInterval) for message in told) == 48 * int(count)
 
 
 async def backfill(port: str, route_b_id: str, password: str, count: str, live_s: str) -> None:
@@ -64,12 +85,11 @@ async def backfill(port: str, route_b_id: str, password: str, count: str, live_s
 
     async with Meter(await open_serial(port), Credentials(route_b_id, password), persist=True) as meter:
         tasks = [asyncio.create_task(work) for work in (Collector(meter, routeb, pace=pace).run(), look())]
-        while not read_at:
+        while len(read_at) < 2:  # what is asked once in a session has been
             await asyncio.sleep(0.01)
-        await meter.identify()
         began = time.monotonic()
         seat.publish(_request(int(count)))
-        assert await _kept(seat) >= 48 * int(count)
+        assert await _told(seat) >= 48 * int(count)
         took_s = time.monotonic() - began
         for task in tasks:
             task.cancel()
@@ -88,15 +108,15 @@ def _request(count: int) -> Backfill:
     return Backfill(request="bench", asker=Domain.HISTORY, days=wanted)
 
 
-async def _kept(seat: Seat) -> int:
-    """Keep what comes until a request has come to its end; how many half hours that was."""
-    kept = 0
+async def _told(seat: Seat) -> int:
+    """Listen until a request has come to its end; how many half hours were told."""
+    told = 0
     async for message in seat.messages():
         if isinstance(message, MeterInterval):
-            kept += message.energy_import_kwh is not None
+            told += message.energy_import_kwh is not None
         elif isinstance(message, BackfillProgress) and message.last:
             break
-    return kept
+    return told
 
 
 async def stream(port: str, count: str) -> None:

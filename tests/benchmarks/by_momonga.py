@@ -44,15 +44,15 @@ def backfill(port: str, route_b_id: str, password: str, count: str, live_s: str)
     """So many days of half hours, and readings meanwhile; tell seconds and the longest gap in readings."""
     day_of_history = {EchonetPropertyCode.historical_cumulative_energy_1}
     with _hurried(port, route_b_id, password) as momonga:
-        began = live_at = time.monotonic()
-        read_at = [began]
+        began = time.monotonic()
+        due, read_at = began + float(live_s), [began]
         for day in range(1, int(count) + 1):
             for step, argument in (
                 (momonga.set_day_for_historical_data_1, day),
                 (momonga.request_to_get, day_of_history),
             ):
-                if time.monotonic() - live_at > float(live_s):
-                    live_at = time.monotonic()
+                if time.monotonic() >= due:
+                    due += float(live_s)
                     momonga.request_to_get(LIVE)
                     read_at.append(time.monotonic())
                 step(argument)

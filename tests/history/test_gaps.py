@@ -94,13 +94,15 @@ def test_days_that_stay_missing_are_asked_less_and_less_often() -> None:
 
 
 def test_coming_online_asks_for_today_again() -> None:
-    """What was asked before an outage does not hold back what the outage cost."""
+    """What was asked before an outage does not hold back what the outage cost: today, and days not done by then."""
     filler = online()
-    filler.request(MISSING, NOON, STARTED_S)
+    request = filler.request(MISSING, NOON, STARTED_S)
+    assert request is not None
+    progress(request, "read", "failed", at=100, filler=filler)
     filler.online(200, TODAY)
     request = filler.request(MISSING, NOON, 200 + STARTED_S)
     assert request is not None
-    assert request.days == (TODAY,)
+    assert request.days == (TODAY, MISSING[2])
 
 
 def test_an_outage_asks_for_its_minutes() -> None:

@@ -323,7 +323,7 @@ def test_another_controller_moves_the_selector(times: int) -> None:
         progress = await house.done()
         assert [each.outcome for each in progress] == ["read"] * 4
         assert house.told() == house.truth(days, until=START)
-        assert house.meter.selector_conflicts == times
+        assert house.conflicts == times
 
     House(faults=[Fault(Flaw.SELECTOR_MOVED, times=times, arg=(0xE5, b"\x05"))]).run(scenario)
 
@@ -336,7 +336,7 @@ def test_another_controller_does_not_let_go() -> None:
         progress = await house.done()
         assert [each.outcome for each in progress[:2]] == ["failed", "read"]
         assert house.told() == house.truth(house.days(2), until=START)
-        assert house.meter.selector_conflicts == 9
+        assert house.conflicts == 9
 
     House(faults=[Fault(Flaw.SELECTOR_MOVED, times=9, arg=(0xE5, b"\x05"))]).run(scenario)
 
@@ -348,7 +348,7 @@ def test_another_controller_moves_the_half_hour() -> None:
         house.ask(*house.days(0))
         assert (await house.done())[0].outcome == "read"
         assert house.told() == house.truth(house.days(0), until=house.start)
-        assert house.meter.selector_conflicts == 3
+        assert house.conflicts == 3
 
     faults = [Fault(Flaw.SELECTOR_MOVED, times=20, arg=(0xED, bytes.fromhex("07EA050C060003")))]
     House(START.replace(hour=3), faults=faults).run(scenario)
@@ -363,8 +363,24 @@ def test_a_lost_selection_is_no_conflict() -> None:
         house.ask(*days)
         assert [each.outcome for each in await house.done()] == ["read"] * 3
         assert house.told() == house.truth(days, until=START)
-        assert house.meter.selector_conflicts == 0
+        assert house.conflicts == 0
         assert house.simulated.deaf == 0
+
+    House().run(scenario)
+
+
+def test_a_meter_that_never_tells_its_history() -> None:
+    """Where the long answers never get through it is given up after three days; live readings go on."""
+
+    async def scenario(house: House) -> None:
+        house.simulated.secret = frozenset({0xE2})
+        house.ask(*house.days(*range(1, 60)))
+        progress = await house.done(within_s=3 * 3600)
+        assert [each.outcome for each in progress[:-1]] == ["failed"] * 59
+        assert len(house.requests(0xE5)) <= 3 * 9
+        gaps = [later - earlier for earlier, later in pairwise(house.seat.times(MeterReading))]
+        assert len(gaps) > 30
+        assert max(gaps) < 120
 
     House().run(scenario)
 
@@ -600,6 +616,24 @@ def test_odd_requests() -> None:
         await house.done("minutes")
 
     House().run(scenario)
+
+
+def test_a_port_opened_anew() -> None:
+    """What is left of a request goes on over the next connection, the day that was under way included."""
+    days: list[date] = []
+
+    async def first(house: House) -> None:
+        days.extend(house.days(*range(1, 9)))
+        house.ask(*days)
+        while len(house.seat.of(BackfillProgress)) < 3:
+            await asyncio.sleep(1)
+
+    async def second(house: House) -> None:
+        progress = await house.done()
+        assert [(each.day, each.outcome) for each in progress[:-1]] == [(day, "read") for day in days]
+        assert house.told() == house.truth(days, until=START)
+
+    House().run(first, second)
 
 
 # --- minutes

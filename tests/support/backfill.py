@@ -9,6 +9,7 @@ from typing import Any
 
 from drivers.module import Credentials
 from hemsd.hub.messages import Backfill, BackfillProgress, Domain, MeterInterval
+from hemsd.routeb.backfill import Backlog
 from hemsd.routeb.collector import Collector, Pace
 from hemsd.routeb.meter import Meter
 from hemsd.simulator import Household, Network, Plate, SkModule, Timing
@@ -28,10 +29,11 @@ SCAN_AND_JOIN_S = 30.0
 
 
 class RecordingMeter(SimulatedMeter):
-    """Remembers when it was asked for what, and overhears the next `deaf` writes."""
+    """Remembers when it was asked for what, overhears the next `deaf` writes, and never tells `secret` properties."""
 
     asked: list[tuple[float, int, tuple[int, ...]]]  # time, ESV, EPCs
     deaf = 0
+    secret: frozenset[int] = frozenset()
 
     def answer(self, frame: bytes, now: float) -> Telegram | None:
         epcs, at = [], 12
@@ -41,6 +43,8 @@ class RecordingMeter(SimulatedMeter):
         self.asked.append((now, frame[10], tuple(epcs)))
         if frame[10] == SETC and self.deaf:
             self.deaf -= 1
+            return None
+        if not self.secret.isdisjoint(epcs):
             return None
         return super().answer(frame, now)
 
@@ -69,24 +73,40 @@ class House:
         self.module = SkModule("DUAL", self.simulated, NETWORK, timing=timing, **options)
         self.pace = pace or Pace(backfill_s=0.0)
         self.seat = FakeSeat()
+        self.backlog = Backlog()
+        self.conflicts = 0  # times that the selector was not as we had left it
         self.meter: Meter
 
-    def run(self, scenario: Callable[[House], Awaitable[None]]) -> None:
-        """Collect while a scenario plays."""
+    def run(self, *scenarios: Callable[[House], Awaitable[None]]) -> None:
+        """Collect while a scenario plays; for each one more the port is opened anew."""
 
         async def main() -> None:
-            port = SimulatedPort(self.module)
-            async with Meter(port, CREDENTIALS, persist=True, clock=virtual_now) as self.meter:  # type: ignore[arg-type]
-                collector = Collector(self.meter, self.seat, pace=self.pace, clock=virtual_now)  # type: ignore[arg-type]
-                collecting = asyncio.create_task(collector.run())
-                await asyncio.sleep(0)
-                await scenario(self)
-                collecting.cancel()
-                await asyncio.wait([collecting])
-                if not collecting.cancelled():
-                    collecting.result()
+            for scenario in scenarios:
+                await self._connect(scenario)
 
         run(main())
+
+    async def _connect(self, scenario: Callable[[House], Awaitable[None]]) -> None:
+        port = SimulatedPort(self.module)
+        async with Meter(port, CREDENTIALS, persist=True, clock=virtual_now) as self.meter:  # type: ignore[arg-type]
+            self.meter.selector_moved = self._selector_moved  # type: ignore[method-assign]
+            collector = Collector(
+                self.meter,
+                self.seat,  # type: ignore[arg-type]
+                pace=self.pace,
+                backlog=self.backlog,
+                clock=virtual_now,
+            )
+            collecting = asyncio.create_task(collector.run())
+            await asyncio.sleep(0)
+            await scenario(self)
+            collecting.cancel()
+            await asyncio.wait([collecting])
+            if not collecting.cancelled():
+                collecting.result()
+
+    def _selector_moved(self) -> None:
+        self.conflicts += 1
 
     def ask(self, *days: date, request: str = "r1", asker: Domain = Domain.HISTORY, **options: Any) -> None:
         """Put a Backfill for these days."""
