@@ -144,6 +144,7 @@ class Connection:
             online=self.is_online,
             stage=(Stage.GATED if stage is Stage.ONLINE and gate.limited else stage).value,
             detail=LIMITED if gate.limited else self._doing if self._trouble is None else str(self._trouble),
+            trouble="" if self._trouble is None else self._trouble.trouble,
             since=self._since,
             last_heard_at=None if heard is None else at - heard,
             link=self.link,

@@ -36,6 +36,7 @@ def configured(directory: Path, more: str = "", port: str = "/dev/hemsd-test-non
     credentials.write_text(f'id = "{network.route_b_id}"\npassword = "{network.password}"\n')
     (directory / "hemsd.toml").write_text(f"""version = 1
 daemon.state_directory = "state"
+daemon.operator_socket = "operator.sock"
 meter.credentials = "credentials.toml"
 meter.port = "{port}"
 {more}""")
@@ -131,6 +132,43 @@ async def test_a_port_in_use_is_told(tmp_path: Path, listener: Listener) -> None
             await house.says(f"STATUS=waiting: {path} is in use: held by")
             await first.close()
             await house.says("STATUS=online")
+
+
+async def test_a_second_daemon_is_refused(
+    tmp_path: Path, listener: Listener, caplog: pytest.LogCaptureFixture
+) -> None:
+    """For the same state directory, socket or meter: exit code 75, and a text that names pid and socket."""
+    house = Daemon(configured(tmp_path), listener)
+    text = (tmp_path / "hemsd.toml").read_text()
+    async with house.running():
+        for number, changed in enumerate(
+            (
+                text,
+                text.replace('"state"', '"state2"'),
+                text.replace('"state"', '"state2"').replace("operator.sock", "operator2.sock"),
+            )
+        ):
+            caplog.clear()
+            (tmp_path / "second.toml").write_text(changed)
+            assert await daemon.run(load(tmp_path / "second.toml", {}), {}) == daemon.ALREADY_RUNNING == 75
+            assert f"(pid {os.getpid()}" in caplog.text
+            assert ("operator.sock)" in caplog.text) is (number < 2)
+    assert not (tmp_path / "operator.sock").exists()
+
+
+async def test_a_socket_that_cannot_be_made_does_not_keep_the_house_from_running(
+    tmp_path: Path, listener: Listener, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The meter matters more than the command line; the log says what is missing."""
+    config = configured(tmp_path)
+    (tmp_path / "hemsd.toml").write_text(
+        (tmp_path / "hemsd.toml").read_text().replace("operator.sock", "/proc/none/operator.sock")
+    )
+    house = Daemon(load(tmp_path / "hemsd.toml", {}), listener)
+    async with house.running():
+        await house.says("STATUS=waiting")
+    assert config.daemon.operator_socket != "/proc/none/operator.sock"
+    assert "`hemsd read` and `hemsd status` cannot ask this daemon" in caplog.text
 
 
 def test_a_domain_that_keeps_failing_ends_the_process(

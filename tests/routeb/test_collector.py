@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import TypeVar
 
 import pytest
+from msgspec.structs import replace
 from support.clock import run
 from support.routeb import (
     CREDENTIALS,
@@ -423,7 +424,7 @@ def test_read_meter() -> None:
     async def scenario(bench: Bench) -> None:
         await asyncio.sleep(60)
         bench.module.meter.properties |= {0xF0: "ABCD", 0xF1: "1081000102880105FF01"}
-        bench.meter.facts = type(bench.meter.facts)(mac=PAN.mac, unit=bench.meter.facts.unit, coefficient=1)
+        bench.meter.facts = replace(bench.meter.facts, properties=None)
         request = ReadMeter(request="r1", asker=Domain.OPERATOR, epcs=(0xE7, 0xE0, 0xF0, 0xF1, 0xE2, 0x1234))
         bench.seat.inbox.put_nowait(request)
         await asyncio.sleep(2)
@@ -435,6 +436,44 @@ def test_read_meter() -> None:
         assert (power.name, power.value, power.unit) == ("instantaneous_power", 632, "W")
         assert (energy.value, energy.unit) == (6513.9, "kWh")
         assert (unknown.edt, frame_like.error, history.error) == ("ABCD", "refused", "absent")
+
+    Bench().run(scenario)
+
+
+def test_what_a_count_is_worth_is_asked_along_while_it_is_unknown() -> None:
+    """Energies asked for before the first reading come in kWh all the same, with a fresh status before them."""
+
+    async def scenario(bench: Bench) -> None:
+        await asyncio.sleep(60)
+        bench.meter.facts = replace(bench.meter.facts, unit=None, coefficient=None)
+        before = len(bench.seat.of(MeterStatus))
+        bench.seat.inbox.put_nowait(ReadMeter(request="r1", asker=Domain.OPERATOR, epcs=(0xE0, 0xEA)))
+        await asyncio.sleep(5)
+        energy, half_hour = bench.seat.of(MeterProperty)
+        assert (energy.value, energy.unit, half_hour.unit) == (6513.9, "kWh", "kWh")
+        assert energy.meter == bench.meter.name != ""
+        assert len(bench.seat.of(MeterStatus)) > before
+        published = [type(message) for _, message in bench.seat.published]
+        assert published.index(MeterProperty) - 1 == max(
+            number for number, kind in enumerate(published) if kind is MeterStatus
+        )
+
+    Bench().run(scenario)
+
+
+def test_a_map_whose_bytes_begin_like_a_frame_is_told_without_them() -> None:
+    """Sixteen properties make a map of 10 8x ...: the value crosses, the bytes do not; unknown ones are refused."""
+
+    async def scenario(bench: Bench) -> None:
+        await asyncio.sleep(60)
+        bench.module.meter.properties |= {0x9E: "1081" + "00" * 15, 0xF1: "1082" + "00" * 15}
+        bench.meter.facts = replace(bench.meter.facts, properties=None)
+        bench.seat.inbox.put_nowait(ReadMeter(request="r1", asker=Domain.OPERATOR, epcs=(0x9E, 0xF1)))
+        await asyncio.sleep(2)
+        known, unknown = bench.seat.of(MeterProperty)
+        assert (known.error, known.edt) == ("", None)
+        assert known.value
+        assert (unknown.error, unknown.edt, unknown.value) == ("refused", None, None)
 
     Bench().run(scenario)
 
