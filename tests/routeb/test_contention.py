@@ -11,11 +11,11 @@ from support.house import House, simulated
 from support.routeb import PAN, Driven, FakeModule
 
 from drivers.module import AuthenticationStep, SessionClosed
-from hemsd.hub.messages import MeterStatus
+from hemsd.echonet.meter import encode_history_1_day
 from hemsd.routeb.contention import Contention
 from hemsd.routeb.errors import MeterTaken
 from hemsd.routeb.stages import Concluded, Contended, Stage
-from hemsd.simulator import Fault, Strike
+from hemsd.simulator import Fault, Flaw, Strike
 
 CHALLENGED = [AuthenticationStep.STARTED, AuthenticationStep.CHALLENGED]
 
@@ -67,20 +67,22 @@ def test_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_moved_selector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A history that is twice not the one selected is somebody else at the meter."""
+    """A history that is twice not the one selected is somebody else at the meter; once may be midnight."""
 
     async def main() -> None:
         house = House(simulated(), tmp_path, monkeypatch)
         async with house.living():
             meter = house.domain._meter
             assert meter is not None
-            meter.selector_moved()
-            await asyncio.sleep(61)
-            assert not house.status.contended
-            meter.selector_moved()
-            await asyncio.sleep(1)
+            for contended in (False, True):
+                house.strike(Fault(Flaw.SELECTOR_MOVED, arg=(0xE5, encode_history_1_day(9))))
+                history = await meter.select_and_read(
+                    0xE5, encode_history_1_day(1), [0xE2], lambda value: value.require(1)
+                )
+                assert len(history[0xE2].counts) == 48
+                await asyncio.sleep(61)
+                assert house.status.contended is contended
             assert len(house.told("meter.contended")) == 1
-            assert house.seat.of(MeterStatus)[-1].contended
 
     run(main())
 
