@@ -152,7 +152,7 @@ class Air:
     def reaches(self, address: str) -> bool:
         """Whether what is sent to this address is acknowledged."""
         there = (self.network.address, self.network.channel, self.network.pan_id)
-        return (address, *self.tuned) == there and not self._holds(Spell.RADIO_LOST)
+        return (address, *self.tuned) == there and self._gets_through()
 
     def relay(self) -> None:
         """Deliver what the meter announced by itself."""
@@ -179,6 +179,9 @@ class Air:
                 self.meter.leave()
             case Strike.NOTIFY:
                 self.meter.notify(now)
+            case Strike.GREET:
+                for _ in range(fault.times):
+                    self.meter.greet()
             case Strike.METER_STATUS:
                 epc, edt = fault.arg
                 self.meter.change(epc, edt, now)
@@ -188,6 +191,12 @@ class Air:
 
     def _holds(self, spell: Spell) -> bool:
         return bool(self._faults.held(spell, self._agenda.now))
+
+    def _gets_through(self) -> bool:
+        """Whether one transmission, either way, arrives."""
+        if self._holds(Spell.RADIO_LOST) or self._holds(Spell.METER_OFF):
+            return False
+        return all(self._chance.random() >= noise.arg for noise in self._faults.held(Spell.NOISE, self._agenda.now))
 
     def _claim(self) -> None:
         if self._occupied:
@@ -201,7 +210,8 @@ class Air:
             if not mask >> place & 1:
                 continue
             yield self._timing.dwell_s * (2**duration + 1)
-            levels[channel] = self._chance.randrange(8, 40)
+            noisy = self._holds(Spell.NOISE)
+            levels[channel] = self._chance.randrange(188, 203) if noisy else self._chance.randrange(8, 40)
             if not measure and self._hears_beacon(channel, duration, pairing_id):
                 self._listener.signal(Signal.BEACON)
                 self._listener.beacon(Beacon(self.network, pairing_id is not None))
@@ -216,7 +226,7 @@ class Air:
         network = self.network
         asked = pairing_id is None or pairing_id == network.route_b_id[-8:]
         reached = channel == network.channel and duration >= network.scan_threshold
-        return asked and reached and not self._holds(Spell.RADIO_LOST)
+        return asked and reached and self._gets_through()
 
     def _authenticate(self) -> Play:
         """PANA as it is seen from the serial line; ends in JOINED, or in JOIN_FAILED after the module's retries."""
@@ -254,7 +264,7 @@ class Air:
     def _steps(self) -> int:
         """How far the meter goes along with this authentication."""
         now = self._agenda.now
-        early = now < self._closed_at + self._timing.after_close_s
+        early = now < self._closed_at + self._timing.after_close_s or self._holds(Spell.OCCUPIED)
         if early or not self.reaches(self._peer) or self._holds(Spell.METER_SILENT):
             return 0
         expected = (self.network.route_b_id, self.network.password)
@@ -337,6 +347,8 @@ class Air:
         now, take = self._agenda.now, self._faults.take
         if not self.meter.joined or not self.reaches(self.network.address) or self._holds(Spell.METER_SILENT):
             return
+        for chatter in self._faults.held(Spell.CHATTER, now):
+            self.meter.notify(now, chatter.arg, tid=int.from_bytes(payload[2:4], "big"))
         answer = self.meter.answer(payload, now)
         if answer is None or take(Flaw.ANSWER_LOST, now):
             return
@@ -346,9 +358,15 @@ class Air:
             elif take(Flaw.ANSWER_REFUSED, now):
                 answer = answer._replace(payload=refused(answer.payload))
         late = take(Flaw.ANSWER_LATE, now)
-        wait_s = self._timing.answer_s * self._chance.uniform(0.75, 1.25) + (late.seconds if late else 0)
+        wait_s = self._answer_s() + (late.seconds if late else 0)
         for copy in range(2 if take(Flaw.ANSWER_TWICE, now) else 1):
             self._agenda.after(wait_s + copy * self._timing.send_s, lambda: self._deliver(answer))
+
+    def _answer_s(self) -> float:
+        usual_s = self._timing.answer_s
+        for slow in self._faults.held(Spell.SLOW, self._agenda.now):
+            return usual_s / 2 + self._chance.expovariate(3 / (slow.arg - usual_s / 2))  # 19 of 20 within 3 means
+        return usual_s * self._chance.uniform(0.75, 1.25)
 
     def _deliver(self, telegram: Telegram) -> None:
         heard = self.joined and self.meter.joined and self.reaches(self.network.address)

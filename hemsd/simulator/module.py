@@ -59,6 +59,7 @@ class SkModule:
         self._eats_first = eats_first
         self._outgoing: list[bytes] = []
         self._plugged = True
+        self._dead = False
         self._power_up()
 
     def receive(self, data: bytes, now: float) -> None:
@@ -99,6 +100,11 @@ class SkModule:
     def baudrate(self) -> int:
         """What the line has to be set to, as stored in the module when it was powered up."""
         return self._baudrate
+
+    @property
+    def rtscts(self) -> bool:
+        """Whether the module prints only to who has set flow control, likewise."""
+        return self._rtscts
 
     def signal(self, signal: Signal, address: str | None = None, fate: Fate | None = None) -> None:
         """Print an EVENT."""
@@ -146,6 +152,7 @@ class SkModule:
     def _power_up(self) -> None:
         self._stack.power_up()
         self._baudrate = BAUDRATES[min(self.flash.wuart & 0x07, len(BAUDRATES) - 1)]
+        self._rtscts = bool(self.flash.wuart & 0x80)
         self._input = Input(dual=self._stack.dual)
         self._busy = False
         self._eats = self._eats_first
@@ -160,8 +167,10 @@ class SkModule:
             self._strike(fault)
         plugged = not self.faults.held(Spell.UNPLUGGED, due)
         if plugged != self._plugged:
-            self._plugged = plugged
+            self._plugged, self._dead = plugged, False
             self._power_up()
+        if self.faults.held(Spell.METER_OFF, due):
+            self.meter.leave()
         if self._holds_until is not None and self._holds_until <= due:
             self._holds_until = None
             self._outgoing += self._held_back
@@ -172,7 +181,11 @@ class SkModule:
     def _strike(self, fault: Fault) -> None:
         match fault.kind:
             case Strike.REBOOT:
+                if fault.arg is not None:
+                    self.flash.wuart = fault.arg
                 self._power_up()
+            case Strike.DIE:
+                self._dead = True
             case Strike.GARBAGE:
                 self._emit(fault.arg)
             case _:
@@ -180,7 +193,7 @@ class SkModule:
 
     def _speechless(self) -> bool:
         held, now = self.faults.held, self._agenda.now
-        return bool(held(Spell.HANG, now) or held(Spell.UNPLUGGED, now))
+        return bool(self._dead or held(Spell.HANG, now) or held(Spell.UNPLUGGED, now))
 
     def _work(self) -> None:
         while not self._busy and (item := self._input.next()) is not None:
@@ -191,7 +204,9 @@ class SkModule:
                     if self.faults.take(Flaw.INF_BEFORE_ECHO, self._agenda.now):
                         self.meter.notify(self._agenda.now)
                         self.air.relay()
-                    self._say(item.text if self._stack.registers[registers.ECHO] else "")
+                    self._echo(item.text, "\r\n")
+                    if not self._stack.registers[registers.ECHO]:
+                        self._say("")
                 case Send():
                     self._send(item)
                 case Unreadable():
@@ -201,8 +216,10 @@ class SkModule:
         if self._eats:
             self._eats = False
             return
-        if self._stack.registers[registers.ECHO]:
-            self._say(line.text, line.end)
+        if self.faults.take(Flaw.BROWN_OUT, self._agenda.now, line.text):
+            self._brown_out()
+            return
+        self._echo(line.text, line.end)
         name, *arguments = line.text.rstrip(" ").split(" ")
         if not name:
             return
@@ -221,7 +238,21 @@ class SkModule:
         if name != "SKLL64":
             self._say("OK")
 
+    def _echo(self, text: str, end: str) -> None:
+        if self.faults.take(Flaw.ECHO_STRAY, self._agenda.now, text):
+            self._say(text, "")
+        elif self._stack.registers[registers.ECHO]:
+            self._say(text, end)
+
+    def _brown_out(self) -> None:
+        """The supply dips: a byte or two of rubbish, and all begins anew."""
+        self._emit(b"\0\xf8")
+        self._power_up()
+
     def _send(self, send: Send) -> None:
+        if self.faults.take(Flaw.BROWN_OUT, self._agenda.now, "SKSENDTO"):
+            self._brown_out()
+            return
         try:
             self._stack.send(send.fields, send.payload, self._sent)
             self._busy = True

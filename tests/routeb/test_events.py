@@ -170,7 +170,7 @@ def test_event_22_ends_a_scan_that_found_nothing(family: str) -> None:
     bench.link.begin(0)
     bench.run(200, lambda: bench.stage is Stage.JOINING)
     assert Done(Scan(4)) in bench.heard
-    assert [scanned.pans for scanned in bench.events(Scanned)][0] == ()
+    assert next(scanned.pans for scanned in bench.events(Scanned)) == ()
     durations = [int(data.split()[3]) for _, data in bench.said("SKSCAN")]
     assert durations == list(range(4, 4 + len(durations)))
     assert len(durations) > 2

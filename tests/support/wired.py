@@ -141,7 +141,8 @@ class Wired:
                 self.written.append((self.now, item))
                 if self.line.baudrate == self.module.baudrate:
                     self.module.receive(item, self.now)
-            if self.line.baudrate == self.module.baudrate and (printed := self.on_its_way(printed)):
+            flows = self.line.rtscts or not self.module.rtscts
+            if flows and self.line.baudrate == self.module.baudrate and (printed := self.on_its_way(printed)):
                 self.printed += printed
                 self.link.receive(printed, self.now)
         self.told += [(self.now, event) for event in self.link.events()]
