@@ -347,9 +347,9 @@ class Air:
         now, take = self._agenda.now, self._faults.take
         if not self.meter.joined or not self.reaches(self.network.address) or self._holds(Spell.METER_SILENT):
             return
-        for chatter in self._faults.held(Spell.CHATTER, now):
-            self.meter.notify(now, chatter.arg, tid=int.from_bytes(payload[2:4], "big"))
         answer = self.meter.answer(payload, now)
+        for chatter in self._faults.held(Spell.CHATTER, now) if answer else ():
+            self.meter.notify(now, chatter.arg, tid=int.from_bytes(payload[2:4], "big"))
         if answer is None or take(Flaw.ANSWER_LOST, now):
             return
         if answer.payload[10] == GET_RES:

@@ -62,6 +62,7 @@ class Wired:
         self.told: list[tuple[float, LinkEvent]] = []
         self.written: list[tuple[float, bytes]] = []
         self.printed = b""
+        self.exchanged: list[tuple[str, bytes]] = []  # both directions in order: ">" ours, "<" the module's
         self.line = Line()
         self.on_its_way: Callable[[bytes], bytes] = lambda data: data  # what becomes of the module's bytes
 
@@ -139,10 +140,12 @@ class Wired:
                     self.line = item
                     continue
                 self.written.append((self.now, item))
+                self.exchanged.append((">", item))
                 if self.line.baudrate == self.module.baudrate:
                     self.module.receive(item, self.now)
             flows = self.line.rtscts or not self.module.rtscts
             if flows and self.line.baudrate == self.module.baudrate and (printed := self.on_its_way(printed)):
                 self.printed += printed
+                self.exchanged.append(("<", printed))
                 self.link.receive(printed, self.now)
         self.told += [(self.now, event) for event in self.link.events()]
