@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import pytest
 
+from drivers.anymodule import AnyModule
 from drivers.masking import Masker
 from drivers.module import (
     BeaconHeard,
@@ -33,7 +34,6 @@ from drivers.module import (
 )
 from drivers.ports import Pump
 from drivers.serialport import open_serial
-from drivers.skstack import Engine
 from drivers.transcript import Recorder
 from hemsd.daemon.credentials import load_credentials
 
@@ -45,7 +45,7 @@ class Bench:
     """The driver on the real line."""
 
     def __init__(self, port: Recorder) -> None:
-        self.engine = Engine()
+        self.engine = AnyModule()
         self.heard: asyncio.Queue[Event] = asyncio.Queue()
         self.pump = Pump(self.engine, port, self.heard.put_nowait)
 
@@ -99,7 +99,7 @@ async def read(bench: Bench, credentials: Credentials) -> None:
     await bench.do(UseCredentials(credentials))
     pan = await find(bench, credentials)
     await bench.do(Join(pan))
-    told = await bench.until(Joined, JoinFailed, within_s=90)
+    told = await bench.until(Joined, JoinFailed, within_s=320)  # a J11 module tells of a refusal that late
     assert told[-1] == Joined(pan.address)
     await bench.do(Send(pan.address, GET_POWER))
     async with asyncio.timeout(20):

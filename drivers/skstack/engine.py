@@ -87,22 +87,21 @@ class _Task(Struct):
 
 # A module answers within milliseconds, but not in the first 3 s after power-up (BP35A1 v1.3.2), and may lose the
 # first command then. Flow control and other rates may be stored in it (WUART, 3.32). A J11 module discards what is
-# not a frame of its own without a word, and to the others its frame is noise: it is asked last.
+# not a frame of its own without a word, and to the others its frame is a garbled line: it is asked in between.
 _LINES = (Line(), Line(rtscts=True), *(Line(baudrate) for baudrate in (57600, 38400, 19200, 9600)))
 _STUCK_PROBE = vocabulary.FILLER + vocabulary.VERSION.wire
 _USUAL_LINE = (
     (vocabulary.VERSION.wire, 0.2),
-    (vocabulary.VERSION.wire, 0.4),
+    (vocabulary.J11_VERSION + vocabulary.VERSION.wire, 0.4),
     (vocabulary.VERSION.wire, 0.8),
     (_STUCK_PROBE, 1.6),
 )
 _OTHER_LINE = ((vocabulary.VERSION.wire, 0.3), (_STUCK_PROBE, 0.6))
-_J11_PROBE = (vocabulary.J11_VERSION, 0.5)
 _BITS_PER_BYTE = 10  # 8N1
 
 _J11 = Unsupported(
     what="J11 module (BP35C*-J11 / RS-WSUHA-J11)",
-    advice="It speaks a binary protocol that is not supported. Use a module with SKSTACK-IP firmware: "
+    advice="It speaks a binary protocol, and this driver SKSTACK-IP only: "
     "BP35A1, BP35C0, BP35C2, RL7023 Stick-D, WSR35A1-00 or RS-WSUHA-P.",
 )
 
@@ -350,8 +349,6 @@ def _probes(usual: Line, *, elsewhere: bool) -> Iterator[_Probe]:
     for line in (usual, *(line for line in _LINES if elsewhere and line != usual)):
         for wire, wait_s in _USUAL_LINE if line == usual else _OTHER_LINE:
             yield _Probe(line, wire, wait_s)
-        if elsewhere and line == Line():
-            yield _Probe(line, *_J11_PROBE)
 
 
 # What to do when this is heard in that phase; nothing where the table has no entry.

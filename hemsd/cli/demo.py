@@ -18,9 +18,8 @@ import aiomqtt
 
 from hemsd.cli.exits import Exit, UsageError
 from hemsd.routeb.readings import JST
-from hemsd.simulator import Household, Meter, Network, SkModule, Timing
+from hemsd.simulator import Family, Household, Meter, Network, Timing, module_of
 from hemsd.simulator.pty import serve_on_pty
-from hemsd.simulator.stack import Family
 
 LOOPBACK = "127.0.0.1"
 STOP_S = 10.0  # for the daemon to end, which takes it 5 s at most
@@ -49,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
 async def _demo(family: Family, seconds: float | None) -> int:
     network = Network()
     meter = Meter(Household(seed=1, pv_kw=4.0), start=datetime.now(JST).replace(tzinfo=None))
-    module = SkModule(family, meter, network, timing=Timing.fast())
+    module = module_of(family, meter, network, timing=Timing.fast())
     with TemporaryDirectory(prefix="hemsd-demo-") as directory:
         async with _broker() as broker, serve_on_pty(module) as port:
             config = Path(directory) / "hemsd.toml"

@@ -12,10 +12,10 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TextIO
 
+from drivers.anymodule import AnyModule
 from drivers.masking import Masker
 from drivers.module import ECHONET_PORT, Credentials, Datagram, Event
 from drivers.ports import BytePort, Pump
-from drivers.skstack import Engine
 from drivers.transcript import (
     Recorder,
     RxReplay,
@@ -91,7 +91,7 @@ async def _serve(player: RxReplay) -> None:
 
 
 async def _play(player: RxReplay, on_event: Callable[[Event], None]) -> None:
-    pumping = asyncio.create_task(Pump(Engine(), player, on_event).run(), name="replay pump")
+    pumping = asyncio.create_task(Pump(AnyModule(), player, on_event).run(), name="replay pump")
     finished = asyncio.create_task(player.finished(), name="replay")
     await asyncio.wait([pumping, finished], return_when=asyncio.FIRST_COMPLETED)
     for task in (pumping, finished):

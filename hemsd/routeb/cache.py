@@ -16,7 +16,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from drivers.module import Credentials, Pan
+from drivers.module import Credentials, Family, Pan
 from hemsd.hub.messages import MeterIdentity
 
 FILE_NAME = "pans.json"
@@ -36,9 +36,10 @@ class Facts(Struct, frozen=True, kw_only=True):
 
 
 class Remembered(Struct, frozen=True, kw_only=True):
-    """A meter's PAN, if it is known, and facts."""
+    """A meter's PAN, if it is known, facts, and the family of the module that it was read through."""
 
     pan: Pan | None = None
+    family: Family | None = None
     facts: Facts | None = None
 
 
@@ -47,11 +48,13 @@ class _Pan(Struct, frozen=True):
     pan_id: Annotated[int, Meta(ge=0, le=0xFFFE)]
     mac: Annotated[str, Meta(pattern="^[0-9A-F]{16}$")]
     lqi: Annotated[int, Meta(ge=0, le=0xFF)] | None = None
+    rssi_dbm: Annotated[int, Meta(ge=-0x80, le=0x7F)] | None = None
 
 
 class _Meter(Struct, frozen=True):
     pan: _Pan | None = None
     facts: Facts | None = None
+    family: Family | None = None
 
 
 class _File(Struct):
@@ -71,9 +74,11 @@ class PanCache:
         meter = file.meters.get(_key(file.salt, credentials), _Meter())
         pan = meter.pan
         if pan is None:
-            return Remembered(facts=meter.facts)
+            return Remembered(facts=meter.facts, family=meter.family)
         return Remembered(
-            pan=Pan(pan.channel, pan.pan_id, pan.mac, credentials.pairing_id, pan.lqi), facts=meter.facts
+            pan=Pan(pan.channel, pan.pan_id, pan.mac, credentials.pairing_id, pan.lqi, pan.rssi_dbm),
+            facts=meter.facts,
+            family=meter.family,
         )
 
     def save(self, credentials: Credentials, known: Remembered) -> None:
@@ -81,7 +86,8 @@ class PanCache:
         file = self._read()
         key = _key(file.salt, credentials)
         pan = known.pan
-        meter = _Meter(None if pan is None else _Pan(pan.channel, pan.pan_id, pan.mac, pan.lqi), known.facts)
+        kept = None if pan is None else _Pan(pan.channel, pan.pan_id, pan.mac, pan.lqi, pan.rssi_dbm)
+        meter = _Meter(kept, known.facts, known.family)
         if file.meters.get(key) == meter:
             return
         file.meters.pop(key, None)

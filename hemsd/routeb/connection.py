@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
+from drivers.anymodule import AnyModule
 from drivers.module import Credentials, Module, Pan, rssi_dbm
 from drivers.ports import BytePort, Pump
-from drivers.skstack.engine import Engine
 from hemsd.echonet.exchange import Exchange, Finished, Missing, Notification, Request
 from hemsd.echonet.frame import Property
 from hemsd.hub.messages import Link, MeterStatus
@@ -72,7 +72,7 @@ class Connection:
         self._persist = persist
         self._clock = clock
         self._session = Session(credentials, remembered, persist=persist, jitter=random.random)
-        self._link = MeterLink(module or Engine(), self._session, Exchange(first_tid=secrets.randbelow(0x10000)))
+        self._link = MeterLink(module or AnyModule(), self._session, Exchange(first_tid=secrets.randbelow(0x10000)))
         self._waiting: dict[Request, asyncio.Future[None]] = {}
         self._changed = asyncio.Event()
         self._changes: _Feed[SessionEvent] = _Feed()

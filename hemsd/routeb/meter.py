@@ -15,6 +15,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from drivers.anymodule import AnyModule
 from drivers.module import Credentials, Module
 from drivers.ports import BytePort
 from hemsd.echonet.exchange import Missing
@@ -65,7 +66,7 @@ class Meter(Connection):
             port,
             credentials,
             remembered=known.pan,
-            module=module,
+            module=module or AnyModule(known.family),
             on_progress=on_progress,
             persist=persist,
             clock=clock,
@@ -249,6 +250,10 @@ class Meter(Connection):
     def _remember(self) -> None:
         if self._cache is not None:
             try:
-                self._cache.save(self._credentials, Remembered(pan=self._session.pan, facts=self.facts))
+                info = self._session.info
+                known = Remembered(
+                    pan=self._session.pan, facts=self.facts, family=None if info is None else info.family
+                )
+                self._cache.save(self._credentials, known)
             except OSError as error:
                 log.warning("the meter cannot be remembered for the next start: %s", error)

@@ -57,13 +57,15 @@ class Listener(Protocol):
 
     def signal(self, signal: Signal, address: str | None = None, fate: Fate | None = None) -> None: ...
     def beacon(self, beacon: Beacon) -> None: ...
+    def listened(self, channel: int) -> None: ...
     def levels(self, levels: dict[int, int]) -> None: ...
     def datagram(self, datagram: Datagram) -> None: ...
+    def undeciphered(self) -> None: ...
     def pong(self, address: str) -> None: ...
 
 
 class Air:
-    """One module's radio and one meter. `tuned` (channel, PAN ID) and `renews` are set by the module."""
+    """One module's radio and one meter; the module sets `tuned` (channel, PAN ID), `renews` and `patience_s`."""
 
     def __init__(
         self,
@@ -80,6 +82,8 @@ class Air:
         self.network = network
         self.tuned = (0, 0)
         self.renews = True
+        self.patience_s = (timing.join_limit_s, timing.join_limit_s)  # with a meter that is silent, or that refuses
+        self.challenged = False  # by the meter, in the last authentication
         self.neighbours: dict[str, str] = {}  # address: MAC
         self.duty = Duty(timing.duty_limit_s)
         self._limited_until: float | None = None
@@ -143,16 +147,32 @@ class Air:
         if self.reaches(address):
             self._agenda.after(self._timing.solicit_s, lambda: self._listener.pong(address))
 
-    def send(self, to: str, port: int, security: int, payload: bytes, done: Callable[[], None]) -> None:
-        """Send a datagram; `security` 0: plain, 1: encrypted or not at all, 2: encrypted where possible."""
+    def send(
+        self,
+        to: str,
+        port: int,
+        security: int,
+        payload: bytes,
+        done: Callable[[], None],
+        settled: Callable[[Fate], None] = lambda _: None,
+    ) -> None:
+        """Send a datagram; `security` 0: plain, 1: encrypted or not at all, 2: encrypted where possible.
+
+        It is `done` when its solicitation, or itself, has gone out or not, and `settled` when itself has.
+        """
         if self._gated or self._faults.take(Flaw.SEND_REFUSED, self._agenda.now):
             raise Busy
-        self._agenda.play(self._send(to, port, security, payload, done))
+        self._agenda.play(self._send(to, port, security, payload, done, settled))
 
     def reaches(self, address: str) -> bool:
         """Whether what is sent to this address is acknowledged."""
         there = (self.network.address, self.network.channel, self.network.pan_id)
         return (address, *self.tuned) == there and self._gets_through()
+
+    def finds(self, channel: int, pairing_id: str | None) -> bool:
+        """Whether the meter answers on this channel to who asks for this pairing ID, or for anybody."""
+        asked = pairing_id is None or pairing_id == self.network.route_b_id[-8:]
+        return asked and channel == self.network.channel and self._gets_through()
 
     def relay(self) -> None:
         """Deliver what the meter announced by itself."""
@@ -168,6 +188,7 @@ class Air:
             case Strike.PEER_CLOSES if self.joined:
                 self._end(Signal.PEER_CLOSED)
             case Strike.LOSE_SESSION if self.joined:
+                self.challenged = False
                 self._end(Signal.JOIN_FAILED)
             case Strike.LIMIT:
                 self._limit(fault.seconds)
@@ -212,9 +233,10 @@ class Air:
             yield self._timing.dwell_s * (2**duration + 1)
             noisy = self._holds(Spell.NOISE)
             levels[channel] = self._chance.randrange(188, 203) if noisy else self._chance.randrange(8, 40)
-            if not measure and self._hears_beacon(channel, duration, pairing_id):
+            if not measure and duration >= self.network.scan_threshold and self.finds(channel, pairing_id):
                 self._listener.signal(Signal.BEACON)
                 self._listener.beacon(Beacon(self.network, pairing_id is not None))
+            self._listener.listened(channel)
         self._occupied = self._gated = False
         if measure:
             self._listener.signal(Signal.LEVELS_DONE)
@@ -222,18 +244,13 @@ class Air:
         else:
             self._listener.signal(Signal.SCAN_DONE)
 
-    def _hears_beacon(self, channel: int, duration: int, pairing_id: str | None) -> bool:
-        network = self.network
-        asked = pairing_id is None or pairing_id == network.route_b_id[-8:]
-        reached = channel == network.channel and duration >= network.scan_threshold
-        return asked and reached and self._gets_through()
-
     def _authenticate(self) -> Play:
         """PANA as it is seen from the serial line; ends in JOINED, or in JOIN_FAILED after the module's retries."""
-        gives_up_at = self._agenda.now + self._timing.join_limit_s
+        began = self._agenda.now
         yield from self._call_on(self._peer)
         payloads = authentication(self._chance, self.network.route_b_id, self._timing.lifetime_s)
         steps = self._steps()
+        self.challenged = steps >= UNTIL_CHALLENGE
         for payload in payloads[:steps]:
             yield self._timing.pana_step_s
             if not self.reaches(self._peer):
@@ -245,7 +262,7 @@ class Air:
             if steps == ALL_STEPS:
                 self._admit()
                 return
-        yield max(gives_up_at - self._agenda.now, 0)
+        yield max(began + self.patience_s[self.challenged] - self._agenda.now, 0)
         self._occupied = self._gated = False
         self._end(Signal.JOIN_FAILED)
 
@@ -308,12 +325,21 @@ class Air:
         self._closed_at = self._agenda.now
         self._end(Signal.CLOSE_UNANSWERED if unanswered else Signal.CLOSED)
 
-    def _send(self, to: str, port: int, security: int, payload: bytes, done: Callable[[], None]) -> Play:
+    def _send(
+        self,
+        to: str,
+        port: int,
+        security: int,
+        payload: bytes,
+        done: Callable[[], None],
+        settled: Callable[[Fate], None],
+    ) -> Play:
         yield self._timing.send_s
         spoilt = self._faults.take(Flaw.SEND_FAILS, self._agenda.now)
         if spoilt or self.limited or (security == 1 and not self.joined):
             self._listener.signal(Signal.SENT, to, Fate.FAILED)
             done()
+            settled(Fate.FAILED)
             return
         self.duty.add(len(payload), self._agenda.now)
         soliciting = to != BROADCAST and to not in self.neighbours
@@ -328,6 +354,7 @@ class Air:
         self._listener.signal(Signal.SENT, to, Fate.SENT if sent else Fate.FAILED)
         if not soliciting:
             done()
+        settled(Fate.SENT if sent else Fate.FAILED)
         if sent and port == ECHONET_PORT and security and self.joined:
             self._ask(payload)
         self._limit(self.duty.exceeded_for_s(self._agenda.now))
@@ -370,7 +397,11 @@ class Air:
 
     def _deliver(self, telegram: Telegram) -> None:
         heard = self.joined and self.meter.joined and self.reaches(self.network.address)
-        if heard and not self._holds(Spell.METER_SILENT):
+        if not heard or self._holds(Spell.METER_SILENT):
+            return
+        if self._faults.take(Flaw.UNDECIPHERED, self._agenda.now):
+            self._listener.undeciphered()
+        else:
             self._listener.datagram(self._from_meter(ECHONET_PORT, telegram.payload, telegram.multicast))
 
     def _from_meter(self, port: int, payload: bytes, multicast: bool = False, *, secured: bool = True) -> Datagram:

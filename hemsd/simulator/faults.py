@@ -37,13 +37,14 @@ class Strike(Enum):
 class Flaw(Enum):
     """Spoils the next `times` occasions after its time."""
 
-    COMMAND = auto()  # arg: (start of the line, "ER10"): refused with this code
-    BROWN_OUT = auto()  # arg: start of the line (SKSENDTO too); the module restarts amid the command
+    COMMAND = auto()  # arg: (start of the line, "ER10"): refused with this code; of J11 ("0053", "0E")
+    BROWN_OUT = auto()  # arg: start of the line (SKSENDTO, 0008 too); the module restarts amid the command
     ECHO_STRAY = auto()  # arg: start of the line; it is echoed unasked, and what comes next is glued to it
-    SEND_REFUSED = auto()  # SKSENDTO draws FAIL ER10
-    SEND_FAILS = auto()  # EVENT 21 with 01
+    SEND_REFUSED = auto()  # SKSENDTO draws FAIL ER10, 0008 of J11 the result 52
+    SEND_FAILS = auto()  # EVENT 21 with 01, the outcome 5 of J11
     INF_BEFORE_ECHO = auto()  # an announcement gets between SKSENDTO and its echo
     ANSWER_LOST = auto()
+    UNDECIPHERED = auto()  # what the meter sends comes under a key that the module has not; 6038 of J11
     ANSWER_LATE = auto()  # by `seconds`
     ANSWER_TWICE = auto()
     ANSWER_SHORT = auto()  # only the first property, ESV 52

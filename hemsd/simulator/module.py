@@ -1,18 +1,16 @@
 """An SKSTACK-IP Wi-SUN module as its command reference describes it: serial bytes in, serial bytes out.
 
-BP35A1 command reference (single hop, "SE") and BP35C0/C2 (dual stack, "DUAL"). Time is an argument everywhere, in
-seconds from 0; whoever plays with the module calls receive(), tick() by deadline(), and outgoing().
+BP35A1 command reference (single hop, "SE") and BP35C0/C2 (dual stack, "DUAL").
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from random import Random
 
 from hemsd.simulator import registers
-from hemsd.simulator.agenda import Agenda
-from hemsd.simulator.air import ECHONET_PORT, Air, Fate, Signal
-from hemsd.simulator.faults import Fault, Faults, Flaw, Spell, Strike
+from hemsd.simulator.air import ECHONET_PORT, Fate, Signal
+from hemsd.simulator.board import Board
+from hemsd.simulator.faults import Fault, Flaw, Strike
 from hemsd.simulator.meter import Meter
 from hemsd.simulator.radio import Beacon, Datagram, Network, Timing
 from hemsd.simulator.stack import Family, Flash, Refused, Stack
@@ -21,11 +19,10 @@ from hemsd.simulator.uart import Header, Input, Line, Send, Unreadable
 BAUDRATES = (115200, 2400, 4800, 9600, 19200, 38400, 57600)  # by the low three bits of WUART
 
 
-class SkModule:
-    """The module on the table, powered up; what is in the air is up to `meter`, `network` and `faults`.
+class SkModule(Board):
+    """A board that speaks SKSTACK-IP; `flash` too may be looked at and changed while it runs.
 
     `without` names commands this firmware lacks. With `eats_first` the first command after power-up is lost.
-    `meter`, `air`, `flash` and `faults` may be looked at and changed while it runs.
     """
 
     def __init__(
@@ -41,25 +38,11 @@ class SkModule:
         eats_first: bool = False,
         seed: int = 1,
     ) -> None:
-        self.meter = meter
+        super().__init__(meter, network, timing, faults, seed)
         self.flash = flash or Flash()
-        self.faults = Faults(faults)
-        self._agenda = Agenda()
-        self.air = Air(
-            meter,
-            network,
-            timing=timing,
-            agenda=self._agenda,
-            faults=self.faults,
-            chance=Random(seed),  # noqa: S311 (a simulation, no secret)
-            listener=self,
-        )
         self._stack = Stack(family, self.air, self.flash, without)
         self._side = " 0" if self._stack.dual else ""
         self._eats_first = eats_first
-        self._outgoing: list[bytes] = []
-        self._plugged = True
-        self._dead = False
         self._power_up()
 
     def receive(self, data: bytes, now: float) -> None:
@@ -70,31 +53,10 @@ class SkModule:
         self._input.feed(data)
         self._work()
 
-    def tick(self, now: float) -> None:
-        """Let time pass: everything due by `now` happens, in order."""
-        while (due := self.deadline()) is not None and due <= now:
-            self._turn(due)
-        self._agenda.run(now)
-
-    def deadline(self) -> float | None:
-        """When tick() is wanted next."""
-        dues = (self._agenda.deadline(), self.meter.deadline(), self.faults.deadline(), self._holds_until)
-        return min((due for due in dues if due is not None), default=None)
-
-    def outgoing(self) -> list[bytes]:
-        """What appears on the line, in order; empties."""
-        outgoing, self._outgoing = self._outgoing, []
-        return outgoing
-
     def wake(self) -> None:
         """Pull the WKUP pin of a module put to sleep by SKDSLEEP."""
         self._stack.asleep = False
         self._say("EVENT C0")
-
-    @property
-    def plugged(self) -> bool:
-        """Whether the USB stick is in its socket."""
-        return self._plugged
 
     @property
     def baudrate(self) -> int:
@@ -125,6 +87,9 @@ class SkModule:
         if beacon.paired:
             self._say(f"  PairID:{network.route_b_id[-8:]}")
 
+    def listened(self, channel: int) -> None:
+        """Nothing is printed of a channel."""
+
     def levels(self, levels: dict[int, int]) -> None:
         """Print what an energy detection scan found."""
         pairs = [f"{channel:02X} {level:02X}" for channel, level in levels.items()]
@@ -149,51 +114,17 @@ class SkModule:
             text = self._spoil(text)
         self._emit(text)
 
+    def undeciphered(self) -> None:
+        """Nothing is printed of what cannot be read."""
+
     def _power_up(self) -> None:
+        super()._power_up()
         self._stack.power_up()
         self._baudrate = BAUDRATES[min(self.flash.wuart & 0x07, len(BAUDRATES) - 1)]
         self._rtscts = bool(self.flash.wuart & 0x80)
         self._input = Input(dual=self._stack.dual)
         self._busy = False
         self._eats = self._eats_first
-        self._held_back: list[bytes] = []  # behind a line that stalls
-        self._holds_until: float | None = None
-
-    def _turn(self, due: float) -> None:
-        self._agenda.run(due)
-        strikes = self.faults.turn(due)
-        self.meter.object.overrides = dict(spell.arg for spell in self.faults.held(Spell.VALUE, due))
-        for fault in strikes:
-            self._strike(fault)
-        plugged = not self.faults.held(Spell.UNPLUGGED, due)
-        if plugged != self._plugged:
-            self._plugged, self._dead = plugged, False
-            self._power_up()
-        if self.faults.held(Spell.METER_OFF, due):
-            self.meter.leave()
-        if self._holds_until is not None and self._holds_until <= due:
-            self._holds_until = None
-            self._outgoing += self._held_back
-            self._held_back = []
-        self.meter.tick(due)
-        self.air.relay()
-
-    def _strike(self, fault: Fault) -> None:
-        match fault.kind:
-            case Strike.REBOOT:
-                if fault.arg is not None:
-                    self.flash.wuart = fault.arg
-                self._power_up()
-            case Strike.DIE:
-                self._dead = True
-            case Strike.GARBAGE:
-                self._emit(fault.arg)
-            case _:
-                self.air.strike(fault)
-
-    def _speechless(self) -> bool:
-        held, now = self.faults.held, self._agenda.now
-        return bool(self._dead or held(Spell.HANG, now) or held(Spell.UNPLUGGED, now))
 
     def _work(self) -> None:
         while not self._busy and (item := self._input.next()) is not None:
@@ -244,10 +175,10 @@ class SkModule:
         elif self._stack.registers[registers.ECHO]:
             self._say(text, end)
 
-    def _brown_out(self) -> None:
-        """The supply dips: a byte or two of rubbish, and all begins anew."""
-        self._emit(b"\0\xf8")
-        self._power_up()
+    def _strike(self, fault: Fault) -> None:
+        if fault.kind is Strike.REBOOT and fault.arg is not None:
+            self.flash.wuart = fault.arg
+        super()._strike(fault)
 
     def _send(self, send: Send) -> None:
         if self.faults.take(Flaw.BROWN_OUT, self._agenda.now, "SKSENDTO"):
@@ -264,19 +195,5 @@ class SkModule:
         self._busy = False
         self._work()
 
-    def _spoil(self, text: bytes) -> bytes:
-        now = self._agenda.now
-        if self.faults.take(Flaw.ANSWER_DAMAGED, now):
-            text = text[: len(text) // 2] + text[len(text) // 2 + 1 :]
-        if stall := self.faults.take(Flaw.ANSWER_STALLED, now):
-            self._emit(text[: len(text) // 2])
-            self._holds_until = now + stall.seconds
-            text = text[len(text) // 2 :]
-        return text
-
     def _say(self, text: str, end: str = "\r\n") -> None:
         self._emit((text + end).encode("latin-1"))
-
-    def _emit(self, data: bytes) -> None:
-        if not self._speechless():
-            (self._outgoing if self._holds_until is None else self._held_back).append(data)

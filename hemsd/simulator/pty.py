@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from hemsd.simulator.module import SkModule
+from hemsd.simulator.board import Board
 
 BYTES_PER_S = 11_520  # 115200 baud, eight data bits, no parity, one stop bit
 PACE_S = 0.002  # between two small writes
@@ -26,7 +26,7 @@ CFLAG, ISPEED, OSPEED = 2, 4, 5  # in what tcgetattr gives
 
 
 @asynccontextmanager
-async def serve_on_pty(module: SkModule, *, paced: bool = True, speed: float = 1.0) -> AsyncIterator[str]:
+async def serve_on_pty(module: Board, *, paced: bool = True, speed: float = 1.0) -> AsyncIterator[str]:
     """Run the module until the end of the block; gives the path of its tty.
 
     `paced` limits its output to what 115200 baud allow; `speed` is how many of its seconds pass in one.
@@ -43,7 +43,7 @@ async def serve_on_pty(module: SkModule, *, paced: bool = True, speed: float = 1
 class _UsbSocket:
     """A pty while the stick is in, a timer for the module and one for the bytes on their way out."""
 
-    def __init__(self, module: SkModule, path: Path, paced: bool, speed: float) -> None:
+    def __init__(self, module: Board, path: Path, paced: bool, speed: float) -> None:
         self.path = path
         self._module = module
         self._paced = paced

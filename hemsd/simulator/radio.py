@@ -47,6 +47,11 @@ class Timing:
     after_close_s: float = 10.0  # for so long after a session was closed the meter admits nobody
     lifetime_s: int = 86_400  # Session-Lifetime, as all published captures have it
     duty_limit_s: float = 360.0  # of transmission in an hour (ARIB STD-T108)
+    # of J11 modules only
+    boot_s: float = 1.0
+    connect_s: float = 1.0  # to the meter's network, before authentication
+    silent_join_limit_s: float = 706.0  # 491.9 at the least
+    refused_join_limit_s: float = 311.5
 
     @classmethod
     def fast(cls) -> Timing:
@@ -61,6 +66,10 @@ class Timing:
             join_limit_s=1.0,
             close_s=0.01,
             after_close_s=0.5,
+            boot_s=0.02,
+            connect_s=0.02,
+            silent_join_limit_s=1.5,
+            refused_join_limit_s=0.8,
         )
 
 

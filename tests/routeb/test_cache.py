@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.routeb import CREDENTIALS, PAN
 
-from drivers.module import Credentials
+from drivers.module import Credentials, Family
 from hemsd.hub.messages import MeterIdentity
 from hemsd.routeb.cache import FILE_NAME, METER_LIMIT, Facts, PanCache, Remembered
 
@@ -23,6 +23,7 @@ KNOWN = Remembered(
         digits=6,
         identity=MeterIdentity(meter="abcdefghij", serial="F00000000000"),
     ),
+    family=Family.J11,
 )
 
 

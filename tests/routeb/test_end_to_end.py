@@ -1,4 +1,4 @@
-"""Engine, link, meter and collector against the simulated module and meter, in virtual time, for both families."""
+"""Engine, link, meter and collector against the simulated module and meter, in virtual time, for every family."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from support.clock import run
@@ -19,31 +19,58 @@ from hemsd.routeb.cache import PanCache
 from hemsd.routeb.collector import Collector
 from hemsd.routeb.errors import CredentialsRefused, MeterNotHeard, RadioTrouble
 from hemsd.routeb.meter import Meter
-from hemsd.simulator import Fault, Flash, Flaw, Household, Network, Plate, SkModule, Spell, Strike, Timing
+from hemsd.simulator import FAMILIES as ALL
+from hemsd.simulator import (
+    Board,
+    Family,
+    Fault,
+    Flash,
+    Flaw,
+    Household,
+    J11Module,
+    Network,
+    Plate,
+    SkModule,
+    Spell,
+    Strike,
+    Timing,
+    module_of,
+)
 from hemsd.simulator import Meter as SimulatedMeter
 
-Family = Literal["SE", "DUAL"]
-FAMILIES = pytest.mark.parametrize("family", ["SE", "DUAL"])
+FAMILIES = pytest.mark.parametrize("family", ALL)
 NETWORK = Network()
 CREDENTIALS = Credentials(NETWORK.route_b_id, NETWORK.password)
 START = (EPOCH + timedelta(hours=9)).replace(tzinfo=None)  # Japan's wall clock
 
 
-def simulated(family: Family = "DUAL", meter: dict[str, Any] | None = None, **options: Any) -> SkModule:
-    return SkModule(family, SimulatedMeter(Household(7, pv_kw=4), start=START, **(meter or {})), NETWORK, **options)
+def simulated(family: Family = "DUAL", meter: dict[str, Any] | None = None, **options: Any) -> Board:
+    household = SimulatedMeter(Household(7, pv_kw=4), start=START, **(meter or {}))
+    if family == "J11":
+        return J11Module(household, NETWORK, **options)
+    return SkModule(family, household, NETWORK, **options)
 
 
-def connect(module: SkModule, **options: Any) -> Meter:
+def connect(module: Board, **options: Any) -> Meter:
     return Meter(SimulatedPort(module), CREDENTIALS, clock=virtual_now, **options)  # type: ignore[arg-type]
 
 
-@FAMILIES
-@pytest.mark.parametrize("wopt", [0, 1], ids=["raw", "hex"])
-def test_a_reading(family: Family, wopt: int) -> None:
+@pytest.mark.parametrize(
+    ("family", "options"),
+    [
+        ("SE", {"flash": Flash(wopt=0)}),
+        ("SE", {"flash": Flash(wopt=1)}),
+        ("DUAL", {"flash": Flash(wopt=0)}),
+        ("DUAL", {"flash": Flash(wopt=1)}),
+        ("J11", {}),
+    ],
+    ids=["SE-raw", "SE-hex", "DUAL-raw", "DUAL-hex", "J11"],
+)
+def test_a_reading(family: Family, options: dict[str, Any]) -> None:
     """From a module fresh on the table to values that are the household's own."""
 
     async def main() -> None:
-        module = simulated(family, flash=Flash(wopt=wopt))
+        module = simulated(family, **options)
         async with connect(module) as meter:
             identity = await meter.identify()
             reading = await meter.read_live()
@@ -78,20 +105,21 @@ def test_what_we_add_to_the_modules_own_time(family: Family, tmp_path: Path) -> 
             if len(took) == 1:
                 await asyncio.sleep(1)
                 module = simulated(family, timing=timing)  # another module, never on a PAN
-        scans_s = sum(timing.dwell_s * (2**duration + 1) * 28 for duration in (4, 5))
+        channels, found_out_s = (14, 0.2) if family == "J11" else (28, 0.0)
+        scans_s = sum(timing.dwell_s * (2**duration + 1) * channels for duration in (4, 5))
         join_s = 0.35
-        assert took[0] - scans_s - join_s < 0.1
+        assert took[0] - scans_s - join_s - found_out_s < 0.1
         assert took[1] - join_s < 0.1
         assert took[2] < 0.1
 
     run(main())
 
 
-@FAMILIES
+@pytest.mark.parametrize("family", ["SE", "DUAL"])
 def test_diagnosis(family: Family) -> None:
     """Wrong ID: not heard. Wrong password over a good link: refused. A bad link: radio."""
 
-    async def conclude(module: SkModule, credentials: Credentials, error: type[Exception]) -> None:
+    async def conclude(module: Board, credentials: Credentials, error: type[Exception]) -> None:
         async with Meter(SimulatedPort(module), credentials) as meter:
             with pytest.raises(error):
                 await meter.online()
@@ -100,12 +128,7 @@ def test_diagnosis(family: Family) -> None:
         await conclude(simulated(family), Credentials("0" * 32, NETWORK.password), MeterNotHeard)
         await conclude(simulated(family), Credentials(NETWORK.route_b_id, "A" * 12), CredentialsRefused)
         faults = [Fault(Flaw.JOIN_FAILS, times=9)]
-        module = SkModule(
-            family,
-            SimulatedMeter(Household(7), start=START),
-            Network(lqi=0x40),
-            faults=faults,
-        )
+        module = module_of(family, SimulatedMeter(Household(7), start=START), Network(lqi=0x40), faults=faults)
         await conclude(module, CREDENTIALS, RadioTrouble)
 
     run(main())

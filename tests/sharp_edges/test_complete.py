@@ -36,7 +36,7 @@ EDGES = {
     27: "an unplugged stick reads as nothing for ever",
     28: "the meter's clock is Japan's wall time, drifts, and turns over at midnight",
 }
-NOT_YET = {22, 25}
+NOT_YET = {25}
 
 
 def test_every_edge_has_a_test() -> None:

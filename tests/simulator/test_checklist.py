@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from support.simulator import ADDRESS, Bench, get, payloads
+from support.simulator import ADDRESS, NETWORK, Bench, get, payloads
+from support.table import Table
 
 from hemsd.simulator import Fault, Flash, Flaw, Network, Plate, Spell, Strike
 
@@ -257,6 +258,82 @@ def test_item(words: str) -> None:
     assert not item.shows(bench_for(item, item.otherwise))
 
 
+J11: dict[str, tuple[tuple[Fault, ...], Callable[[Table], bytes], str]] = {
+    # what, faults, what is done, the frame's code and the result in it
+    "3D: busy with another command": (
+        (),
+        lambda table: tell(table, "0051", SCAN) + tell(table, "0051", SCAN),
+        "2051 3D",
+    ),
+    "0E: nobody there to connect to": (
+        (Fault(Spell.RADIO_LOST, seconds=9e9),),
+        lambda table: tell(table, "0053"),
+        "2053 0E",
+    ),
+    "52: still at PANA": (
+        (Fault(Spell.METER_SILENT, seconds=9e9),),
+        lambda table: tell(table, "0053") + tell(table, "0056") + tell(table, "00D2") + tell(table, "0057"),
+        "2057 52",
+    ),
+    "6028 03: PANA unanswered for minutes": (
+        (Fault(Spell.METER_SILENT, seconds=9e9),),
+        lambda table: tell(table, "0053") + tell(table, "0056", seconds=710),
+        "6028 03",
+    ),
+    "a command refused": ((Fault(Flaw.COMMAND, arg=("0053", "F1")),), lambda table: tell(table, "0053"), "2053 F1"),
+    "a restart out of the blue": ((Fault(Strike.REBOOT),), lambda table: tell(table, "006B", seconds=9), "6019"),
+    "a restart amid a command": (
+        (Fault(Flaw.BROWN_OUT, arg="0053"),),
+        lambda table: tell(table, "0053", seconds=9),
+        "6019",
+    ),
+    "a datagram under another key": (
+        (Fault(Flaw.UNDECIPHERED),),
+        lambda table: tell(table, "0053") + tell(table, "0005", "0E1A") + tell(table, "0056", seconds=30),
+        "6038 01",
+    ),
+}
+SCAN = "06 0003FFF0 01" + NETWORK.route_b_id[-8:].encode().hex()
+
+
+def tell(table: Table, code: str, data: str = "", *, seconds: float = 3.0) -> bytes:
+    """Give a J11 module a command by its bytes; what it prints in that time."""
+    body = bytes.fromhex(data)
+    head = bytes.fromhex(f"D0EA83FC {code} {len(body) + 4:04X}")
+    table.module.receive(
+        head + b"".join((sum(part) & 0xFFFF).to_bytes(2, "big") for part in (head, body)) + body, table.now
+    )
+    printed, end = b"".join(table.module.outgoing()), table.now + seconds
+    while (due := table.module.deadline()) is not None and due <= end:
+        table.now = due
+        table.module.tick(due)
+        printed += b"".join(table.module.outgoing())
+    table.now = end
+    return printed
+
+
+@pytest.mark.parametrize("words", J11)
+def test_item_of_j11(words: str) -> None:
+    """Likewise, in frames."""
+    faults, do, shown = J11[words]
+
+    def shows(faults: tuple[Fault, ...]) -> bool:
+        table = Table("J11")
+        table.run(5)  # it has started
+        for code, data in (("005F", "05000C00"), ("0054", (NETWORK.route_b_id + NETWORK.password).encode().hex())):
+            tell(table, code, data)
+        table.module.faults.add(*(replace(fault, at=table.now) for fault in faults))
+        code, _, result = shown.partition(" ")
+        frames = do(table).split(bytes.fromhex("D0F9EE5D"))
+        return any(frame[:2].hex() == code and frame[8:].startswith(bytes.fromhex(result)) for frame in frames)
+
+    assert shows(faults)
+    if faults:
+        assert not shows(())
+
+
 def test_every_fault_is_an_item() -> None:
     """There is no kind of fault that no item plays."""
-    assert {fault.kind for item in ITEMS.values() for fault in item.faults} == {*Strike, *Flaw, *Spell}
+    played = [fault for item in ITEMS.values() for fault in item.faults]
+    played += [fault for faults, _, _ in J11.values() for fault in faults]
+    assert {fault.kind for fault in played} == {*Strike, *Flaw, *Spell}

@@ -13,7 +13,7 @@ from support.house import NETWORK, START, Footprint, House
 from support.storm import DAY_S, Storm, chosen_seeds, storm
 
 from hemsd.routeb.collector import Pace
-from hemsd.simulator import Household, SkModule
+from hemsd.simulator import Household, module_of
 from hemsd.simulator import Meter as SimulatedMeter
 
 DAYS = 30
@@ -38,15 +38,15 @@ def late(times: list[float], played: Storm) -> list[tuple[float, float]]:
 
 
 @pytest.mark.parametrize("seed", chosen_seeds(1))
-@pytest.mark.parametrize("family", ["SE", "DUAL"])
+@pytest.mark.parametrize("family", ["SE", "DUAL", "J11"])
 def test_thirty_days(family: str, seed: int, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Always back in time, nothing missing, nothing wrong, nothing told, nothing left behind."""
-    played = storm(seed, DAYS)
+    played = storm(seed, DAYS, family)
     caplog.set_level(logging.DEBUG)
 
     async def main() -> None:
         household = Household(7, pv_kw=4)
-        module = SkModule(family, SimulatedMeter(household, start=START), NETWORK, faults=played.faults)  # type: ignore[arg-type]
+        module = module_of(family, SimulatedMeter(household, start=START), NETWORK, faults=played.faults)  # type: ignore[arg-type]
         house = House(module, household, tmp_path, seed=seed, pace=PACE)
         async with house.inhabited():
             await asyncio.sleep(5 * DAY_S)

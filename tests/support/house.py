@@ -1,4 +1,4 @@
-"""The daemon's domains in a simulated house, in virtual time: what it goes through in a month, and what is left of it."""
+"""The daemon in a simulated house, in virtual time: what it goes through in a month, and what is left of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import random
 from array import array
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,7 +25,7 @@ from hemsd.hub.routes import ROUTES_6_4_3
 from hemsd.routeb.cache import PanCache
 from hemsd.routeb.collector import Collector, Pace
 from hemsd.routeb.meter import Meter
-from hemsd.simulator import Household, Network, SkModule
+from hemsd.simulator import Board, Household, Network
 from support.routeb import SimulatedPort
 
 EPOCH = datetime(2026, 9, 14, 5, 1, tzinfo=UTC)  # of virtual time; 14:01 in Japan
@@ -65,7 +65,7 @@ class Heard:
 class House:
     """One household with its meter, module and daemon; `state` is where the daemon keeps its files."""
 
-    def __init__(self, module: SkModule, household: Household, state: Path, *, seed: int, pace: Pace) -> None:
+    def __init__(self, module: Board, household: Household, state: Path, *, seed: int, pace: Pace) -> None:
         self.module = module
         self.household = household
         self.state = state
@@ -129,8 +129,6 @@ class Footprint:
 
 def descriptors() -> Iterable[str]:
     """What the open files are, in order."""
-    for number in sorted(os.listdir("/proc/self/fd"), key=int):
-        try:
-            yield os.readlink(f"/proc/self/fd/{number}")
-        except OSError:
-            continue
+    for each in sorted(Path("/proc/self/fd").iterdir(), key=lambda path: int(path.name)):
+        with suppress(OSError):  # the one that the directory was read by
+            yield str(each.readlink())

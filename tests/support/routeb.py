@@ -43,7 +43,7 @@ from hemsd.hub.messages import Message
 from hemsd.routeb.link import LinkEvent, MeterLink
 from hemsd.routeb.session import Session
 from hemsd.routeb.stages import Progress, Stage
-from hemsd.simulator import SkModule
+from hemsd.simulator import Board
 
 T = TypeVar("T")
 
@@ -319,7 +319,7 @@ class SimulatedPort:
 
     name = "/dev/simulated"
 
-    def __init__(self, module: SkModule) -> None:
+    def __init__(self, module: Board) -> None:
         self.module = module
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None

@@ -22,8 +22,11 @@ CALM_S = 2 * HOUR_S  # at the beginning
 SETTLING_S = 8 * HOUR_S  # at the end: longer than any way back
 WINDS = (0.0, 0.3, 1.0, 1.0, 4.0)  # what the rates are multiplied by, drawn for each day
 
+TEXT = ("SE", "DUAL")
 COMMANDS = ("SKSCAN", "SKJOIN", "SKSETPWD", "SKSETRBID", "SKSREG", "SKINFO", "SKVER", "SKRESET", "SKTERM", "ROPT")
 CODES = ("ER04", "ER05", "ER06", "ER09", "ER10")
+J11_COMMANDS = ("0001", "0005", "0008", "0051", "0053", "0054", "0056", "0057", "005F", "006B", "00D2")
+J11_CODES = ("0E", "3D", "52", "F0", "F1")
 RUBBISH = (b"\xff\x00EVENT 2\r\n", b"ERXUDP FE80\r\n", b"\r\n\r\nOK", b"FAIL ER09\r\n", b"EVENT 25 FE80", b"\0" * 40)
 SENTINELS = (
     (0xE7, "7FFFFFFE"),
@@ -44,6 +47,7 @@ class Gale:
     seconds: tuple[float, float] = (0.0, 0.0)
     times: tuple[int, int] = (1, 1)
     arg: Callable[[Random], Any] = lambda chance: None
+    of: tuple[str, ...] = ("SE", "DUAL", "J11")  # families that can play it
 
 
 GALES = (
@@ -53,15 +57,26 @@ GALES = (
     Gale(Strike.PEER_CLOSES, 0.5),
     Gale(Strike.LOSE_SESSION, 1.0),
     Gale(Strike.LIMIT, 0.2, seconds=(60, 1800)),
-    Gale(Strike.MOVE_PAN, 0.1, arg=lambda chance: (chance.randrange(0x21, 0x3D), chance.randrange(0xFFFF))),
+    Gale(Strike.MOVE_PAN, 0.1, arg=lambda chance: (chance.randrange(0x21, 0x3D, 2), chance.randrange(0xFFFF))),
     Gale(Strike.METER_RESTARTS, 0.2),
     Gale(Strike.NOTIFY, 0.5),
     Gale(Strike.METER_STATUS, 0.2, arg=lambda chance: (0x88, chance.choice([b"\x41", b"\x42"]))),
     Gale(Strike.GREET, 0.3, times=(1, 60)),
     Gale(Strike.FORGET_NEIGHBOUR, 2.0),
-    Gale(Flaw.COMMAND, 1.0, times=(1, 3), arg=lambda chance: (chance.choice(COMMANDS), chance.choice(CODES))),
-    Gale(Flaw.BROWN_OUT, 0.2, arg=lambda chance: chance.choice((*COMMANDS, "SKSENDTO"))),
-    Gale(Flaw.ECHO_STRAY, 0.5, arg=lambda chance: chance.choice((*COMMANDS, "SKSENDTO"))),
+    Gale(
+        Flaw.COMMAND, 1.0, times=(1, 3), arg=lambda chance: (chance.choice(COMMANDS), chance.choice(CODES)), of=TEXT
+    ),
+    Gale(Flaw.BROWN_OUT, 0.2, arg=lambda chance: chance.choice((*COMMANDS, "SKSENDTO")), of=TEXT),
+    Gale(Flaw.ECHO_STRAY, 0.5, arg=lambda chance: chance.choice((*COMMANDS, "SKSENDTO")), of=TEXT),
+    Gale(
+        Flaw.COMMAND,
+        1.0,
+        times=(1, 3),
+        arg=lambda chance: (chance.choice(J11_COMMANDS), chance.choice(J11_CODES)),
+        of=("J11",),
+    ),
+    Gale(Flaw.BROWN_OUT, 0.2, arg=lambda chance: chance.choice(J11_COMMANDS), of=("J11",)),
+    Gale(Flaw.UNDECIPHERED, 0.3, times=(1, 5), of=("J11",)),
     Gale(Flaw.SEND_REFUSED, 1.0, times=(1, 5)),
     Gale(Flaw.SEND_FAILS, 2.0, times=(1, 5)),
     Gale(Flaw.INF_BEFORE_ECHO, 1.0),
@@ -90,7 +105,7 @@ GALES = (
         arg=lambda chance: (lambda epc, edt: (epc, bytes.fromhex(edt)))(*chance.choice(SENTINELS)),
     ),
 )
-"""Everything a simulated text module and its meter can play, but for what comes in pairs or seldom: see storm()."""
+"""Everything a simulated module and its meter can play, but for what comes in pairs or seldom: see storm()."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +122,9 @@ class Storm:
 
 
 def storm(
-    seed: int, days: float, *, gales: Iterable[Gale] = GALES, longest_s: float = 30 * HOUR_S, deaths: float = 0.05
+    seed: int, days: float, family: str = "SE", *, longest_s: float = 30 * HOUR_S, deaths: float = 0.05
 ) -> Storm:
-    """A storm of so many days; the same seed, the same storm.
+    """A storm of so many days over a module of this family; the same seed, the same storm.
 
     Once in it nothing is heard of the meter for `longest_s`. `deaths` a day leave the module silent until somebody
     comes and plugs it in anew.
@@ -119,7 +134,8 @@ def storm(
     winds = [chance.choice(WINDS) for _ in range(int(days) + 1)]
     faults = [
         fault
-        for gale in gales
+        for gale in GALES
+        if family in gale.of
         for day, wind in enumerate(winds)
         for fault in _blown(gale, day * DAY_S, wind, chance)
         if begin <= fault.at and fault.at + fault.seconds <= end

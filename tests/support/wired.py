@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, TypeVar
 
+from drivers import j11, skstack
 from drivers.module import Credentials, Event, Line, Pan
-from drivers.skstack import Engine
 from hemsd.echonet.exchange import Exchange, Request
 from hemsd.echonet.frame import ESV, Property
 from hemsd.routeb.link import LinkEvent, MeterLink
 from hemsd.routeb.session import Session
 from hemsd.routeb.stages import Lost, Stage
-from hemsd.simulator import Fault, Household, Network, SkModule
+from hemsd.simulator import Board, Fault, Household, J11Module, Network, SkModule
 from hemsd.simulator import Meter as SimulatedMeter
 
 T = TypeVar("T")
@@ -26,16 +26,19 @@ CREDENTIALS = Credentials(NETWORK.route_b_id, NETWORK.password)
 PAN = Pan(NETWORK.channel, NETWORK.pan_id, NETWORK.mac, CREDENTIALS.pairing_id, NETWORK.lqi)
 
 
-class _Told(Engine):
-    """Keeps what it tells."""
+class _Overheard:
+    """A driver, and all that it has told."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.all: list[Event] = []
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+        self.told: list[Event] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
 
     def events(self) -> list[Event]:
-        events = super().events()
-        self.all += events
+        events: list[Event] = self._engine.events()
+        self.told += events
         return events
 
 
@@ -54,10 +57,15 @@ class Wired:
     ) -> None:
         self.side = " 0" if family == "DUAL" else ""
         simulated = SimulatedMeter(HOUSEHOLD, **{"start": START, **(meter or {})})
-        self.module = SkModule(family, simulated, network, **options)  # type: ignore[arg-type]
-        self._engine = _Told()
+        self.module: Board
+        if family == "J11":
+            self.module = J11Module(simulated, network, **options)
+            self._engine = _Overheard(j11.Engine())
+        else:
+            self.module = SkModule(family, simulated, network, **options)  # type: ignore[arg-type]
+            self._engine = _Overheard(skstack.Engine())
         self.session = Session(credentials, remembered, persist=True)
-        self.link = MeterLink(self._engine, self.session, Exchange())
+        self.link = MeterLink(self._engine, self.session, Exchange())  # type: ignore[arg-type]
         self.now = 0.0
         self.told: list[tuple[float, LinkEvent]] = []
         self.written: list[tuple[float, bytes]] = []
@@ -68,7 +76,7 @@ class Wired:
 
     @property
     def heard(self) -> list[Event]:
-        return self._engine.all
+        return self._engine.told
 
     def run(self, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
         """Let time pass, or until something is so."""
