@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.clock import run
-from support.house import NETWORK, START, Footprint, House
+from support.whole import NETWORK, START, Footprint, House
 from support.storm import DAY_S, Storm, chosen_seeds, storm
 
 from hemsd.routeb.collector import Pace
