@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import random
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from drivers.ports import PermanentPortError, PortError
+from drivers.ports import BytePort, PermanentPortError, PortError, PortLost, PortMissing, TransientPortError
 from drivers.serialport import open_serial
 from hemsd.daemon.config import MeterTable, find_port
 from hemsd.daemon.credentials import CredentialsError, find_credentials, load_credentials
@@ -14,11 +16,15 @@ from hemsd.daemon.supervision import Kind
 from hemsd.gateway.bridge import Bridge
 from hemsd.gateway.config import BrokerConfig
 from hemsd.hub.hub import Hub
-from hemsd.hub.messages import Domain, MeterStatus
+from hemsd.hub.messages import Domain, Event, MeterStatus
 from hemsd.routeb.cache import PanCache
 from hemsd.routeb.collector import Collector, Pace
 from hemsd.routeb.errors import RouteBError
+from hemsd.routeb.ladder import Rung
+from hemsd.routeb.logbook import Logbook
 from hemsd.routeb.meter import Meter
+from hemsd.routeb.news import news_of
+from hemsd.routeb.stages import Recovering
 
 
 def kind_of(error: Exception) -> Kind:
@@ -33,26 +39,54 @@ def kind_of(error: Exception) -> Kind:
 
 
 class MeterDomain:
-    """The meter's world: opens the port, joins the meter, collects."""
+    """The meter's world: opens the port, joins the meter, collects. What it learns of the radio outlives each run."""
 
-    def __init__(self, settings: MeterTable, state: Path, hub: Hub, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        settings: MeterTable,
+        state: Path,
+        hub: Hub,
+        environ: Mapping[str, str],
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._settings = settings
         self._cache = PanCache(state)
         self._hub = hub
         self._environ = environ
+        self._clock = clock
+        self._logbook = Logbook(random.random)
         self._meter: Meter | None = None
         self._known_as: str | None = None
+        self._gone_since: datetime | None = None
 
     async def run(self) -> None:
-        """Until the port is lost, or is not to be had: raises PortError, CredentialsError."""
+        """Until the port is lost or has to be opened again, or is not to be had.
+
+        Raises PortError, ModuleTrouble and CredentialsError. The two dearest rungs of the ladder are begun here: the
+        next run finds the port, the device, and perhaps the session in it.
+        """
+        try:
+            await self._collect()
+        except (PortMissing, PortLost) as error:
+            self._take(Rung.REPLUG, str(error))
+            raise
+        except TransientPortError as error:
+            self._take(Rung.REOPEN, str(error))
+            raise
+
+    async def _collect(self) -> None:
         settings = self._settings
         pace = Pace(idle_s=settings.live_s, watched_s=settings.watched_s, energy_s=settings.energy_s)
         credentials = load_credentials(find_credentials(settings.credentials, self._environ), self._environ)
-        port = await open_serial(find_port(settings.port))
+        port = await self._open_port()
+        self._gone_since = None
         seat = self._hub.seat(Domain.ROUTEB)
         try:
-            async with Meter(port, credentials, cache=self._cache, persist=True) as self._meter:
-                await Collector(self._meter, seat, pace=pace).run()
+            async with Meter(
+                port, credentials, cache=self._cache, persist=True, logbook=self._logbook, clock=self._clock
+            ) as self._meter:
+                await Collector(self._meter, seat, pace=pace, clock=self._clock).run()
         finally:
             if self._meter is not None:
                 self._known_as = self._meter.name or None
@@ -60,12 +94,47 @@ class MeterDomain:
             seat.close()
             await port.close()
 
+    async def _open_port(self) -> BytePort:
+        """The port, as soon as it is there: supervision's delays are all the waiting there is for its device."""
+        return await open_serial(find_port(self._settings.port))
+
     def failed(self, text: str) -> None:
         """Tell the house why there is no meter now."""
-        now = datetime.now(UTC)
+        at, now = self._clock(), asyncio.get_running_loop().time()
+        self._gone_since = self._gone_since or at
+        status = MeterStatus(
+            meter=self._known_as,
+            online=False,
+            stage="waiting",
+            detail=text,
+            since=self._gone_since,
+            read_at=self._logbook.read_at,
+            port=self._settings.port or "",
+            contended=self._logbook.contention.holds(now),
+            radio=self._logbook.health(now, at),
+        )
         seat = self._hub.seat(Domain.ROUTEB)
-        seat.publish(MeterStatus(meter=self._known_as, online=False, stage="waiting", detail=text, since=now))
+        seat.publish(status)
         seat.close()
+
+    def _take(self, rung: Rung, why: str) -> None:
+        """Begin a rung that is not the session's, for there is none without a port."""
+        now = asyncio.get_running_loop().time()
+        self._logbook.lose(now)
+        self._logbook.take(rung)
+        news = news_of(Recovering(rung, why))
+        if news is not None and self._logbook.is_news(news.text, now):
+            seat = self._hub.seat(Domain.ROUTEB)
+            seat.publish(
+                Event(
+                    at=self._clock(),
+                    source=Domain.ROUTEB,
+                    kind=news.kind,
+                    severity=news.severity,
+                    text=news.text,
+                )
+            )
+            seat.close()
 
     def overdue_s(self) -> float:
         """How late its protocol machines are; 0 while there are none."""

@@ -28,6 +28,7 @@ from hemsd.echonet.objects import CONTROLLER
 QUEUE_LIMIT = 32  # requests in line
 RECENT_LIMIT = 32  # TIDs whose late answers are known
 REPLY_LIMIT = 4  # answers to INFC not yet sent
+WATCHED = 100  # askings of which it is known whether they were answered in the usual time
 PLAN_LIMIT = 32  # datagrams ready to be asked again
 
 PROPERTIES_PER_GET = 6  # AIF 1.01
@@ -116,6 +117,7 @@ class Exchange:
 
     def __init__(self, *, first_tid: int = 1) -> None:
         self.counters: Counter[str] = Counter()
+        self.unanswered: deque[bool] = deque(maxlen=WATCHED)  # by the soft deadline, of the last askings
         self._tid = (first_tid - 1) & 0xFFFF
         self._queue: deque[Request] = deque()
         self._asking: _Asking | None = None  # in flight
@@ -165,6 +167,7 @@ class Exchange:
         self._tid = tid = (self._tid + 1) & 0xFFFF
         self._asking = self._last = asking = _Asking(request, tid, epcs, limit_s, now)
         self._recent[tid % RECENT_LIMIT] = asking
+        self.counters["requests"] += 1
         if request.since is None:
             request.since = now
         self._arm(asking, now)
@@ -225,6 +228,8 @@ class Exchange:
             return
         if not asking.observed:
             asking.observed = True
+            if asking is self._asking:
+                self.unanswered.append(False)
             self._observe(now - asking.asked_at)
         if asking.request.done:
             self.counters["late"] += 1
@@ -238,6 +243,8 @@ class Exchange:
         request = self._queue[0] if self._queue else None
         if request is None or request.since is None:
             return
+        if self._asking is not None and now >= self._soft_at:
+            self.unanswered.append(True)
         if now >= self._hard_at:
             self._asking = self._retry_at = None
             self.counters["silences"] += 1

@@ -45,8 +45,10 @@ class _Meter:
     energy_at: datetime | None = None
 
     def current(self, now: float) -> bool:
-        online = self.status is None or self.status.online  # a reading came before the first status
-        return online and now - self.heard_at < SILENT_AFTER_S
+        status = self.status  # none yet where a reading came first
+        if status is not None and not (status.online and (status.fresh or status.read_at is None)):
+            return False
+        return now - self.heard_at < SILENT_AFTER_S
 
     def stand(self, status: MeterStatus, now: float) -> None:
         if self.status and (status.last_heard_at, status.online) != (self.status.last_heard_at, self.status.online):

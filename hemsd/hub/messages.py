@@ -116,7 +116,7 @@ class MeterStatus(Message, frozen=True, kw_only=True, tag=True):
 
     meter: str | None = None  # None until it is known
     online: bool
-    stage: str  # opening, surviving, joining, scanning, online, gated, waiting, refused
+    stage: str  # opening, surviving, joining, scanning, renewing, online, gated, waiting, refused, stopped
     detail: str = ""  # one plain sentence
     since: datetime
     last_heard_at: datetime | None = None

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal
 
 from msgspec.structs import replace
 
@@ -17,16 +16,18 @@ from hemsd.echonet.meter import describe
 from hemsd.echonet.objects import METER
 from hemsd.echonet.values import PropertyError
 from hemsd.hub.hub import Seat
-from hemsd.hub.messages import Domain, Event, MeterInterval, MeterProperty, ReadMeter
+from hemsd.hub.messages import Domain, Event, MeterInterval, MeterProperty, MeterReading, ReadMeter
 from hemsd.routeb import readings
-from hemsd.routeb.errors import RouteBError
+from hemsd.routeb.errors import ModuleTrouble, RouteBError
 from hemsd.routeb.meter import Meter
-from hemsd.routeb.stages import Concluded, Lost, Online
+from hemsd.routeb.news import news_of
+from hemsd.routeb.stages import Lost, Online, SessionEvent
 
 WATCHED_FOR_S = 60.0  # after someone asked
 ROUND_S = 150.0  # a round of readings, a re-authentication in it included
 ASKED_S = 90.0  # an answer to ReadMeter
 STATUS_S = 60.0
+LATE_S = 60.0  # the longest a meter may take to answer (AIF 1.01): so long after the next reading was due
 HALF_HOUR = timedelta(minutes=30)
 NOTIFIED_WITHIN = timedelta(minutes=5)  # of the half-hour (AIF 1.01); after it the meter is asked
 HALF_HOUR_TRIES = 3
@@ -37,7 +38,10 @@ ASKED_LIMIT = 32  # properties of one ReadMeter
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds from one reading to the next; polling more often than every 10 s troubles meter and neighbours."""
+    """Seconds from one reading to the next; polling more often than every 10 s troubles meter and neighbours.
+
+    Live values are fresh for one idle period and LATE_S: then the next ones ought to have come.
+    """
 
     idle_s: float = 30.0  # power and current when nobody is looking
     watched_s: float = 10.0  # and while someone is
@@ -76,14 +80,17 @@ class Collector:
         self._woken.set()
 
     async def run(self) -> None:
-        """Collect until cancelled, through any loss of the meter. Raises PortError when the port is lost."""
+        """Collect until cancelled, through any loss of the meter.
+
+        Raises PortError when the port is lost, ModuleTrouble when it has to be closed and opened again.
+        """
         lost: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
                 for work in (self._report, self._beat, self._listen, self._answer, self._poll):
                     tasks.create_task(work(), name=work.__qualname__)
                 tasks.create_task(self._meter.ended(), name="meter port")
-        except* PortError as errors:
+        except* (PortError, ModuleTrouble) as errors:
             lost = errors.exceptions[0]  # to raise it here would wrap it again in Python before 3.11.4
         if lost is not None:
             raise lost
@@ -106,7 +113,7 @@ class Collector:
         await self._meter.identify()
         energy = self._now() >= self._energy_due
         reading = await self._meter.read_live(energy=energy)
-        self._seat.publish(reading)
+        self._publish_reading(reading)
         if reading.energy_import_kwh is not None:
             self._energy_due = self._round_began + self._pace.energy_s
         if not self._verified:
@@ -114,6 +121,15 @@ class Collector:
             self._verified = True
         if self._half_hour_due() <= self._clock():
             await self._ask_half_hour()
+
+    def _publish_reading(self, reading: MeterReading) -> None:
+        self._seat.publish(reading)
+        if reading.states.get("power_w") != Missing.TIMEOUT.value:
+            logbook, now = self._meter.logbook, self._now()
+            was_stale = now >= logbook.fresh_until
+            logbook.read_at, logbook.fresh_until = reading.measured_at, now + self._pace.idle_s + LATE_S
+            if was_stale:
+                self._publish_status()
 
     async def _rest(self) -> None:
         """Wait for the next round; shorter when someone begins to look meanwhile."""
@@ -177,28 +193,43 @@ class Collector:
 
     async def _report(self) -> None:
         """The meter's status on every change, and what a person may want to know as an event."""
-        self._seat.publish(self._meter.status)
+        self._publish_status()
         async for change in self._meter.changes():
             match change:
-                case Online(resumed):
+                case Online():
                     self._verified = False
-                    how = "the session of the last time goes on" if resumed else "joined"
-                    self._tell("meter.online", "info", f"the meter is online: {how}")
-                case Lost(text):
+                case Lost():
                     self._round_began = float("-inf")  # the next round begins when it is online again
                     self._woken.set()
-                    self._tell("meter.lost", "warning", text)
-                case Concluded(error):
-                    self._tell("meter.unreachable", "error", str(error))
-            self._seat.publish(self._meter.status)
+                case _:
+                    pass
+            self._tell(change)
+            self._publish_status()
 
     async def _beat(self) -> None:
+        """The status every minute, and when the values turn stale."""
+        due = self._now() + STATUS_S
         while True:
-            await asyncio.sleep(STATUS_S)
-            self._seat.publish(self._meter.status)
+            now, fresh_until = self._now(), self._meter.logbook.fresh_until
+            await asyncio.sleep((min(due, fresh_until) if now < fresh_until else due) - now)
+            turned_stale = now < self._meter.logbook.fresh_until <= self._now()
+            if turned_stale or self._now() >= due:
+                self._publish_status()
+                due = self._now() + STATUS_S
 
-    def _tell(self, kind: str, severity: Literal["info", "warning", "error"], text: str) -> None:
-        self._seat.publish(Event(at=self._clock(), source=Domain.ROUTEB, kind=kind, severity=severity, text=text))
+    def _publish_status(self) -> None:
+        status, logbook = self._meter.status, self._meter.logbook
+        fresh = status.online and self._now() < logbook.fresh_until
+        self._seat.publish(replace(status, read_at=logbook.read_at, fresh=fresh))
+
+    def _tell(self, change: SessionEvent) -> None:
+        news = news_of(change)
+        if news is None or not (
+            isinstance(change, Online | Lost) or self._meter.logbook.is_news(news.text, self._now())
+        ):
+            return
+        at = self._clock()
+        self._seat.publish(Event(at=at, source=Domain.ROUTEB, kind=news.kind, severity=news.severity, text=news.text))
 
     # --- questions
 

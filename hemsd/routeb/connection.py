@@ -11,15 +11,26 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from drivers.anymodule import AnyModule
-from drivers.module import Credentials, Module, Pan, rssi_dbm
+from drivers.module import Credentials, Module, Pan, dbm_of
 from drivers.ports import BytePort, Pump
 from hemsd.echonet.exchange import Exchange, Finished, Missing, Notification, Request
 from hemsd.echonet.frame import Property
 from hemsd.hub.messages import Link, MeterStatus
 from hemsd.routeb.errors import NoAnswerInTime, RouteBError
 from hemsd.routeb.link import LinkEvent, MeterLink
+from hemsd.routeb.logbook import Logbook
 from hemsd.routeb.session import Session
-from hemsd.routeb.stages import ESTABLISHED, Concluded, Lost, Online, Progress, Scanned, SessionEvent, Stage
+from hemsd.routeb.stages import (
+    ESTABLISHED,
+    Concluded,
+    Contended,
+    Lost,
+    Online,
+    Progress,
+    Scanned,
+    SessionEvent,
+    Stage,
+)
 
 T = TypeVar("T")
 
@@ -52,8 +63,9 @@ class Connection:
     """One meter through the module on an open port, which it owns.
 
     Entering starts nothing but the pump: online(), scan() or the first request sets out. Leaving closes the port and
-    leaves the session in the module. With `persist` it tries for ever; without, the first conclusion is raised to
-    everyone. Errors: RouteBError, and PortError once the port is lost. Cancelling any call breaks nothing.
+    leaves the session in the module. With `persist` it tries as long as the port may be of use; without, the first
+    conclusion is raised to everyone. `logbook` outlives it, for the next one. Errors: RouteBError, and PortError once
+    the port is lost. Cancelling any call breaks nothing.
     """
 
     def __init__(
@@ -65,14 +77,17 @@ class Connection:
         module: Module | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         persist: bool = False,
+        logbook: Logbook | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._port = port
         self._on_progress = on_progress
-        self._persist = persist
         self._clock = clock
-        self._session = Session(credentials, remembered, persist=persist, jitter=random.random)
-        self._link = MeterLink(module or AnyModule(), self._session, Exchange(first_tid=secrets.randbelow(0x10000)))
+        self.logbook = logbook or Logbook(random.random)
+        self._session = Session(credentials, remembered, persist=persist, logbook=self.logbook)
+        exchange = Exchange(first_tid=secrets.randbelow(0x10000))
+        exchange.counters, exchange.unanswered = self.logbook.counters, self.logbook.unanswered
+        self._link = MeterLink(module or AnyModule(), self._session, exchange)
         self._waiting: dict[Request, asyncio.Future[None]] = {}
         self._changed = asyncio.Event()
         self._changes: _Feed[SessionEvent] = _Feed()
@@ -110,25 +125,31 @@ class Connection:
     @property
     def link(self) -> Link:
         """The radio link as last heard."""
-        pan, lqi = self._session.pan, self._session.gate.lqi
+        pan, gate = self._session.pan, self._session.gate
         if pan is None:
             return Link()
-        lqi = pan.lqi if lqi is None else lqi
-        dbm = None if lqi is None else rssi_dbm(lqi)
+        lqi, dbm = gate.lqi, dbm_of(gate.lqi, gate.rssi_dbm)
+        if dbm is None:
+            lqi, dbm = pan.lqi, pan.dbm
         return Link(channel=pan.channel, pan_id=f"{pan.pan_id:04X}", lqi=lqi, rssi_dbm=dbm)
 
     @property
     def status(self) -> MeterStatus:
         """How it stands between us and the meter, now."""
-        stage, gate = self._session.stage, self._session.gate
-        heard = None if gate.heard_at is None else timedelta(seconds=self._loop.time() - gate.heard_at)
+        stage, gate, info = self._session.stage, self._session.gate, self._session.info
+        now, at = self._loop.time(), self._clock()
+        heard = None if gate.heard_at is None else timedelta(seconds=now - gate.heard_at)
         return MeterStatus(
             online=self.is_online,
             stage=(Stage.GATED if stage is Stage.ONLINE and gate.limited else stage).value,
             detail=self._doing if self._trouble is None else str(self._trouble),
             since=self._since,
-            last_heard_at=None if heard is None else self._clock() - heard,
+            last_heard_at=None if heard is None else at - heard,
             link=self.link,
+            module="" if info is None else f"{info.family.value}, firmware {info.firmware}",
+            port=self._port.name,
+            contended=self.logbook.contention.holds(now),
+            radio=self.logbook.health(now, at),
         )
 
     def overdue_s(self) -> float:
@@ -154,8 +175,14 @@ class Connection:
         return list(best.values())
 
     async def ended(self) -> None:
-        """Wait for the port to be lost, and raise that PortError."""
-        await asyncio.shield(self._pumping)
+        """Wait for the end, and raise what it was: the port is lost, or is to be closed and opened again."""
+        while True:
+            await self._change()
+
+    def selector_moved(self) -> None:
+        """A history was not the one selected: somebody else may be at the meter."""
+        if self.logbook.contention.selector_moved(self._loop.time()):
+            self._changes.put(Contended())
 
     def changes(self) -> AsyncIterator[SessionEvent]:
         """What happens to the session from now on, without end."""
@@ -234,7 +261,7 @@ class Connection:
                 self._fail(NoAnswerInTime(f"the session with the meter was lost: {event.text}"))
             case Concluded():
                 self._trouble = event.error
-                if not self._persist:
+                if self._session.stage is Stage.STOPPED:
                     self._failure = event.error
             case Scanned():
                 self._scanned = event

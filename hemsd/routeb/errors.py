@@ -30,6 +30,16 @@ class RadioTrouble(RouteBError):
         )
 
 
+class MeterMute(RouteBError):
+    """The meter admits us and then answers nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the meter lets us join and then answers nothing: see that no other device is joined to it, and bring "
+            "the module closer to the meter, which may hear us worse than we hear it"
+        )
+
+
 class CredentialsRefused(RouteBError):
     """The meter challenged us several times over a good link and never accepted the proof: the password, probably."""
 
@@ -37,6 +47,16 @@ class CredentialsRefused(RouteBError):
         super().__init__(
             "the meter refused us several times over a good radio link: the Route B password is probably wrong; "
             "compare it with the power company's letter (12 characters, 0 is not O, 1 is not I)"
+        )
+
+
+class MeterTaken(RouteBError):
+    """The meter refuses us over a good link although the password has been right before."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the meter refuses us over a good radio link although it has admitted us before: another controller is "
+            "probably joined to it, switch that off; if Route B was applied for anew, the password has changed"
         )
 
 

@@ -12,13 +12,14 @@ LIMIT_S = 3600.0  # the send limit looks back one hour (ARIB STD-T108): then it 
 class Gate:
     """Kept by the session: `peer` and `authenticated` as it moves on, `limit_due` while the send limit is engaged."""
 
-    def __init__(self) -> None:
+    def __init__(self, dropped: Counter[str]) -> None:
         self.peer: str | None = None  # the meter's address while there may be a session
         self.authenticated = False  # the session stands, as far as we know
         self.limit_due: float | None = None
         self.lqi: int | None = None  # of the last datagram heard
         self.heard_at: float | None = None
-        self.dropped: Counter[str] = Counter()  # datagrams, by reason
+        self.rssi_dbm: float | None = None  # the same, from modules that tell that
+        self.dropped = dropped  # datagrams, by reason
 
     @property
     def limited(self) -> bool:
@@ -42,5 +43,7 @@ class Gate:
             self.heard_at = now
             if datagram.lqi is not None:
                 self.lqi = datagram.lqi
+            if datagram.rssi_dbm is not None:
+                self.rssi_dbm = datagram.rssi_dbm
             return True
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from drivers.module import (
     Datagram,
@@ -16,13 +17,14 @@ from drivers.module import (
     Send,
     Transmission,
 )
-from hemsd.echonet.exchange import Exchange, Finished, Notification, Request, Silent
+from hemsd.echonet.exchange import Exchange, Finished, Notification, QueueFull, Request, Silent
 from hemsd.echonet.frame import ESV, Property
 from hemsd.echonet.objects import METER
 from hemsd.routeb.session import Session
 from hemsd.routeb.stages import Lost, Probing, SessionEvent, Stage
 
 PROBE_EPC = 0xE7  # every meter has it
+PROBED = (Stage.SURVIVING, Stage.ONLINE)
 
 LinkEvent = SessionEvent | Finished | Notification
 
@@ -37,6 +39,7 @@ class MeterLink:
         self._module = module
         self._session = session
         self._exchange = exchange
+        self._airtime = session.logbook.airtime
         self._probe: Request | None = None
         self._was_open = False
         self._events: list[LinkEvent] = []
@@ -110,6 +113,7 @@ class MeterLink:
             if gate.peer is None or not gate.open or (payload := self._exchange.send(now)) is None:
                 return False
             command = Send(gate.peer, payload)
+        self._airtime.given(command, now)
         self._module.command(command, now)
         return True
 
@@ -129,16 +133,21 @@ class MeterLink:
             case _:
                 session.receive(event, now)
 
+    def _ask_probe(self) -> None:
+        if self._probe is None or self._probe.done:
+            with suppress(QueueFull):  # then there is enough to be answered
+                self._probe = self._exchange.ask(ESV.GET, METER, [Property(PROBE_EPC)])
+
     def _tell(self, told: list[SessionEvent]) -> None:
         """Hand on what the session says, and let the exchange know what it means for the requests."""
         for event in told:
             if isinstance(event, Probing):
-                self._probe = self._exchange.ask(ESV.GET, METER, [Property(PROBE_EPC)])
+                self._ask_probe()
             else:
                 self._events.append(event)
             if isinstance(event, Lost):
                 self._exchange.clear()
-        if self._probe is not None and self._session.stage is not Stage.SURVIVING:
+        if self._probe is not None and self._session.stage not in PROBED:
             self._exchange.cancel(self._probe)
             self._probe = None
         if self._was_open and not self._session.gate.open:

@@ -27,7 +27,8 @@ from hemsd.routeb import readings
 from hemsd.routeb.cache import Facts, PanCache, Remembered
 from hemsd.routeb.connection import Connection
 from hemsd.routeb.errors import NoAnswerInTime
-from hemsd.routeb.stages import Online, PanForgotten, Progress, SessionEvent
+from hemsd.routeb.logbook import Logbook
+from hemsd.routeb.stages import Online, Progress, SessionEvent
 
 __all__ = ["Meter", "Missing"]
 
@@ -59,6 +60,7 @@ class Meter(Connection):
         module: Module | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         persist: bool = False,
+        logbook: Logbook | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         known = Remembered() if cache is None else cache.load(credentials)
@@ -69,6 +71,7 @@ class Meter(Connection):
             module=module or AnyModule(known.family),
             on_progress=on_progress,
             persist=persist,
+            logbook=logbook,
             clock=clock,
         )
         self.facts = known.facts or Facts(mac="")
@@ -190,6 +193,7 @@ class Meter(Connection):
                 try:
                     check(value)
                 except HistoryMismatch:
+                    self.selector_moved()
                     return
             values[epc] = value
 
@@ -219,8 +223,6 @@ class Meter(Connection):
             if self.facts.mac != pan.mac:  # another meter, and nothing is known of it
                 self.facts = Facts(mac=pan.mac)
                 self._absent.clear()
-            self._remember()
-        elif isinstance(event, PanForgotten):
             self._remember()
         super()._on_session(event)
 

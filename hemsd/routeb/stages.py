@@ -5,18 +5,22 @@ behind: the module still stands on the remembered PAN and the meter answers one 
 with the module set up afresh, then scans of growing duration. Re-authentication is the module's own business and
 shuts the gate from SessionExpired to Joined; the hourly send limit shuts it too and is never a reason to join again.
 A session is lost when the meter or the module says so, when re-authentication fails or does not end, and when the
-meter stays silent three times. A meter just left needs 10 s. (BP35A1 command reference: SKJOIN, SKTERM, EVENT.)
+meter stays silent three times. Then `hemsd.routeb.ladder` says which rung is next; a rung has brought the meter back
+when the meter answers, not when it has merely admitted us: after a loss each join is proved by one Get. Noise, a
+stray datagram or a command that has to be repeated begins nothing. A meter just left needs 10 s. (BP35A1 command
+reference: SKJOIN, SKREJOIN, SKTERM, EVENT.)
 
     stage      is left when
     WAITING    its time is over
     OPENING    the module is ready and has the credentials
-    SURVIVING  the meter was heard, or was not within 6 s
+    SURVIVING  the meter answered; or did not within 6 s, after an authentication 20 s (AIF 1.01)
     SCANNING   the scan is Done (never earlier: the best beacon wins)
-    JOINING    Joined, JoinFailed, or neither in 60 s (90 s while PANA messages are seen)
+    JOINING    Joined, JoinFailed, or neither within the module's limit (30 s more while PANA messages are seen)
+    RENEWING   the same, for the authentication that we asked for within a session that seems to stand
     ONLINE     the session expired or was lost
     GATED      Joined again, or not within 60 s
     REFUSED    an hour is over: a wrong password does not get better by hammering
-    STOPPED    never: a single attempt came to its end
+    STOPPED    never: a single attempt came to its end, or the port has to be opened anew
 """
 
 from __future__ import annotations
@@ -27,6 +31,8 @@ from enum import Enum
 
 from drivers.module import Pan
 from hemsd.routeb.errors import RouteBError
+from hemsd.routeb.ladder import Rung
+from hemsd.routeb.logbook import Recovery
 
 
 class Stage(Enum):
@@ -37,6 +43,7 @@ class Stage(Enum):
     SURVIVING = "surviving"
     SCANNING = "scanning"
     JOINING = "joining"
+    RENEWING = "renewing"
     ONLINE = "online"
     GATED = "gated"
     REFUSED = "refused"
@@ -49,14 +56,17 @@ ESTABLISHED = (Stage.ONLINE, Stage.GATED)
 _S = Stage
 
 MOVES: Mapping[Stage, frozenset[Stage]] = {
-    _S.WAITING: frozenset({_S.WAITING, _S.OPENING, _S.JOINING}),
+    _S.WAITING: frozenset({_S.WAITING, _S.OPENING, _S.SCANNING, _S.JOINING, _S.RENEWING}),
     _S.OPENING: frozenset({_S.WAITING, _S.OPENING, _S.SURVIVING, _S.SCANNING, _S.JOINING, _S.STOPPED}),
-    _S.SURVIVING: frozenset({_S.OPENING, _S.ONLINE}),
+    _S.SURVIVING: frozenset({_S.WAITING, _S.OPENING, _S.ONLINE, _S.STOPPED}),
     _S.SCANNING: frozenset({_S.WAITING, _S.OPENING, _S.SCANNING, _S.JOINING, _S.STOPPED}),
-    _S.JOINING: frozenset({_S.WAITING, _S.OPENING, _S.ONLINE, _S.REFUSED, _S.STOPPED}),
-    _S.ONLINE: frozenset({_S.WAITING, _S.OPENING, _S.GATED, _S.STOPPED}),
+    _S.JOINING: frozenset(
+        {_S.WAITING, _S.OPENING, _S.SCANNING, _S.SURVIVING, _S.ONLINE, _S.REFUSED, _S.STOPPED},
+    ),
+    _S.RENEWING: frozenset({_S.WAITING, _S.OPENING, _S.SURVIVING, _S.STOPPED}),
+    _S.ONLINE: frozenset({_S.WAITING, _S.OPENING, _S.RENEWING, _S.GATED, _S.STOPPED}),
     _S.GATED: frozenset({_S.WAITING, _S.OPENING, _S.ONLINE, _S.STOPPED}),
-    _S.REFUSED: frozenset({_S.OPENING}),
+    _S.REFUSED: frozenset({_S.WAITING, _S.OPENING, _S.SCANNING, _S.JOINING}),
     _S.STOPPED: frozenset(),
 }
 
@@ -84,12 +94,13 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Probing:
-    """The remembered session may be alive: one Get to the meter is wanted, its answer tells."""
+    """The session may be alive, or dead: one Get to the meter is wanted, its answer tells."""
 
 
 @dataclass(frozen=True, slots=True)
 class Online:
     resumed: bool  # the session of an earlier run
+    recovery: Recovery | None = None  # from a loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +109,16 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
-class PanForgotten:
-    """The PAN we knew leads nowhere any more."""
+class Recovering:
+    """A rung of the ladder is begun, because of what `text` says."""
+
+    rung: Rung
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contended:
+    """Somebody else seems to be at our meter; once an hour while it is so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +131,9 @@ class Scanned:
 
 @dataclass(frozen=True, slots=True)
 class Concluded:
-    """An attempt came to its end without a session; one that persists makes the next by itself."""
+    """A round came to its end without a session; one that persists makes the next by itself, unless it is STOPPED."""
 
     error: RouteBError
 
 
-SessionEvent = Progress | Probing | Online | Lost | PanForgotten | Scanned | Concluded
+SessionEvent = Progress | Probing | Online | Lost | Recovering | Contended | Scanned | Concluded

@@ -36,6 +36,8 @@ from hemsd.hub.messages import (
     ReadMeter,
 )
 from hemsd.routeb.collector import Collector, Pace
+from hemsd.routeb.errors import MeterMute
+from hemsd.routeb.ladder import JITTER, PAUSE_MAX_S
 from hemsd.routeb.meter import Meter
 
 T = TypeVar("T")
@@ -236,8 +238,12 @@ def test_status_and_events() -> None:
         bench.happen(SessionClosed(PAN.address, by_peer=True))
         await asyncio.sleep(60)
         events = bench.seat.of(Event)
-        assert [event.kind for event in events] == ["meter.online", "meter.lost", "meter.online"]
-        assert events[1].text == "the meter ended the session"
+        assert [event.kind for event in events] == ["meter.online", "meter.lost", "meter.recovery", "meter.online"]
+        assert [event.text for event in events[1:]] == [
+            "the meter ended the session",
+            "the meter ended the session: joining it again",
+            "the meter is online again after 10 s: joined again",
+        ]
         statuses = bench.seat.of(MeterStatus)
         stages = [status.stage for status in statuses]
         assert stages[0] == "waiting"
@@ -266,16 +272,19 @@ def test_through_losses() -> None:
 
 
 def test_silence_is_survived() -> None:
-    """A meter silent for an hour is lost, reported and read again when it speaks."""
+    """A meter silent for an hour is lost, reported and, after the longest pause, read again when it speaks."""
 
     async def scenario(bench: Bench) -> None:
         await asyncio.sleep(100)
         bench.module.silent = True
         await asyncio.sleep(3600)
         assert "meter.lost" in [event.kind for event in bench.seat.of(Event)]
+        assert [event.text for event in bench.seat.of(Event) if event.kind == "meter.unreachable"] == [
+            str(MeterMute())
+        ]
         bench.module.silent = False
         start = asyncio.get_running_loop().time()
-        await asyncio.sleep(120)
+        await asyncio.sleep(PAUSE_MAX_S * (1 + JITTER) + 60)
         assert len(bench.seat.times(MeterReading, start)) >= 2
 
     Bench().run(scenario)

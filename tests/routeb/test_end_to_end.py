@@ -10,27 +10,24 @@ from typing import Any
 
 import pytest
 from support.clock import run
-from support.routeb import EPOCH, FakeSeat, SimulatedPort, virtual_now
+from support.house import START, Family, House, simulated
+from support.routeb import SimulatedPort, virtual_now
 
 from drivers.module import Credentials
 from hemsd.echonet.meter import encode_history_1_day
 from hemsd.hub.messages import Event, MeterInterval, MeterReading
 from hemsd.routeb.cache import PanCache
-from hemsd.routeb.collector import Collector
 from hemsd.routeb.errors import CredentialsRefused, MeterNotHeard, RadioTrouble
 from hemsd.routeb.meter import Meter
 from hemsd.simulator import FAMILIES as ALL
 from hemsd.simulator import (
     Board,
-    Family,
     Fault,
     Flash,
     Flaw,
     Household,
-    J11Module,
     Network,
     Plate,
-    SkModule,
     Spell,
     Strike,
     Timing,
@@ -41,14 +38,6 @@ from hemsd.simulator import Meter as SimulatedMeter
 FAMILIES = pytest.mark.parametrize("family", ALL)
 NETWORK = Network()
 CREDENTIALS = Credentials(NETWORK.route_b_id, NETWORK.password)
-START = (EPOCH + timedelta(hours=9)).replace(tzinfo=None)  # Japan's wall clock
-
-
-def simulated(family: Family = "DUAL", meter: dict[str, Any] | None = None, **options: Any) -> Board:
-    household = SimulatedMeter(Household(7, pv_kw=4), start=START, **(meter or {}))
-    if family == "J11":
-        return J11Module(household, NETWORK, **options)
-    return SkModule(family, household, NETWORK, **options)
 
 
 def connect(module: Board, **options: Any) -> Meter:
@@ -158,22 +147,20 @@ STORM = [
 
 
 @FAMILIES
-def test_a_day_with_every_fault(family: Family) -> None:
+def test_a_day_with_every_fault(family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Four stormy hours and twenty quiet ones: it always comes back, no half-hour is missing, no value is wrong."""
 
     async def main() -> None:
-        module = simulated(family, {"confirmed": family == "SE"}, faults=STORM)
-        seat = FakeSeat()
-        async with connect(module, persist=True) as meter:
-            collector = Collector(meter, seat, clock=virtual_now)  # type: ignore[arg-type]
-            collecting = asyncio.create_task(collector.run())
+        house = House(simulated(family, {"confirmed": family == "SE"}, faults=STORM), tmp_path, monkeypatch)
+        seat = house.seat
+        async with house.living():
             await asyncio.sleep(86_400)
-            assert meter.is_online
-            collecting.cancel()
-            await asyncio.wait([collecting])
+            assert house.status.online
+            assert house.status.fresh
         events = [event.kind for event in seat.of(Event)]
         assert events.count("meter.online") == events.count("meter.lost") + 1
         assert events.count("meter.unreachable") == 1  # while the module hangs
+        assert sum(house.status.radio.recoveries.values()) >= events.count("meter.lost")
         ends = [interval.end for interval in seat.of(MeterInterval)]
         first = datetime(2026, 5, 14, 5, 0, tzinfo=UTC)
         assert sorted(set(ends)) == [first + timedelta(minutes=30) * n for n in range(len(set(ends)))]

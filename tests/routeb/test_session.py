@@ -18,6 +18,7 @@ from drivers.module import (
     Open,
     Pan,
     Refused,
+    Rejoin,
     Scan,
     Send,
     SendLimit,
@@ -27,7 +28,8 @@ from drivers.module import (
     UseCredentials,
 )
 from hemsd.routeb.errors import CredentialsRefused, MeterNotHeard, ModuleTrouble, RadioTrouble
-from hemsd.routeb.stages import MOVES, Concluded, IllegalMove, Lost, Online, PanForgotten, Progress, Scanned, Stage
+from hemsd.routeb.ladder import Rung
+from hemsd.routeb.stages import MOVES, Concluded, IllegalMove, Lost, Online, Progress, Recovering, Scanned, Stage
 
 CHALLENGED = [AuthenticationStep.STARTED, AuthenticationStep.CHALLENGED]
 ACCEPTED = [*CHALLENGED, AuthenticationStep.ANSWERED]
@@ -40,6 +42,10 @@ def module() -> FakeModule:
 
 def kinds(module: FakeModule) -> list[str]:
     return [type(command).__name__ for _, command in module.log if not isinstance(command, Send)]
+
+
+def rungs(driven: Driven) -> list[Rung]:
+    return [event.rung for event in driven.events(Recovering) if isinstance(event, Recovering)]
 
 
 def concluded(driven: Driven) -> list[type]:
@@ -128,14 +134,14 @@ def test_module_on_another_pan_is_reset(module: FakeModule) -> None:
     assert kinds(module) == ["Open", "Open", "UseCredentials", "Join"]
 
 
-def test_two_failed_joins_forget_the_remembered_pan(module: FakeModule) -> None:
+def test_the_remembered_pan_is_tried_twice(module: FakeModule) -> None:
     """The PAN cache is not believed for ever: after two failed joins the meter is looked for."""
     elsewhere = Pan(0x3B, 0x0001, "001C640000000001", "AABBCCDD", 0x70)
     module.joins = [[], []]
     driven = Driven(module, remembered=elsewhere)
     driven.online()
     assert [join.pan for join in module.commands(Join) if isinstance(join, Join)] == [elsewhere, elsewhere, PAN]
-    assert driven.events(PanForgotten) == [PanForgotten()]
+    assert driven.session.pan == PAN
 
 
 def test_the_right_and_the_best_beacon_wins(module: FakeModule) -> None:
@@ -180,15 +186,17 @@ def test_no_meter_heard(module: FakeModule) -> None:
 
 
 def test_persisting_scans_go_on(module: FakeModule) -> None:
-    """A daemon pauses 60, 120, 240, 300, 300 s (and up to a fifth more), then scans from duration 6."""
+    """A daemon pauses 60, 120, 240, 300, 300 s (and up to a fifth more), then scans from duration 6, twice."""
     module.beacons = {}
     driven = Driven(module, persist=True)
     driven.begin()
     driven.run(3600)
-    starts = [now for now, command in module.log if isinstance(command, Scan) and command.duration in (4, 6)][2:]
-    pauses = [later - earlier - 3 * module.scan_s for earlier, later in pairwise(starts)]
-    assert pauses[:4] == pytest.approx([132, 264, 330, 330], abs=0.1)
+    ends = [now for now, event in driven.told if isinstance(event, Concluded)]
+    pauses = [later - earlier - 6 * module.scan_s for earlier, later in pairwise(ends)]
+    assert pauses[:5] == pytest.approx([66, 132, 264, 330, 330], abs=0.1)
     assert set(concluded(driven)) == {MeterNotHeard}
+    assert [scan.duration for scan in module.commands(Scan) if isinstance(scan, Scan)][5:11] == [6, 7, 8] * 2
+    assert rungs(driven)[:4] == [Rung.RESCAN, Rung.RESET] * 2
 
 
 def test_wrong_password(module: FakeModule) -> None:
@@ -246,7 +254,7 @@ def test_unsupported_module(module: FakeModule) -> None:
 
 
 def test_silent_module(module: FakeModule) -> None:
-    """Nothing on the port at all ends a single attempt at once; a daemon tries again after a pause."""
+    """Nothing on the port at all ends a single attempt at once; a daemon closes the port and opens it again."""
     for persist in (False, True):
         module.instead = [lambda command: [NoAnswer(command, 30.0)]]
         driven = Driven(module, persist=persist)
@@ -254,6 +262,7 @@ def test_silent_module(module: FakeModule) -> None:
         driven.run(200)
         assert concluded(driven) == [ModuleTrouble]
         assert driven.session.stage is (Stage.ONLINE if persist else Stage.STOPPED)
+        assert rungs(driven) == ([Rung.REOPEN] if persist else [])
 
 
 def test_refused_commands_are_repeated_then_reopened_then_concluded(module: FakeModule) -> None:
@@ -390,15 +399,16 @@ def test_reauthentication_that_never_ends(module: FakeModule) -> None:
     assert kinds(module)[-3:] == ["Open", "UseCredentials", "Join"]
 
 
-def test_three_silences_leave_and_join(module: FakeModule) -> None:
-    """Silence of three AIF limits ends the session properly; the next join waits 10 s."""
+def test_three_silences_renew_then_leave_and_join(module: FakeModule) -> None:
+    """The session is authenticated again; if the meter stays silent it is left properly, and the join waits 10 s."""
     driven = Driven(module)
     driven.online()
     module.silent = True
-    for _ in range(3):
-        request = driven.get(0xE7)
-        driven.run(100, lambda: request.done)  # noqa: B023
+    driven.get(0xE7)
+    driven.run(100, lambda: bool(module.commands(Leave)))
     assert len(driven.events(Lost)) == 1
+    assert len(module.meter.requests) == 0
+    assert [type(each) for each in module.commands(Rejoin, Leave)] == [Rejoin, Leave]
     module.silent = False
     driven.run(60)
     assert driven.session.stage is Stage.ONLINE
@@ -408,16 +418,16 @@ def test_three_silences_leave_and_join(module: FakeModule) -> None:
 
 
 def test_a_module_that_restarted_is_set_up_afresh(module: FakeModule) -> None:
-    """It refuses to leave a session that it has forgotten, and has forgotten the credentials with it."""
+    """It refuses to renew a session that it has forgotten, and has forgotten the credentials with it."""
     driven = Driven(module)
     driven.online()
-    module.silent, module.refuse = True, Leave
-    for _ in range(3):
-        request = driven.get(0xE7)
-        driven.run(100, lambda: request.done)  # noqa: B023
+    module.silent, module.refuse = True, Rejoin
+    driven.get(0xE7)
+    driven.run(100, lambda: bool(module.commands(Rejoin)))
     module.silent = False
     driven.run(1)
-    assert kinds(module)[-4:] == ["Leave", "Open", "UseCredentials", "Join"]
+    assert kinds(module)[-4:] == ["Rejoin", "Open", "UseCredentials", "Join"]
+    assert driven.session.stage is Stage.ONLINE
 
 
 def test_the_answer_is_waited_for_from_transmission(module: FakeModule) -> None:

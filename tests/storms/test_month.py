@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from support.clock import run
-from support.whole import NETWORK, START, Footprint, House
 from support.storm import DAY_S, Storm, chosen_seeds, storm
+from support.whole import NETWORK, START, Footprint, House
 
 from hemsd.routeb.collector import Pace
 from hemsd.simulator import Household, module_of

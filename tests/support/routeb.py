@@ -31,6 +31,7 @@ from drivers.module import (
     Pan,
     Ready,
     Refused,
+    Rejoin,
     Scan,
     Send,
     SessionClosed,
@@ -41,12 +42,14 @@ from hemsd.echonet.exchange import Exchange, Request
 from hemsd.echonet.frame import ESV, Property
 from hemsd.hub.messages import Message
 from hemsd.routeb.link import LinkEvent, MeterLink
+from hemsd.routeb.logbook import Logbook
 from hemsd.routeb.session import Session
 from hemsd.routeb.stages import Progress, Stage
 from hemsd.simulator import Board
 
 T = TypeVar("T")
 
+REOPENING_S = 1.0  # until supervision opens a port again, the first time
 CREDENTIALS = Credentials(id="000000000000000000000000AABBCCDD", password="0123456789AB")
 PAN = Pan(channel=0x31, pan_id=0xB5FB, mac="001C6400601421A3", pairing_id="AABBCCDD", lqi=0xDD)
 OUR_ADDRESS = "FE80:0000:0000:0000:021D:1290:0005:747B"
@@ -162,6 +165,8 @@ class FakeModule:
                 return
             case Join(pan):
                 self._join(pan)
+            case Rejoin():
+                self._authenticate(PAN)
             case Leave():
                 self.session = False
                 self.later(0.1, SessionClosed(PAN.address, by_peer=False))
@@ -179,6 +184,9 @@ class FakeModule:
     def _join(self, pan: Pan) -> None:
         self.session = False
         self.channel, self.pan_id = pan.channel, pan.pan_id
+        self._authenticate(pan)
+
+    def _authenticate(self, pan: Pan) -> None:
         failed = self.joins.pop(0) if self.joins else None
         for step in AuthenticationStep if failed is None else failed:
             self.later(self.join_s / 2, Authentication(step))
@@ -213,6 +221,12 @@ class FakeModule:
     def receive(self, data: bytes, now: float) -> None:
         raise AssertionError("no bytes here")
 
+    def reopened(self) -> None:
+        """Another engine drives it: nothing asked before is answered any more."""
+        self._command = None
+        self._due = [due for due in self._due if not hasattr(due[2], "command")]
+        self._ended.clear()
+
     def tick(self, now: float) -> None:
         self.now = now
         while self._due and self._due[0][0] <= now:
@@ -239,12 +253,31 @@ class FakeModule:
 class Driven:
     """A link in virtual time: what it tells, with the time of it."""
 
-    def __init__(self, module: FakeModule, *, remembered: Pan | None = None, persist: bool = False) -> None:
+    def __init__(
+        self,
+        module: FakeModule,
+        *,
+        remembered: Pan | None = None,
+        persist: bool = False,
+        logbook: Logbook | None = None,
+    ) -> None:
         self.module = module
-        self.session = Session(CREDENTIALS, remembered, persist=persist)
-        self.link = MeterLink(module, self.session, Exchange())
+        self.logbook = logbook or Logbook()
+        self._remembered, self._persist = remembered, persist
         self.now = 0.0
         self.told: list[tuple[float, LinkEvent]] = []
+        self._connect()
+
+    def _connect(self) -> None:
+        self.session = Session(CREDENTIALS, self._remembered, persist=self._persist, logbook=self.logbook)
+        self.link = MeterLink(self.module, self.session, Exchange())
+
+    def reopen(self) -> None:
+        """Close the port and open it again, as supervision does; the module has heard nothing of it."""
+        self._remembered = self.session.pan
+        self.module.reopened()
+        self._connect()
+        self.begin()
 
     def begin(self, *, scan_only: bool = False) -> None:
         self.link.begin(self.now, scan_only=scan_only)
@@ -254,6 +287,10 @@ class Driven:
         end = self.now + seconds
         while True:
             self.told += [(self.now, event) for event in self.link.events()]
+            if self._persist and self.session.stage is Stage.STOPPED and self.now + REOPENING_S <= end:
+                self.now += REOPENING_S
+                self.reopen()
+                continue
             due = self.link.deadline()
             if until() or due is None or due > end:
                 break
@@ -325,11 +362,13 @@ class SimulatedPort:
         self._timer: asyncio.TimerHandle | None = None
         self._line = Line()
         self._closed = False
+        self._on_bytes: Callable[[bytes], None] = lambda data: None
+        self._on_lost: Callable[[PortError], None] = lambda error: None
 
     def start(self, on_bytes: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
         self._on_bytes, self._on_lost = on_bytes, on_lost
         self.module.tick(self._loop.time())
-        self.module.outgoing()
+        self.module.outgoing()  # what it said while nobody had the port open
         self._turn()
 
     def write(self, data: bytes) -> None:
@@ -354,7 +393,7 @@ class SimulatedPort:
             self._timer.cancel()
         if not self.module.plugged:
             self._closed = True
-            self._on_lost(PortLost(self.name, "unplugged"))
+            self._on_lost(PortLost(self.name, f"{self.name} went away"))
             return
         printed = b"".join(self.module.outgoing())
         flows = self._line.rtscts or not self.module.rtscts
@@ -377,6 +416,9 @@ class FakeSeat:
     async def messages(self) -> AsyncIterator[Message]:
         while True:
             yield await self.inbox.get()
+
+    def close(self) -> None:
+        pass
 
     def of(self, kind: type[T]) -> list[T]:
         return [message for _, message in self.published if isinstance(message, kind)]
