@@ -1,47 +1,47 @@
-"""The daemon in a simulated house, in virtual time: what it goes through in a month, and what is left of it."""
+"""The whole daemon in a simulated house, in virtual time: what it goes through in a month, and what is left of it."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
-import random
 from array import array
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from drivers.module import Credentials
 from drivers.ports import PortMissing
-from hemsd.daemon.domains import kind_of
+from hemsd.daemon import domains
+from hemsd.daemon.config import MeterTable
+from hemsd.daemon.domains import MeterDomain, kind_of
 from hemsd.daemon.supervision import supervise
 from hemsd.hub.hub import Hub
 from hemsd.hub.messages import Domain, Event, MeterReading
 from hemsd.hub.routes import ROUTES_6_4_3
-from hemsd.routeb.cache import PanCache
-from hemsd.routeb.collector import Collector, Pace
-from hemsd.routeb.meter import Meter
-from hemsd.simulator import Board, Household, Network
-from support.routeb import SimulatedPort
+from hemsd.routeb.connection import Connection
+from hemsd.routeb.ladder import Rung
+from hemsd.routeb.logbook import Logbook
+from hemsd.routeb.stages import Concluded, Online, SessionEvent
+from hemsd.simulator import Board, Network
+from support.routeb import EPOCH, SimulatedPort, virtual_now
 
-EPOCH = datetime(2026, 9, 14, 5, 1, tzinfo=UTC)  # of virtual time; 14:01 in Japan
-START = (EPOCH + timedelta(hours=9)).replace(tzinfo=None)
+START = (EPOCH + timedelta(hours=9)).replace(tzinfo=None)  # Japan's wall clock
 NETWORK = Network()
-CREDENTIALS = Credentials(NETWORK.route_b_id, NETWORK.password)
-SECRETS = tuple(
-    form
-    for secret in (NETWORK.route_b_id, NETWORK.password, CREDENTIALS.pairing_id)
-    for form in (secret.encode(), secret.lower().encode(), secret.encode().hex().encode())
-)
+SECRETS = (NETWORK.route_b_id, NETWORK.password, Credentials(NETWORK.route_b_id, NETWORK.password).pairing_id)
+_FORMS = tuple(form.lower().encode() for secret in SECRETS for form in (secret, secret.encode().hex()))
 
 
-def virtual_now() -> datetime:
-    """The wall clock that goes with the virtual loop."""
-    return EPOCH + timedelta(seconds=asyncio.get_running_loop().time())
+def leaks(data: bytes) -> bool:
+    """Whether there is a secret in it, as it is or in hexadecimal."""
+    data = data.lower()
+    return any(form in data for form in _FORMS)
 
 
 @dataclass
@@ -49,67 +49,115 @@ class Heard:
     """What was published, as little of it as tells all: a month must not fill the memory."""
 
     readings: array[float] = field(default_factory=lambda: array("d"))  # when
-    events: list[Event] = field(default_factory=list)
+    events: list[tuple[float, Event]] = field(default_factory=list)
+    steps: list[tuple[float, Rung | None]] = field(
+        default_factory=list
+    )  # of the ladder begun, None: back, or a pause
     leaks: list[str] = field(default_factory=list)
 
-    def take(self, message: object) -> None:
+    def take(self, message: object, now: float) -> None:
         text = msgspec.json.encode(message)
-        if any(secret in text for secret in SECRETS):
+        if leaks(text):
             self.leaks.append(text.decode())
         if isinstance(message, MeterReading):
-            self.readings.append(asyncio.get_running_loop().time())
+            self.readings.append(now)
         elif isinstance(message, Event):
-            self.events.append(message)
+            self.events.append((now, message))
 
 
-class House:
-    """One household with its meter, module and daemon; `state` is where the daemon keeps its files."""
+class Whole:
+    """The daemon on one simulated module; `state` is where it keeps its files."""
 
-    def __init__(self, module: Board, household: Household, state: Path, *, seed: int, pace: Pace) -> None:
+    def __init__(self, module: Board, state: Path, monkeypatch: pytest.MonkeyPatch, **settings: float) -> None:
         self.module = module
-        self.household = household
-        self.state = state
         self.heard = Heard()
-        self._chance = random.Random(seed)
-        self._pace = pace
-        self._hub = Hub(ROUTES_6_4_3, clock=lambda: asyncio.get_running_loop().time())
+        self._hub = Hub(ROUTES_6_4_3, clock=_now)
+        credentials = state.parent / "credentials.toml"
+        credentials.touch(0o600)
+        credentials.write_text(f'id = "{NETWORK.route_b_id}"\npassword = "{NETWORK.password}"\n')
+        state.mkdir(mode=0o700)
+        table = MeterTable(port="/dev/simulated", credentials=credentials, **settings)  # type: ignore[arg-type]
+        self._meter = MeterDomain(table, state, self._hub, {}, clock=virtual_now)
+        monkeypatch.setattr(domains, "open_serial", self._open)
+        self._spy(monkeypatch)
 
     @asynccontextmanager
-    async def inhabited(self) -> AsyncIterator[House]:
-        """With the daemon running."""
-        async with asyncio.TaskGroup() as tasks:
-            running = [
-                tasks.create_task(self._listen(Domain.OPERATOR), name="operator"),
-                tasks.create_task(self._listen(Domain.GATEWAY, count=False), name="gateway"),
-                tasks.create_task(
-                    supervise("meter", self._meter, kind_of, chance=self._chance.random), name="meter domain"
-                ),
-            ]
-            yield self
-            for task in running:
-                task.cancel()
-
-    async def _meter(self) -> None:
-        port = await self._plugged_in()
-        seat = self._hub.seat(Domain.ROUTEB)
+    async def running(self) -> AsyncIterator[Whole]:
+        """For so long the daemon runs."""
+        tasks = [
+            asyncio.create_task(self._listen(), name="operator"),
+            asyncio.create_task(supervise("meter", self._meter.run, kind_of, on_failure=self._meter.failed)),
+        ]
         try:
-            async with Meter(port, CREDENTIALS, cache=PanCache(self.state), persist=True, clock=virtual_now) as meter:
-                await Collector(meter, seat, pace=self._pace, clock=virtual_now).run()
+            yield self
+            for task in tasks:
+                assert not task.done(), task
         finally:
-            seat.close()
-            await port.close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
-    async def _plugged_in(self) -> SimulatedPort:
-        self.module.tick(asyncio.get_running_loop().time())
+    def _spy(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Note the steps of the ladder, told to the house or not: the same news twice is not."""
+        take, happened = Logbook.take, Connection._on_session
+
+        def taken(logbook: Logbook, rung: Rung) -> None:
+            self.heard.steps.append((_now(), rung))
+            take(logbook, rung)
+
+        def told(connection: Connection, event: SessionEvent) -> None:
+            if isinstance(event, Online | Concluded):
+                self.heard.steps.append((_now(), None))
+            happened(connection, event)
+
+        monkeypatch.setattr(Logbook, "take", taken)
+        monkeypatch.setattr(Connection, "_on_session", told)
+
+    async def _open(self, path: str) -> SimulatedPort:
+        self.module.tick(_now())
         if not self.module.plugged:
-            raise PortMissing("/dev/simulated", "there is no such device")
+            raise PortMissing(path, f"{path} does not exist")
         return SimulatedPort(self.module)
 
-    async def _listen(self, domain: Domain, *, count: bool = True) -> None:
-        heard = self.heard if count else Heard()
-        heard.leaks = self.heard.leaks
-        async for message in self._hub.seat(domain).messages():
-            heard.take(message)
+    async def _listen(self) -> None:
+        async for message in self._hub.seat(Domain.OPERATOR).messages():
+            self.heard.take(message, _now())
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+class _Ear(logging.Handler):
+    """Listens to all that is logged, keeps only what should not have been."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.leaks: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record)
+        if leaks(text.encode()):
+            self.leaks.append(text)
+
+
+@contextmanager
+def logged_leaks() -> Iterator[list[str]]:
+    """Whatever is logged with a secret in it, down to the finest level."""
+    root, ear = logging.getLogger(), _Ear()
+    level = root.level
+    root.addHandler(ear)
+    root.setLevel(logging.DEBUG)
+    try:
+        yield ear.leaks
+    finally:
+        root.setLevel(level)
+        root.removeHandler(ear)
+
+
+def files_with_secrets(directory: Path) -> list[str]:
+    """Files that give one away."""
+    return [str(path) for path in directory.rglob("*") if path.is_file() and leaks(path.read_bytes())]
 
 
 @dataclass(frozen=True)
@@ -124,10 +172,10 @@ class Footprint:
     def now(cls) -> Footprint:
         gc.collect()
         pages = int(Path("/proc/self/statm").read_text().split()[1])
-        return cls(pages * os.sysconf("SC_PAGE_SIZE") // 1024, tuple(descriptors()), len(asyncio.all_tasks()))
+        return cls(pages * os.sysconf("SC_PAGE_SIZE") // 1024, tuple(_descriptors()), len(asyncio.all_tasks()))
 
 
-def descriptors() -> Iterable[str]:
+def _descriptors() -> Iterator[str]:
     """What the open files are, in order."""
     for each in sorted(Path("/proc/self/fd").iterdir(), key=lambda path: int(path.name)):
         with suppress(OSError):  # the one that the directory was read by
