@@ -21,11 +21,11 @@ class AnyModule:
     """
 
     def __init__(self, last: Family | None = None) -> None:
-        self._engine: Module = j11.Engine() if last is Family.J11 else skstack.Engine()
+        self._engine: Module[bytes] = j11.Engine() if last is Family.J11 else skstack.Engine()
         self._line = Line()
         self._tail = b""  # of what arrived while undecided, not longer than the code
         self._undecided = True
-        self._opening: Open | None = None
+        self._given: Command | None = None  # and not ended, while undecided
         self._began = 0.0
         self._turns = 0
         self._outgoing: list[Outgoing] = []
@@ -39,8 +39,9 @@ class AnyModule:
         """Begin a command. Raises RuntimeError when busy, ValueError for what no module can be asked."""
         self._engine.command(command, now)
         if isinstance(command, Open):
-            self._undecided, self._opening = True, command
-            self._began, self._turns, self._tail = now, 1, b""
+            self._undecided, self._tail = True, b""
+        if self._undecided:
+            self._given, self._began, self._turns = command, now, 1
 
     def receive(self, data: bytes, now: float) -> None:
         if not self._undecided:
@@ -64,7 +65,7 @@ class AnyModule:
         return self._engine.deadline()
 
     def outgoing(self) -> list[Outgoing]:
-        taken = self._outgoing + self._engine.outgoing()
+        taken = [*self._outgoing, *self._engine.outgoing()]
         self._outgoing = []
         for item in taken if self._undecided else ():
             if isinstance(item, Line):
@@ -80,16 +81,17 @@ class AnyModule:
     def _settle(self, now: float) -> None:
         """Go over to the other family where this one has no answer; decide where an Open has ended."""
         for event in self._engine.events():
-            if isinstance(event, NoAnswer) and event.command == self._opening:
+            if isinstance(event, NoAnswer) and isinstance(event.command, Open):
                 if isinstance(self._engine, j11.Engine) and self._turns < _TURNS:
                     self._go_over(skstack.Engine(), now)
                     return
                 event = NoAnswer(event.command, now - self._began)
             self._events.append(event)
-        if self._opening is not None and not self._engine.busy:
-            self._undecided, self._opening = False, None
+        if not self._engine.busy:
+            self._undecided = self._undecided and not isinstance(self._given, Open)
+            self._given = None
 
-    def _go_over(self, engine: Module, now: float, heard: bytes = b"") -> None:
+    def _go_over(self, engine: Module[bytes], now: float, heard: bytes = b"") -> None:
         """Let another engine go on, with what it has heard already."""
         self._events += self._engine.events()
         self.outgoing()  # what was to be said is not said any more
@@ -98,5 +100,5 @@ class AnyModule:
         if self._line != Line():
             self._outgoing.append(Line())
         engine.receive(heard, now)
-        if self._opening is not None:
-            engine.command(self._opening, now)
+        if self._given is not None:
+            engine.command(self._given, now)

@@ -1,8 +1,8 @@
-"""Takes what identifies a home out of an SKSTACK-IP session, message by message, before any of it is written down.
+"""Takes what identifies a home out of a session with a module, message by message, before any of it is written down.
 
 Masked, without changing a length and always in the same way: password, Route B ID (also in the EAP-PSK identity,
 RFC 4764), pairing ID, MAC and IPv6 addresses, and the ECHONET Lite properties that name a meter. What is not
-understood loses every known secret and everything that could be one.
+understood loses every known secret and everything that could be one. Frames of J11 stay sound, as far as they were.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import re
 from dataclasses import dataclass
 
+from drivers.j11 import framing
 from drivers.module import Credentials
 
 MASKED = Credentials("00112233445566778899AABBCCDDEEFF", "0123456789AB")
@@ -35,12 +36,13 @@ _RECEIVED_HEADER = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A line with its terminator, or a datagram's line; `payload` is where the datagram stands in `data`."""
+    """A line with its terminator, or a datagram's line, or a J11 frame; `payload` is where its content stands."""
 
     at_s: float  # when its last byte came
     data: bytes
     payload: slice | None = None
     hexadecimal: bool = False  # how the payload is written
+    framed: bool = False  # J11
 
 
 class Splitter:
@@ -49,6 +51,7 @@ class Splitter:
     def __init__(self, *, sent: bool) -> None:
         self._sent = sent
         self._header = _SENT_HEADER if sent else _RECEIVED_HEADER
+        self._code = framing.REQUEST_CODE if sent else framing.CODE
         self._pending = bytearray()
         self._at_s = 0.0
 
@@ -75,8 +78,13 @@ class Splitter:
 
     def _next(self, settled: bool) -> Message | None:
         pending = self._pending
+        if pending.startswith(self._code):
+            return self._frame()
         end = _LINE_END.search(pending, 0, MAX_TEXT)
         header = self._header.search(pending, 0, end.start() if end else MAX_TEXT)
+        code = pending.find(self._code, 0, header.start() if header else end.start() if end else MAX_TEXT)
+        if code > 0:
+            return self._take(code)
         if header and (length := int(header[1], 16)) <= MAX_PAYLOAD:
             start, stop = header.end(), header.end() + length
             if self._sent:
@@ -92,6 +100,17 @@ class Splitter:
         whole = _LAST_BREAK.match(pending, 0, MAX_TEXT)  # rather not in the midst of what could be a secret
         return self._take(whole.end() if whole else MAX_TEXT)
 
+    def _frame(self) -> Message | None:
+        """A J11 frame; of one that is none, its code."""
+        if len(self._pending) < framing.HEADER_SIZE:
+            return None
+        stop = framing.end_of(bytes(self._pending[: framing.HEADER_SIZE]), 0)
+        if stop is None:
+            return self._take(len(self._code))
+        if len(self._pending) < stop:
+            return None
+        return self._take(stop, slice(framing.HEADER_SIZE, stop), framed=True)
+
     def _ended(
         self, stop: int, settled: bool, payload: slice | None = None, hexadecimal: bool = False
     ) -> Message | None:
@@ -102,10 +121,12 @@ class Splitter:
             return None
         return self._take(stop, payload, hexadecimal)
 
-    def _take(self, stop: int, payload: slice | None = None, hexadecimal: bool = False) -> Message:
+    def _take(
+        self, stop: int, payload: slice | None = None, hexadecimal: bool = False, framed: bool = False
+    ) -> Message:
         data = bytes(self._pending[:stop])
         del self._pending[:stop]
-        return Message(self._at_s, data, payload, hexadecimal)
+        return Message(self._at_s, data, payload, hexadecimal, framed)
 
 
 _SECRET = re.compile(
@@ -123,6 +144,27 @@ _ECHONET = b"\x10\x81"
 _TWO_LISTS = (0x6E, 0x7E, 0x5E)  # SetGet, its answer and its refusal
 _NAMING = {0x83: 4, 0x8D: 0, 0xC0: 4}  # properties that name a meter, and how many bytes say only form and maker
 
+# What in the data of a J11 frame is masked, by its code: kind, and from which byte on how many (all that are left).
+# Of a code that is not here, nothing stays but the first byte, which is the result.
+_Fields = tuple[tuple[str, int, int | None], ...]
+_J11_FIELDS: dict[int, _Fields] = {
+    **dict.fromkeys((0x0001, 0x0005, 0x0006, 0x0007, 0x0009, 0x000E, 0x0011, 0x0053, 0x0056, 0x0057, 0x0058), ()),
+    **dict.fromkeys((0x0059, 0x005E, 0x005F, 0x006B, 0x00D2, 0x00D9, 0x00DB, 0x0107), ()),
+    **dict.fromkeys((0x2001, 0x2005, 0x2006, 0x2007, 0x2008, 0x2051, 0x2054, 0x2056, 0x2057, 0x2058), ()),
+    **dict.fromkeys((0x205E, 0x205F, 0x206B, 0x20D2, 0x20D9, 0x2107, 0x2FFF, 0x6019, 0xFFFF), ()),
+    0x0008: (("packed", 0, 16), ("payload", 22, None)),
+    0x0051: (("pairing", 6, 8),),
+    0x0054: (("id", 0, 32), ("password", 32, 12)),
+    0x2009: (("packed", 1, 16),),
+    0x200E: (("binary mac", 1, 8),),
+    0x2053: (("binary mac", 4, 8),),
+    0x4051: tuple(("binary mac", at, 8) for at in range(3, framing.MAX_FRAME, 11)),
+    0x6018: (("packed", 0, 16), ("payload", 27, None)),
+    0x601A: (("binary mac", 1, 8),),
+    0x6028: (("binary mac", 1, 8),),
+    0x6038: (("packed", 1, 16),),
+}
+
 
 class Masker:
     """Remembers the secrets it was given or has met, and what stands for each."""
@@ -138,6 +180,8 @@ class Masker:
     def mask(self, message: Message) -> bytes:
         """The message as it may be written down, of the same length."""
         data = message.data
+        if message.framed:
+            return self._frame(data)
         if message.payload is None:
             return self._text(data)
         start, stop = message.payload.start, message.payload.stop
@@ -149,6 +193,35 @@ class Masker:
         else:
             payload = self._payload(payload)
         return self._text(data[:start]) + payload + data[stop:]
+
+    def _frame(self, frame: bytes) -> bytes:
+        """A J11 frame; its data's sum is as right, or as wrong, as before."""
+        data = frame[framing.HEADER_SIZE :]
+        code = int.from_bytes(frame[4:6], "big")
+        hidden = self._fields(data, _J11_FIELDS[code]) if code in _J11_FIELDS else data[:1] + bytes(len(data[1:]))
+        told = int.from_bytes(frame[framing.HEADER_SIZE - 2 : framing.HEADER_SIZE], "big")
+        data_sum = (told - sum(data) + sum(hidden)) & 0xFFFF
+        return frame[: framing.HEADER_SIZE - 2] + data_sum.to_bytes(2, "big") + hidden
+
+    def _fields(self, data: bytes, fields: _Fields) -> bytes:
+        for kind, start, size in fields:
+            stop = len(data) if size is None else start + size
+            if stop <= len(data):
+                data = data[:start] + self._field(kind, data[start:stop]) + data[stop:]
+        return self._searched(data)
+
+    def _field(self, kind: str, value: bytes) -> bytes:
+        match kind:
+            case "payload":
+                return self._payload(value)
+            case "binary mac":
+                return bytes.fromhex(self._standin("mac", value.hex().upper().encode()).decode())
+            case "packed":
+                digits = value.hex().upper().encode()
+                address = self._address(b":".join(digits[at : at + 4] for at in range(0, 32, 4)))
+                return bytes.fromhex(address.replace(b":", b"").decode())
+            case _:
+                return self._standin(kind, value.upper())
 
     def _text(self, data: bytes) -> bytes:
         return self._with(data, self._found(_SECRET, data))

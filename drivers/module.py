@@ -2,7 +2,8 @@
 
 A module is a sans-I/O machine: bytes from the serial line and the time go in, bytes for the line and
 events come out. `drivers.skstack` is the implementation for the SKSTACK-IP text families. Nothing here does
-I/O; `drivers.ports.Pump` drives a module on a real port.
+I/O; `drivers.ports.Pump` drives a module on a real port. A second-generation meter on a network interface is
+reached by the same commands and events, with packets in place of bytes (`hemsd.routeb.ip`).
 
 Addresses are IPv6 link-local in the full 39-character upper-case form ``FE80:0000:...:1234``; MAC addresses
 are 16 upper-case hexadecimal digits.
@@ -10,13 +11,15 @@ are 16 upper-case hexadecimal digits.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from msgspec import Struct
 
-ECHONET_PORT = 3610
+from drivers.packet import ECHONET_PORT as ECHONET_PORT
+
 PANA_PORT = 716
 
 
@@ -26,6 +29,7 @@ class Family(Enum):
     SE = "SKSTACK-IP single-hop"  # BP35A1, WSR35A1, RL7023 Stick-D/IPS
     DUAL = "SKSTACK-IP dual stack"  # BP35C0, BP35C2, RS-WSUHA-P, RL7023 Stick-D/DSS
     J11 = "J11 binary"  # BP35C*-J11, RS-WSUHA-J11
+    IP = "no module"  # a second-generation meter on a network interface: hemsd.routeb.ip
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,8 @@ class Line:
 
 Outgoing = bytes | Line
 """What a module wants done to its line: bytes to be written in one piece, or the line set differently."""
+
+ItemT = TypeVar("ItemT")  # what goes over a port: bytes, or drivers.packet.Packet
 
 
 class InvalidCredentials(ValueError):
@@ -75,16 +81,24 @@ def _check(what: str, text: str, length: int, alphabet: str, words: str) -> None
             raise InvalidCredentials(f"the {what} may contain {words} only; character {at} is something else")
 
 
+NO_RADIO = 0
+"""The channel of a meter that is not reached by a radio module's PAN but on a network interface."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pan:
     """A meter's private network as its beacon tells it (or as remembered from an earlier one)."""
 
-    channel: int  # 0x21-0x3C, ARIB STD-T108 unit channels 33-60, whatever the module's own numbering is
+    channel: int  # 0x21-0x3C, ARIB STD-T108 unit channels 33-60, whatever the module's own numbering is; or NO_RADIO
     pan_id: int  # 0-0xFFFE
     mac: str  # of the meter, 16 hexadecimal digits
     pairing_id: str = ""  # 8 characters, or none told
     lqi: int | None = None  # 0-255, from modules that tell it
     rssi_dbm: int | None = None  # from modules that tell that
+
+    def __str__(self) -> str:
+        where = f"PAN {self.pan_id:04X} on channel {self.channel}"
+        return f"the meter at {self.address}" if self.channel == NO_RADIO else where
 
     @property
     def address(self) -> str:
@@ -325,8 +339,8 @@ Event = (
 )
 
 
-class Module(Protocol):
-    """The machine itself. `now` is seconds on a monotonic clock and never goes back."""
+class Module(Protocol[ItemT]):
+    """The machine itself, on bytes or on packets. `now` is seconds on a monotonic clock and never goes back."""
 
     @property
     def busy(self) -> bool:
@@ -335,8 +349,8 @@ class Module(Protocol):
     def command(self, command: Command, now: float) -> None:
         """Begin a command; its bytes are in outgoing(). Raises RuntimeError when busy."""
 
-    def receive(self, data: bytes, now: float) -> None:
-        """Take bytes from the line, cut anywhere. Never raises for what the bytes are."""
+    def receive(self, item: ItemT, now: float, /) -> None:
+        """Take bytes from the line, cut anywhere, or one packet. Never raises for what it is."""
 
     def tick(self, now: float) -> None:
         """Let time pass: what is due by `now` happens."""
@@ -344,7 +358,7 @@ class Module(Protocol):
     def deadline(self) -> float | None:
         """When tick() is wanted next, None when only input can change anything."""
 
-    def outgoing(self) -> list[Outgoing]:
+    def outgoing(self) -> Sequence[ItemT | Line]:
         """What is to be written, in order; empties."""
 
     def events(self) -> list[Event]:

@@ -1,12 +1,13 @@
-"""What a byte port is, what can go wrong with one, and the pump that drives a protocol machine on it."""
+"""What a port is, of bytes or of datagrams, what can go wrong with one, and the pump that drives a machine on it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
 
-from drivers.module import Line, Outgoing
+from drivers.module import ItemT, Line
+from drivers.packet import Packet
 
 
 class PortError(Exception):
@@ -53,41 +54,47 @@ class PortUnclear(PermanentPortError):
     """No port was named and several, or none that is likely, could be meant; the text lists them."""
 
 
-class BytePort(Protocol):
-    """A serial line, open and held exclusively."""
+class Port(Protocol[ItemT]):
+    """A serial line or one network interface, open and held exclusively; what goes in and out is an item each."""
 
     @property
     def name(self) -> str:
-        """The path it was opened by."""
+        """The path or interface it was opened by."""
 
-    def start(self, on_bytes: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
+    def start(self, on_item: Callable[[ItemT], None], on_lost: Callable[[PortError], None], /) -> None:
         """Begin delivering what arrives, within the running event loop; `on_lost` is called at most once."""
 
-    def write(self, data: bytes) -> None:
-        """Queue bytes, in one piece; never blocks. Raises PortStalled beyond 64 KiB waiting, PortLost once lost."""
+    def write(self, item: ItemT, /) -> None:
+        """Send, in one piece; never blocks. Raises PortLost once lost.
+
+        Bytes are queued, PortStalled beyond 64 KiB waiting; a packet goes at once, or is lost as one on its way is.
+        """
 
     def configure(self, line: Line) -> None:
-        """Set the baud rate and flow control; a port that has neither (a pty) ignores it. Raises PortLost."""
+        """Set the baud rate and flow control; a port that has neither (a pty, UDP) ignores it. Raises PortLost."""
 
     async def close(self) -> None:
         """Release the device; when this returns it can be opened again. Safe to call twice."""
 
 
+BytePort: TypeAlias = Port[bytes]
+DatagramPort: TypeAlias = Port[Packet]
+
 EventT = TypeVar("EventT")
 EventT_co = TypeVar("EventT_co", covariant=True)
 
 
-class Machine(Protocol[EventT_co]):
-    """A sans-I/O protocol machine on a byte stream; see drivers.module.Module for the contract of each method."""
+class Machine(Protocol[ItemT, EventT_co]):
+    """A sans-I/O protocol machine on bytes or packets; see drivers.module.Module for the contract of each method."""
 
-    def receive(self, data: bytes, now: float) -> None: ...
+    def receive(self, item: ItemT, now: float, /) -> None: ...
     def tick(self, now: float) -> None: ...
     def deadline(self) -> float | None: ...
-    def outgoing(self) -> list[Outgoing]: ...
+    def outgoing(self) -> Sequence[ItemT | Line]: ...
     def events(self) -> Sequence[EventT_co]: ...
 
 
-class Pump(Generic[EventT]):
+class Pump(Generic[ItemT, EventT]):
     """Drives one machine on one port: after each input or timer it sends, hands on events, re-arms one timer.
 
     >>> pump = Pump(machine, port, on_event)
@@ -98,7 +105,9 @@ class Pump(Generic[EventT]):
     time, in order, and what they cause is sent after the last of them.
     """
 
-    def __init__(self, machine: Machine[EventT], port: BytePort, on_event: Callable[[EventT], None]) -> None:
+    def __init__(
+        self, machine: Machine[ItemT, EventT], port: Port[ItemT], on_event: Callable[[EventT], None]
+    ) -> None:
         self._machine = machine
         self._port = port
         self._on_event = on_event
@@ -129,14 +138,14 @@ class Pump(Generic[EventT]):
         """How long ago the machine's own deadline passed unheeded; 0 while it is in time (for a watchdog)."""
         return 0.0 if self._due is None else max(0.0, self._loop.time() - self._due)
 
-    def _turn(self, data: bytes | None) -> None:
-        """Let the machine have bytes, or the time (None), and do what it wants done."""
+    def _turn(self, item: ItemT | Literal[b""] | None) -> None:
+        """Let the machine have bytes or a packet, or the time (None), and do what it wants done."""
         if self._ended is None or self._ended.done():
             return
         try:
-            if data:
-                self._machine.receive(data, self._loop.time())
-            elif data is None:
+            if item:
+                self._machine.receive(item, self._loop.time())
+            elif item is None:
                 self._tick(self._loop.time())
             if not self._turning:  # otherwise the turn under way does the rest
                 self._turning = True

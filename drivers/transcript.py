@@ -30,6 +30,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TextIO
 
+from drivers.j11.framing import REQUEST_CODE
 from drivers.masking import MASKED, Masker, Message, Splitter
 from drivers.module import Credentials, Line
 from drivers.ports import BytePort, PermanentPortError, PortError
@@ -251,6 +252,9 @@ class RxReplay:
         await asyncio.sleep(pause_s if self._real_time else 0)
 
 
+_J11_CREDENTIALS = REQUEST_CODE + b"\x00\x54"
+
+
 class DialogueReplay(RxReplay):
     """A BytePort that wants to be written exactly what a transcript has, and says what followed each write then.
 
@@ -279,7 +283,7 @@ class DialogueReplay(RxReplay):
         self._partial = data
 
     def _fail(self, data: bytes) -> None:
-        secret = data.startswith((b"SKSETPWD", b"SKSETRBID"))
+        secret = data.startswith((b"SKSETPWD", b"SKSETRBID", _J11_CREDENTIALS))
         got = "other credentials than those in the header" if secret else quoted(data)
         record = self.expected
         where, what = (f"line {record.line}", quoted(record.data)) if record else ("at its end", "nothing more")
@@ -336,6 +340,7 @@ async def serve_on_pty(replay: RxReplay) -> AsyncIterator[str]:
 
 _CLOCK = re.compile(r"(\d\d):(\d\d):(\d\d)(?:\.(\d{3})|    ) (?=.)")
 _RAW_PAYLOAD = re.compile(r"<((?:[0-9A-Fa-f]{2} ?)+)>$")
+_J11_FRAME = re.compile(r"D0 (?:EA 83 FC|F9 EE 5D)(?: [0-9A-F]{2})*")
 _PRODUCT_COMMANDS = ("ROPT", "WOPT", "RUART", "WUART")
 _DAY_MS = 86_400_000
 
@@ -344,8 +349,9 @@ def read_published(text: str) -> Transcript:
     """Read a capture as published by hand: ``>`` host to module, anything else module to host, ``#`` remarks.
 
     Lines get back the CRLF they had on the wire, product commands such as ROPT and their OK the bare CR;
-    ``<...>`` at the end of a line is raw bytes in hexadecimal, after which a command has no line end. A leading
-    HH:MM:SS.mmm is the time; lines without one happen at once. Nothing is repaired: a defective line stays so.
+    ``<...>`` at the end of a line is raw bytes in hexadecimal, after which a command has no line end. Lines of
+    hexadecimal that begin with a unique code of J11 are frames, whose direction that tells. A leading HH:MM:SS.mmm
+    is the time; lines without one happen at once. Nothing is repaired: a defective line stays so.
     """
     records: list[Record] = []
     began_ms: int | None = None
@@ -353,6 +359,10 @@ def read_published(text: str) -> Transcript:
     product = False
     for number, line in enumerate(text.splitlines(), 1):
         if line.startswith("#"):
+            continue
+        if _J11_FRAME.fullmatch(line):
+            frame = bytes.fromhex(line)
+            records.append(Record(at_ms / 1000, frame.startswith(REQUEST_CODE), frame, number))
             continue
         if clock := _CLOCK.match(line):
             line = line[clock.end() :]

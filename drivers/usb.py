@@ -1,16 +1,21 @@
-"""Which serial ports there are, and which of them the Wi-SUN module is likely to be on."""
+"""Which serial ports there are, which of them the Wi-SUN module is likely to be on, and when it is plugged in."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from drivers.ports import PortMissing, PortUnclear
+from drivers.ports import PortError, PortMissing, PortUnclear
 from drivers.serialport import holder
 
 FTDI = 0x0403  # USB vendor of the bridge in every Wi-SUN stick known so far, and in countless other gadgets
 GPIO_UART = Path("/dev/serial0")  # what Raspberry Pi OS calls the UART on the pin header
+LOOK_S = 5.0  # between two looks for a port, wherever udev says nothing (no udevd, another network namespace)
 NO_UART = "0"  # serial_core's type of a port that has a name but no hardware (linux/serial.h, PORT_UNKNOWN)
 
 
@@ -62,6 +67,62 @@ def choose(ports: list[PortInfo]) -> str:
         return best[0].name
     problem = "several ports could be the module's" if best else "none of the ports is likely to be the module's"
     raise PortUnclear("", f"{problem}; say which it is:" + "".join(f"\n  {port}" for port in best or ports))
+
+
+async def plugged(find: Callable[[], str]) -> None:
+    """Wait until there is a port under the name that `find` gives, other than the one there when this is called.
+
+    A module that comes back is another device even under its old name, and one that is about to go is still there
+    when reading fails. `find` may raise PortError, and give another name each time. udev tells at once; without it
+    this takes up to 5 s.
+    """
+    before, told = _device(find), asyncio.Event()
+    with _udev_events(told.set):
+        while (there := _device(find)) is None or there == before:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(told.wait(), LOOK_S)
+            told.clear()
+
+
+def _device(find: Callable[[], str]) -> tuple[int, ...] | None:
+    """What tells the device under a name from every other one; None where there is none that we may open.
+
+    udev makes a device before it gives it to its group: opened too early it would be refused for good.
+    """
+    try:
+        path = find()
+        about = Path(path).stat()
+    except (PortError, OSError):
+        return None
+    usable = stat.S_ISCHR(about.st_mode) and os.access(path, os.R_OK | os.W_OK)
+    return (about.st_rdev, about.st_dev, about.st_ino, about.st_ctime_ns) if usable else None
+
+
+@contextmanager
+def _udev_events(on_event: Callable[[], None]) -> Iterator[None]:
+    """Call `on_event` in the running loop when a tty comes, goes or changes; never where udev is not to be had."""
+    try:
+        import pyudev  # here, because it takes time
+
+        monitor = pyudev.Monitor.from_netlink(pyudev.Context())
+        monitor.filter_by("tty")
+        monitor.start()
+    except (ImportError, OSError):  # no libudev, or a sandbox without AF_NETLINK
+        yield
+        return
+
+    def heard() -> None:
+        with suppress(OSError):  # more than the kernel could keep
+            while monitor.poll(0) is not None:
+                pass
+        on_event()
+
+    loop = asyncio.get_running_loop()
+    loop.add_reader(monitor.fileno(), heard)
+    try:
+        yield
+    finally:
+        loop.remove_reader(monitor.fileno())
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from drivers.anymodule import AnyModule
 from drivers.module import ECHONET_PORT, Datagram
-from drivers.skstack import Engine
 from drivers.transcript import read_published
 from hemsd.echonet.describe import describe_frame
 from hemsd.echonet.frame import decode
@@ -55,12 +55,16 @@ READINGS: dict[str, dict[str, Any]] = {
         "9E": ["81", "E5", "ED"],
     },
     "11-bp35c2-binary-mode-pana-and-get.txt": {"E7": 504},
+    "13-j11-binary-frames-vendor-log.txt": {
+        "EA": {"at": "2018-10-02T14:30:00", "energy": 226223},
+        "EB": {"at": "2018-10-02T14:30:00", "energy": 92786},
+    },
 }
 
 
 def read(name: str) -> dict[str, Any]:
     """Every property of every ECHONET Lite datagram in a capture, decoded."""
-    engine = Engine()
+    engine = AnyModule()
     engine.receive(read_published((TRANSCRIPTS / name).read_text()).received, 0.0)
     told: dict[str, Any] = {}
     for event in engine.events():

@@ -398,9 +398,8 @@ class Engine:
             self._events.append(JoinFailed(self._peer, refused=False))
 
     def _refused(self, task: _Task, answer: Answer, now: float) -> None:
-        gone = self._authenticated and answer.result in vocabulary.GONE
         self._finish(Refused(task.command, vocabulary.words(answer.result), self._asked.line), now)
-        if gone:
+        if self._authenticated and answer.result in vocabulary.GONE:
             self._forget()
             self._events.append(SessionClosed(self._peer, by_peer=False))
 
@@ -412,9 +411,8 @@ class Engine:
                 self._undeciphered = 0 if meaning.secured else self._undeciphered
                 self._events.append(meaning)
             case Heard():
-                if self._task is not None and isinstance(self._task.command, Scan) and self._credentials is not None:
-                    found = [replace(pan, pairing_id=self._credentials.pairing_id) for pan in meaning.pans]
-                    self._events += map(BeaconHeard, found)
+                asked_for = "" if self._credentials is None else self._credentials.pairing_id
+                self._events += [BeaconHeard(replace(pan, pairing_id=asked_for)) for pan in meaning.pans]
             case PanaEnded():
                 self._pana_ended(meaning)
             case LinkDown():
@@ -431,15 +429,13 @@ class Engine:
                 assert_never(meaning)
 
     def _pana_ended(self, end: PanaEnded) -> None:
-        expected, self._joining = self._joining or self._authenticated, False
-        if end.succeeded and (expected or self._running):
+        self._joining = self._keys_unfit = False
+        self._undeciphered = 0
+        self._authenticated = end.succeeded
+        if end.succeeded:
             self._peer = end.address
-            self._authenticated = True
-            self._keys_unfit = False
-            self._undeciphered = 0
             self._events.append(Joined(end.address))
-        elif expected:
-            self._authenticated = False
+        else:
             self._events.append(JoinFailed(self._peer or end.address, end.refused))
 
     def _link_down(self, down: LinkDown) -> None:
@@ -449,10 +445,8 @@ class Engine:
 
     def _end_session(self, address: str, *, by_peer: bool) -> None:
         """What there was of a session, or of an attempt at one, is over."""
-        if self._authenticated:
-            self._events.append(SessionClosed(address, by_peer))
-        elif self._joining:
-            self._events.append(JoinFailed(address, refused=False))
+        attempt = self._joining and not self._authenticated
+        self._events.append(JoinFailed(address, refused=False) if attempt else SessionClosed(address, by_peer))
         self._authenticated = self._joining = self._keys_unfit = False
 
     def _not_deciphered(self, now: float) -> None:
@@ -474,7 +468,8 @@ class Engine:
             self._forget()
             self._ask(self._task, now)
             return
-        self._end_session(self._peer, by_peer=False)
+        if self._authenticated or self._joining:
+            self._end_session(self._peer, by_peer=False)
         self._forget()
         task = self._task
         if task is None:

@@ -22,6 +22,7 @@ MAX_FRAME = 1361  # bytes
 NOISE_BYTES = 64  # told at once
 
 _HEADER = Layout(">4sHHHH")
+HEADER_SIZE = _HEADER.size
 _SUMMED = 8  # bytes of the header
 _SUMS = 4  # bytes, counted by the length
 _MAX_LENGTH = MAX_FRAME - _SUMMED
@@ -66,9 +67,9 @@ class Framer:
             start = _code_at(data, at)
             self._skip(start - at, frames)
             at = start
-            if len(data) - at < _HEADER.size:
+            if len(data) - at < HEADER_SIZE:
                 break
-            end = _end_of(data, at)
+            end = end_of(data, at)
             if end is None:  # no header, whatever it looked like
                 self._skip(1, frames)
                 at += 1
@@ -91,7 +92,7 @@ class Framer:
     def _take(self, data: bytes, at: int, end: int, frames: list[Frame | Noise]) -> int:
         """Take a frame whose bytes are all there, if its data is sound; where to go on."""
         _, code, _, _, data_sum = _HEADER.unpack_from(data, at)
-        payload = data[at + _HEADER.size : end]
+        payload = data[at + HEADER_SIZE : end]
         if sum(payload) & 0xFFFF != data_sum:
             self._skip(1, frames)
             return at + 1
@@ -119,8 +120,8 @@ def _code_at(data: bytes, at: int) -> int:
     return len(data)
 
 
-def _end_of(data: bytes, at: int) -> int | None:
-    """Where the frame ends whose header is all there; None when it is not a sound one."""
+def end_of(data: bytes, at: int) -> int | None:
+    """Where the frame ends whose header is all there; None when that is not a sound one."""
     _, _, length, header_sum, _ = _HEADER.unpack_from(data, at)
     if not _SUMS <= length <= _MAX_LENGTH or sum(data[at : at + _SUMMED]) & 0xFFFF != header_sum:
         return None

@@ -397,7 +397,7 @@ def _read_pan(channel: int, data: bytes) -> Pan:
 
 def _read_datagram(data: bytes, own: str) -> Datagram:
     """6018: sender 16, ports 2 and 2, PAN ID 2, to all or not 1, encrypted or not 1, RSSI 1, length 2, payload."""
-    payload = _exactly(int.from_bytes(data[25:27], "big"), data[27:])
+    payload = _exactly(data[25] << 8 | data[26], data[27:])
     return Datagram(
         sender=_address(data[:16]),
         to=own if data[22] == _UNICAST else _EVERYONE,

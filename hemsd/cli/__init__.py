@@ -96,8 +96,12 @@ def _add(commands: Commands, name: str, text: str) -> argparse.ArgumentParser:
 
 
 def _add_connection(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
+    where = command.add_mutually_exclusive_group()
+    where.add_argument(
         "--port", metavar="PATH", help="serial port; default: the configured one, or the only likely one"
+    )
+    where.add_argument(
+        "--interface", metavar="NAME", help="network interface instead, for a second-generation meter over Wi-Fi"
     )
     command.add_argument("--credentials", type=Path, metavar="FILE", help="TOML file with id and password, mode 0600")
     command.add_argument("--config", type=Path, metavar="FILE", help="configuration that names both")

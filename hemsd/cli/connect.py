@@ -11,13 +11,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from msgspec.structs import replace
+
 from drivers.module import Credentials
 from drivers.ports import BytePort
-from drivers.serialport import open_serial
 from hemsd.cli.exits import Exit, GaveUp
-from hemsd.daemon.config import Config, find_port, load
-from hemsd.daemon.credentials import find_credentials, load_credentials
+from hemsd.daemon.config import Config, MeterTable, load
 from hemsd.daemon.state import StateError, find_state_directory, prepare
+from hemsd.daemon.wires import open_wire
 from hemsd.routeb.cache import PanCache
 from hemsd.routeb.meter import Meter
 from hemsd.routeb.stages import Progress, Stage
@@ -29,16 +30,19 @@ Wrap = Callable[[BytePort, Credentials], BytePort]
 async def meter_of(
     arguments: argparse.Namespace, config: Config, *, persist: bool = False, wrap: Wrap | None = None
 ) -> AsyncIterator[Meter]:
-    """The meter that --port, --credentials and --config lead to, within --timeout; `wrap` may wrap the port.
+    """The meter that --port or --interface, --credentials and --config lead to, within --timeout.
 
+    `wrap` may wrap a serial port.
     Raises GaveUp when the time is over, and everything that can be wrong on the way.
     """
-    credentials = load_credentials(arguments.credentials or find_credentials(config.meter.credentials))
-    port: BytePort = await open_serial(find_port(arguments.port or config.meter.port))
-    if wrap is not None:
-        port = wrap(port, credentials)
+    wire = await open_wire(_settings(arguments, config.meter))
+    port = wire.port
+    if wrap is not None and wire.credentials is not None:
+        port = wrap(port, wire.credentials)
     with ProgressLine() as line:
-        async with Meter(port, credentials, cache=_cache(config), on_progress=line.show, persist=persist) as meter:
+        async with Meter(
+            port, wire.credentials, cache=_cache(config), module=wire.module, on_progress=line.show, persist=persist
+        ) as meter:
             try:
                 async with asyncio.timeout(arguments.timeout) as deadline:
                     yield meter
@@ -46,6 +50,19 @@ async def meter_of(
                 if not deadline.expired():
                     raise
                 raise gave_up(meter, arguments.timeout) from None
+
+
+def _settings(arguments: argparse.Namespace, configured: MeterTable) -> MeterTable:
+    """As configured, but for what was named on the command line."""
+    settings = configured
+    if arguments.interface is not None:
+        same = arguments.interface == configured.interface
+        settings = replace(settings, interface=arguments.interface, port="auto", peer=settings.peer if same else None)
+    if arguments.port is not None:
+        settings = replace(settings, port=arguments.port, interface=None)
+    if arguments.credentials is not None:
+        settings = replace(settings, credentials=str(arguments.credentials))
+    return settings
 
 
 def config_of(arguments: argparse.Namespace) -> Config:

@@ -53,12 +53,12 @@ def explain(error: Exception) -> Explained | None:
     from hemsd.daemon.config import ConfigError
     from hemsd.daemon.credentials import CredentialsError
     from hemsd.daemon.state import StateError
-    from hemsd.routeb.errors import CredentialsRefused, MeterNotHeard, ModuleTrouble, RouteBError
+    from hemsd.routeb.errors import CredentialsRefused, MeterNotHeard, MeterUnclear, ModuleTrouble, RouteBError
 
     match error:
         case GaveUp():
             return Explained(error.exit, str(error))
-        case UsageError() | ConfigError() | CredentialsError() | StateError():
+        case UsageError() | ConfigError() | CredentialsError() | StateError() | MeterUnclear():
             return Explained(Exit.USAGE, str(error))
         case PortError() | ModuleTrouble():
             return Explained(Exit.PORT, str(error))

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import json
 
-from drivers.module import Pan, rssi_dbm
+from drivers.module import NO_RADIO, Pan, rssi_dbm
 from hemsd.cli.connect import config_of, meter_of
 
 GOOD_DBM, WEAK_DBM = -80.0, -90.0
@@ -24,6 +24,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps({"pans": [_object(pan) for pan in pans]}))
         return 0
     for pan in pans:
+        if pan.channel == NO_RADIO:
+            print(f"meter at {pan.address}")
+            continue
         dbm = None if pan.lqi is None else rssi_dbm(pan.lqi)
         signal = "" if dbm is None else f"  LQI {pan.lqi:3}  {dbm:6.1f} dBm  {_judged(dbm)}"
         print(f"channel {pan.channel:02X}  PAN {pan.pan_id:04X}  {pan.mac}{signal}")
@@ -32,9 +35,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _object(pan: Pan) -> dict[str, object]:
     return {
-        "channel": pan.channel,
-        "pan_id": f"{pan.pan_id:04X}",
+        "channel": None if pan.channel == NO_RADIO else pan.channel,
+        "pan_id": None if pan.channel == NO_RADIO else f"{pan.pan_id:04X}",
         "mac": pan.mac,
+        "address": pan.address,
         "lqi": pan.lqi,
         "rssi_dbm": None if pan.lqi is None else rssi_dbm(pan.lqi),
     }

@@ -35,6 +35,11 @@ from hemsd.echonet.frame import FrameError, decode
 def record(arguments: argparse.Namespace) -> int:
     """Read everything the meter has while each message is written down, masked."""
     config = config_of(arguments)
+    if (interface := arguments.interface or (None if arguments.port else config.meter.interface)) is not None:
+        raise UsageError(
+            f"record writes serial sessions; what passes on a network interface tcpdump does: "
+            f"sudo tcpdump -i {interface} -w session.pcap udp port 3610"
+        )
 
     async def main() -> None:
         with _new(arguments.file) as sink:

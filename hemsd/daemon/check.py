@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from drivers.interface import look
 from drivers.ports import PermanentPortError, PortError
 from hemsd.daemon.config import Config, ConfigError, find_config, find_port, load
 from hemsd.daemon.credentials import CredentialsError, find_credentials, load_credentials
@@ -39,7 +40,9 @@ def check(path: Path | None = None) -> list[Finding]:
     except ConfigError as error:
         return [Finding(Severity.ERROR, line) for line in str(error).splitlines()]
     findings = [] if path else [Finding(Severity.WARNING, "there is no configuration file; the defaults are used")]
-    return [*findings, *_credentials(config), *_port(config.meter.port), *_broker(config), *_state(config)]
+    interface = config.meter.interface
+    meter = [*_credentials(config), *_port(config.meter.port)] if interface is None else _interface(interface)
+    return [*findings, *meter, *_broker(config), *_state(config)]
 
 
 def _credentials(config: Config) -> Iterator[Finding]:
@@ -66,6 +69,22 @@ def _port(configured: str) -> Iterator[Finding]:
             yield Finding(Severity.ERROR, f"{path}: this is not a serial port; `hemsd ports` lists them")
         elif not os.access(path, os.R_OK | os.W_OK):
             yield Finding(Severity.WARNING, f"{path}: this user may not open it; the system service may")
+
+
+def _interface(name: str) -> Iterator[Finding]:
+    found = look(name)
+    if found is None:
+        yield Finding(Severity.WARNING, f"{name}: there is no such network interface; `ip link` lists them")
+        return
+    if found.trouble is not None:
+        yield Finding(Severity.WARNING, found.trouble)
+    if found.others:
+        addresses = ", ".join(found.others)
+        yield Finding(
+            Severity.WARNING,
+            f"{name} has addresses besides the link-local one ({addresses}): "
+            "an interface to the meter is to be used for nothing else (G.9958, I.2)",
+        )
 
 
 def _broker(config: Config) -> Iterator[Finding]:

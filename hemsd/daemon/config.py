@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -23,8 +24,13 @@ SUPPORTED_PROFILE = "6.4.3"
 POLLING_FLOOR_S = 10  # asked more often some meters fall silent, and the hourly transmission time runs out
 
 Seconds = Annotated[int, Meta(ge=1, le=3600, description="a whole number of seconds from 1 to 3600")]
+Days = Annotated[int, Meta(ge=1, le=3660, description="a whole number of days from 1 to 3660")]
 SiteId = Annotated[str, Meta(pattern="^[a-z0-9-]{1,64}$", description="1 to 64 of a-z, 0-9 and hyphen, in quotes")]
 PortPath = Annotated[str, Meta(pattern="^(auto|/.+)$", description='"auto" or a path like "/dev/ttyUSB0"')]
+InterfaceName = Annotated[
+    str, Meta(pattern=r"^[^/\s:]{1,15}$", description='the name of a network interface, like "wlan1"')
+]
+LINK_LOCAL = ipaddress.IPv6Network("fe80::/64")  # where IPv6 over Ethernet and Wi-Fi makes link-local addresses
 
 
 class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,13 +44,16 @@ class SiteTable(Table, frozen=True, kw_only=True):
 
 
 class MeterTable(Table, frozen=True, kw_only=True):
-    """[meter]: the module, the credentials, and how often the meter is asked."""
+    """[meter]: the module or the network interface, the credentials, and how often the meter is asked."""
 
     port: PortPath = "auto"
+    interface: InterfaceName | None = None  # instead of a module: where a second-generation meter is on IPv6
+    peer: str | None = None  # its link-local address; without one it is looked for
     credentials: str | None = None  # a path; hemsd.daemon.credentials.find_credentials says what None means
     live_s: Seconds = 30  # power and current, while nobody is looking
     watched_s: Seconds = 10  # and while someone is
     energy_s: Annotated[int, Meta(ge=10, le=300, description="a whole number of seconds from 10 to 300")] = 300
+    backfill_pace_s: Annotated[int, Meta(ge=1, le=60, description="a whole number of seconds from 1 to 60")] = 2
     allow_fast_polling: bool = False
 
 
@@ -52,6 +61,14 @@ class GatewayTable(Table, frozen=True, kw_only=True):
     """[gateway]: the home gateway; without a broker nothing is published."""
 
     broker: BrokerConfig | None = None
+
+
+class HistoryTable(Table, frozen=True, kw_only=True):
+    """[history]: how long is kept what is not kept for ever; half-hours are."""
+
+    samples_days: Days = 14  # live values, one by one
+    minutes_days: Days = 366  # and by minutes
+    events_days: Days = 366
 
 
 class DaemonTable(Table, frozen=True, kw_only=True):
@@ -69,6 +86,7 @@ class Config(Table, frozen=True, kw_only=True):
     site: SiteTable = SiteTable()
     meter: MeterTable = MeterTable()
     gateway: GatewayTable = GatewayTable()
+    history: HistoryTable = HistoryTable()
     daemon: DaemonTable = DaemonTable()
 
 
@@ -154,11 +172,26 @@ def _contradictions(config: Config) -> Iterator[Problem]:
         yield ("", "profile"), text
     elif config.profile != SUPPORTED_PROFILE:
         yield ("", "profile"), f'profile must be "{SUPPORTED_PROFILE}"'
+    yield from ((("meter", key), text) for key, text in _interface_problems(config.meter))
     if not config.meter.allow_fast_polling:
         for key, value in (("live_s", config.meter.live_s), ("watched_s", config.meter.watched_s)):
             if value < POLLING_FLOOR_S:
                 text = f"must be at least {POLLING_FLOOR_S} unless allow_fast_polling = true, not {value}"
                 yield ("meter", key), f"[meter] {key} {text}"
+
+
+def _interface_problems(meter: MeterTable) -> Iterator[tuple[str, str]]:
+    if meter.interface is not None and meter.port != "auto":
+        yield "interface", "[meter] names a port and an interface: the meter is on one of them, take the other away"
+    if meter.peer is None:
+        return
+    if meter.interface is None:
+        yield "peer", "[meter] peer is the address of a meter on a network interface: name that as well, as interface"
+    try:
+        if ipaddress.IPv6Address(meter.peer) not in LINK_LOCAL:
+            raise ValueError(meter.peer)
+    except ValueError:
+        yield "peer", f'[meter] peer must be a link-local IPv6 address like "fe80::1", not {meter.peer!r}'
 
 
 def _line(where: tuple[str, str], lines: Mapping[tuple[str, str], int]) -> str:

@@ -8,15 +8,19 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from drivers.ports import BytePort, PermanentPortError, PortError, PortLost, PortMissing, TransientPortError
-from drivers.serialport import open_serial
-from hemsd.daemon.config import MeterTable, find_port
-from hemsd.daemon.credentials import CredentialsError, find_credentials, load_credentials
+from drivers.ports import PermanentPortError, PortError, PortLost, PortMissing, TransientPortError
+from hemsd.daemon.config import HistoryTable, MeterTable
+from hemsd.daemon.credentials import CredentialsError
 from hemsd.daemon.supervision import Kind
+from hemsd.daemon.wires import back_again, open_wire
 from hemsd.gateway.bridge import Bridge
 from hemsd.gateway.config import BrokerConfig
+from hemsd.history.database import NewerDatabase
+from hemsd.history.historian import Historian
+from hemsd.history.store import Retention
 from hemsd.hub.hub import Hub
 from hemsd.hub.messages import Domain, Event, MeterStatus
+from hemsd.routeb.backfill import Backlog
 from hemsd.routeb.cache import PanCache
 from hemsd.routeb.collector import Collector, Pace
 from hemsd.routeb.errors import RouteBError
@@ -30,7 +34,7 @@ from hemsd.routeb.stages import Recovering
 def kind_of(error: Exception) -> Kind:
     """What supervision is to make of a domain's error."""
     match error:
-        case PermanentPortError() | CredentialsError():
+        case PermanentPortError() | CredentialsError() | NewerDatabase():
             return Kind.PERMANENT
         case PortError() | RouteBError():
             return Kind.TRANSIENT
@@ -56,6 +60,7 @@ class MeterDomain:
         self._environ = environ
         self._clock = clock
         self._logbook = Logbook(random.random)
+        self._backlog = Backlog()
         self._meter: Meter | None = None
         self._known_as: str | None = None
         self._gone_since: datetime | None = None
@@ -77,26 +82,37 @@ class MeterDomain:
 
     async def _collect(self) -> None:
         settings = self._settings
-        pace = Pace(idle_s=settings.live_s, watched_s=settings.watched_s, energy_s=settings.energy_s)
-        credentials = load_credentials(find_credentials(settings.credentials, self._environ), self._environ)
-        port = await self._open_port()
+        pace = Pace(
+            idle_s=settings.live_s,
+            watched_s=settings.watched_s,
+            energy_s=settings.energy_s,
+            backfill_s=settings.backfill_pace_s,
+        )
+        wire = await open_wire(settings, self._environ)
         self._gone_since = None
         seat = self._hub.seat(Domain.ROUTEB)
         try:
             async with Meter(
-                port, credentials, cache=self._cache, persist=True, logbook=self._logbook, clock=self._clock
+                wire.port,
+                wire.credentials,
+                cache=self._cache,
+                module=wire.module,
+                persist=True,
+                logbook=self._logbook,
+                clock=self._clock,
             ) as self._meter:
-                await Collector(self._meter, seat, pace=pace, clock=self._clock).run()
+                collector = Collector(self._meter, seat, pace=pace, backlog=self._backlog, clock=self._clock)
+                await collector.run()
         finally:
             if self._meter is not None:
                 self._known_as = self._meter.name or None
                 self._meter = None
             seat.close()
-            await port.close()
+            await wire.port.close()
 
-    async def _open_port(self) -> BytePort:
-        """The port, as soon as it is there: supervision's delays are all the waiting there is for its device."""
-        return await open_serial(find_port(self._settings.port))
+    async def sooner(self, error: Exception) -> None:
+        """Wait for a reason to run again at once: what was unplugged, or switched off, is back."""
+        await back_again(self._settings, error)
 
     def failed(self, text: str) -> None:
         """Tell the house why there is no meter now."""
@@ -109,7 +125,7 @@ class MeterDomain:
             detail=text,
             since=self._gone_since,
             read_at=self._logbook.read_at,
-            port=self._settings.port or "",
+            port=self._settings.interface or self._settings.port or "",
             contended=self._logbook.contention.holds(now),
             radio=self._logbook.health(now, at),
         )
@@ -139,6 +155,16 @@ class MeterDomain:
     def overdue_s(self) -> float:
         """How late its protocol machines are; 0 while there are none."""
         return 0.0 if self._meter is None else self._meter.overdue_s()
+
+
+async def run_history(settings: HistoryTable, state: Path, hub: Hub) -> None:
+    """The memory of the house, until cancelled. Raises NewerDatabase where a newer hemsd wrote it."""
+    seat = hub.seat(Domain.HISTORY)
+    retention = Retention(settings.samples_days, settings.minutes_days, settings.events_days)
+    try:
+        await Historian(seat, state, retention=retention).run()
+    finally:
+        seat.close()
 
 
 async def run_gateway(broker: BrokerConfig, site: str, hub: Hub) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 from hemsd import __version__
 from hemsd.daemon import logs
 from hemsd.daemon.config import Config
-from hemsd.daemon.domains import MeterDomain, kind_of, run_gateway
+from hemsd.daemon.domains import MeterDomain, kind_of, run_gateway, run_history
 from hemsd.daemon.notify import ServiceManager, feed_watchdog
 from hemsd.daemon.state import StateError, find_state_directory, prepare, site_id
 from hemsd.daemon.supervision import KeepsFailing, supervise
@@ -78,10 +78,14 @@ async def run(
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_signalled(manager, on_stop), name="signals")
             tasks.create_task(_report(hub.seat(Domain.OPERATOR), manager), name="report")
-            tasks.create_task(supervise("meter", meter.run, kind_of, on_failure=meter.failed), name="meter")
+            history = partial(run_history, config.history, state, hub)
+            tasks.create_task(supervise("history", history, kind_of), name="history")
+            keeping = supervise("meter", meter.run, kind_of, on_failure=meter.failed, sooner=meter.sooner)
+            tasks.create_task(keeping, name="meter")
             if config.gateway.broker is not None:
                 bridge = partial(run_gateway, config.gateway.broker, site, hub)
                 tasks.create_task(supervise("gateway", bridge, kind_of), name="gateway")
+            await asyncio.sleep(0)  # now they have begun, and signals are heard
             manager.tell("READY=1", "STATUS=started")
             tasks.create_task(feed_watchdog(manager, meter.overdue_s), name="watchdog")
     except* _Stop:

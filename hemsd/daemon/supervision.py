@@ -7,12 +7,14 @@ import logging
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from enum import IntEnum
 
 FIRST_DELAY_S = 1.0
 LONGEST_DELAY_S = 60.0  # how long a module that was plugged in again waits at most
 PARKED_S = 3600.0  # after a permanent error: a person is needed, the meter is left in peace
 SETTLED_S = 300.0  # having run this long, a domain starts from the shortest delay again
+SOONEST_S = 0.2  # between two runs, however soon there is reason to try again
 TOLERATED = 4  # unexpected failures within WINDOW_S; one more ends the process
 WINDOW_S = 600.0
 
@@ -69,11 +71,13 @@ async def supervise(
     kind_of: Callable[[Exception], Kind],
     *,
     on_failure: Callable[[str], None] = lambda text: None,
+    sooner: Callable[[Exception], Awaitable[None]] | None = None,
     chance: Callable[[], float] = random.random,
 ) -> None:
     """Run `work` again and again until cancelled, waiting after each failure as Policy says.
 
-    `on_failure` is told each failure in a sentence; the same one is logged once. Raises KeepsFailing.
+    `on_failure` is told each failure in a sentence; the same one is logged once. A wait ends early when `sooner`,
+    given the error, returns. Raises KeepsFailing.
     """
     policy, clock, told = Policy(), asyncio.get_running_loop().time, ""
     while True:
@@ -98,4 +102,9 @@ async def supervise(
             if delay is None:
                 raise KeepsFailing(f"{name} keeps failing: {text}") from failure
         log.debug("%s: again in %.1f s", name, delay)
-        await asyncio.sleep(delay)
+        failed = clock()
+        if sooner is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(sooner(error), delay)
+            delay = min(delay, SOONEST_S)
+        await asyncio.sleep(failed + delay - clock())

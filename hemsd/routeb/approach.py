@@ -14,6 +14,7 @@ from hemsd.routeb.errors import (
     MeterMute,
     MeterNotHeard,
     MeterTaken,
+    MeterUnclear,
     ModuleTrouble,
     RadioTrouble,
     RouteBError,
@@ -38,7 +39,9 @@ LIMIT_LOOK_S = 60.0
 class Approach(StageMachine):
     """What a session does while there is none."""
 
-    def __init__(self, credentials: Credentials, remembered: Pan | None, *, persist: bool, logbook: Logbook) -> None:
+    def __init__(
+        self, credentials: Credentials | None, remembered: Pan | None, *, persist: bool, logbook: Logbook
+    ) -> None:
         super().__init__()
         self.pan = remembered
         self.info: ModuleInfo | None = None
@@ -125,7 +128,7 @@ class Approach(StageMachine):
             case Step.RENEW:
                 self._move(Stage.RENEWING, "authenticating again", module.Rejoin(), pan=pan)
             case Step.PREPARE:
-                self._move(Stage.OPENING, "handing over the Route B ID", module.UseCredentials(self._credentials))
+                self._hand_over()
             case Step.LEAVE:
                 course.standing = False
                 self._wait(LEAVE_S, self._proceed, now, "leaving the silent session", module.Leave())
@@ -143,13 +146,13 @@ class Approach(StageMachine):
     # --- opening
 
     def _open(self, now: float, *, keep_session: bool = False) -> None:
-        self._course.opening(keep_session=keep_session)
+        self._course.opening(keep_session=keep_session, prepared=self._credentials is None)
         self._move(Stage.OPENING, "opening the module", Open(keep_session))
 
     def _ready(self, event: module.Ready, now: float) -> None:
-        self.info = event.info
-        text = f"found a module: {event.info.family.value}, firmware {event.info.firmware}"
-        self._events.append(Progress(self.stage, text))
+        self.info = info = event.info
+        text = f"found a module: {info.family.value}, firmware {info.firmware}"
+        self._events.append(Progress(self.stage, text if self._credentials else f"on the link as {info.address}"))
 
     def _opened(self, event: module.Done, now: float) -> None:
         self._ladder.command_done()
@@ -164,11 +167,15 @@ class Approach(StageMachine):
         else:
             self._open(now)
 
+    def _hand_over(self) -> None:
+        if self._credentials is not None:
+            self._move(Stage.OPENING, "handing over the Route B ID", module.UseCredentials(self._credentials))
+
     # --- scanning and joining
 
     def _scan(self, now: float, duration: int) -> None:
         self._duration, self._beacons = duration, []
-        expected_s = SCAN_CHANNELS * 0.0096 * (2**duration + 1)
+        expected_s = None if self._credentials is None else SCAN_CHANNELS * 0.0096 * (2**duration + 1)
         self._move(Stage.SCANNING, f"scanning, duration {duration}", module.Scan(duration), expected_s=expected_s)
 
     def _beacon(self, event: module.BeaconHeard, now: float) -> None:
@@ -176,18 +183,21 @@ class Approach(StageMachine):
 
     def _scanned(self, event: module.Done, now: float) -> None:
         self._ladder.command_done()
-        ours = [pan for pan in self._beacons if pan.pairing_id == self._credentials.pairing_id]
+        paired = "" if self._credentials is None else self._credentials.pairing_id
+        ours = [pan for pan in self._beacons if pan.pairing_id == paired]
         ended = bool(ours) or self._duration >= LAST_SCAN
         self._events.append(Scanned(tuple(self._beacons), last=ended))
         if ended and self._scan_only:
             self._move(Stage.STOPPED, "the scan is over")
+        elif self._credentials is None and len(ours) > 1:
+            self._conclude(MeterUnclear([pan.address for pan in ours]), now)
         elif ours:
             self.pan = max(ours, key=lambda pan: float("-inf") if pan.dbm is None else pan.dbm)
             self._course.found()
             self._ladder.other_pan()
             self._proceed(now)
         elif ended:
-            self._climb("no meter answered the scan", MeterNotHeard(), now)
+            self._climb("no meter answered the scan", MeterNotHeard(by_radio=self._credentials is not None), now)
         else:
             self._scan(now, self._duration + 1)
 
@@ -196,14 +206,16 @@ class Approach(StageMachine):
             return
         lqi = "" if pan.lqi is None else f", LQI {pan.lqi}"
         dbm = "" if pan.dbm is None else f" ({pan.dbm:g} dBm)"
-        text = f"joining PAN {pan.pan_id:04X} on channel {pan.channel}{lqi}{dbm}"
+        text = f"joining {pan}{lqi}{dbm}"
         self._move(Stage.JOINING, text, module.Join(pan), pan=pan)
 
     def _authenticating(self, event: module.Done, now: float) -> None:
         self._ladder.command_done()
         self._seen = None
-        limits_s = (60.0,) if self.info is None else self.info.join_limits_s
-        self._due = self._authenticated_by = now + self._ladder.join_limit_s(limits_s)
+        self._due = self._authenticated_by = now + self._ladder.join_limit_s(self._join_limits_s())
+
+    def _join_limits_s(self) -> tuple[float, ...]:
+        return (60.0,) if self.info is None else self.info.join_limits_s
 
     def _authentication(self, event: module.Authentication, now: float) -> None:
         self._seen = event.step
@@ -231,7 +243,10 @@ class Approach(StageMachine):
             self._displaced(now)
         course.stuck = event is None
         again = self._ladder.join_failed(
-            refused=refused and not trusted, heard=course.heard, first=course.rung is Rung.REJOIN
+            refused=refused and not trusted,
+            heard=course.heard,
+            first=course.rung is Rung.REJOIN,
+            untold=course.stuck and self._ladder.has_longer(self._join_limits_s()),
         )
         if isinstance(again, CredentialsRefused):
             self._conclude(again, now)

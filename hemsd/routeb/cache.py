@@ -1,6 +1,7 @@
 """What is remembered of a meter between runs, so that a start needs no scan and reads at once.
 
-A JSON file of mode 0600. Meters are kept under a salted hash of the Route B ID, never under the ID or a part of it.
+A JSON file of mode 0600. Meters are kept under a salted hash of the Route B ID, never under the ID or a part of it;
+one that needs no credentials, under that of the network interface that leads to it.
 """
 
 from __future__ import annotations
@@ -68,23 +69,24 @@ class PanCache:
     def __init__(self, directory: Path) -> None:
         self._path = directory / FILE_NAME
 
-    def load(self, credentials: Credentials) -> Remembered:
-        """What is known of the meter these credentials are for."""
+    def load(self, of: Credentials | str) -> Remembered:
+        """What is known of the meter these credentials, or this network interface, are for."""
         file = self._read()
-        meter = file.meters.get(_key(file.salt, credentials), _Meter())
+        meter = file.meters.get(_key(file.salt, of), _Meter())
         pan = meter.pan
         if pan is None:
             return Remembered(facts=meter.facts, family=meter.family)
+        paired = "" if isinstance(of, str) else of.pairing_id
         return Remembered(
-            pan=Pan(pan.channel, pan.pan_id, pan.mac, credentials.pairing_id, pan.lqi, pan.rssi_dbm),
+            pan=Pan(pan.channel, pan.pan_id, pan.mac, paired, pan.lqi, pan.rssi_dbm),
             facts=meter.facts,
             family=meter.family,
         )
 
-    def save(self, credentials: Credentials, known: Remembered) -> None:
+    def save(self, of: Credentials | str, known: Remembered) -> None:
         """Remember; nothing is written when nothing is new. Raises OSError."""
         file = self._read()
-        key = _key(file.salt, credentials)
+        key = _key(file.salt, of)
         pan = known.pan
         kept = None if pan is None else _Pan(pan.channel, pan.pan_id, pan.mac, pan.lqi, pan.rssi_dbm)
         meter = _Meter(kept, known.facts, known.family)
@@ -112,5 +114,6 @@ class PanCache:
         beside.replace(self._path)
 
 
-def _key(salt: str, credentials: Credentials) -> str:
-    return hashlib.sha256(f"{salt}{credentials.id}".encode()).hexdigest()[:32]
+def _key(salt: str, of: Credentials | str) -> str:
+    whose = of if isinstance(of, str) else of.id
+    return hashlib.sha256(f"{salt}{whose}".encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""What to ask the meter when, and what of it to publish; also answers those who ask for single properties."""
+"""What to ask the meter when, and what of it to publish; also answers those who ask for properties or history."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from hemsd.echonet.meter import describe
 from hemsd.echonet.objects import METER
 from hemsd.echonet.values import PropertyError
 from hemsd.hub.hub import Seat
-from hemsd.hub.messages import Domain, Event, MeterInterval, MeterProperty, MeterReading, ReadMeter
+from hemsd.hub.messages import Backfill, Domain, Event, MeterInterval, MeterProperty, MeterReading, ReadMeter
 from hemsd.routeb import readings
+from hemsd.routeb.backfill import Backfiller, Backlog
 from hemsd.routeb.errors import ModuleTrouble, RouteBError
 from hemsd.routeb.meter import Meter
 from hemsd.routeb.news import news_of
@@ -46,10 +47,11 @@ class Pace:
     idle_s: float = 30.0  # power and current when nobody is looking
     watched_s: float = 10.0  # and while someone is
     energy_s: float = 300.0  # registers, at least
+    backfill_s: float = 2.0  # between two requests for what the meter remembers
 
 
 class Collector:
-    """Publishes MeterReading, MeterInterval, MeterStatus and Event on its seat, and answers ReadMeter.
+    """Publishes MeterReading, MeterInterval, MeterStatus and Event on its seat, answers ReadMeter and Backfill.
 
     `clock` is the wall clock; all waiting is on the event loop's. The meter is to be one that persists.
     """
@@ -60,11 +62,13 @@ class Collector:
         seat: Seat,
         *,
         pace: Pace | None = None,
+        backlog: Backlog | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._meter = meter
         self._seat = seat
         self._pace = pace or Pace()
+        self._backfiller = Backfiller(meter, seat.publish, pace_s=self._pace.backfill_s, backlog=backlog)
         self._clock = clock
         self._woken = asyncio.Event()
         self._watched_until = self._energy_due = self._round_began = float("-inf")
@@ -87,7 +91,14 @@ class Collector:
         lost: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
-                for work in (self._report, self._beat, self._listen, self._answer, self._poll):
+                for work in (
+                    self._report,
+                    self._beat,
+                    self._listen,
+                    self._answer,
+                    self._poll,
+                    self._backfiller.run,
+                ):
                     tasks.create_task(work(), name=work.__qualname__)
                 tasks.create_task(self._meter.ended(), name="meter port")
         except* (PortError, ModuleTrouble) as errors:
@@ -103,8 +114,9 @@ class Collector:
             await self._meter.online()
             self._round_began = self._now()
             try:
-                async with asyncio.timeout(ROUND_S):
-                    await self._round()
+                with self._backfiller.giving_way():
+                    async with asyncio.timeout(ROUND_S):
+                        await self._round()
             except (RouteBError, TimeoutError):
                 pass  # the meter's status tells; the next round tries again
             await self._rest()
@@ -171,7 +183,7 @@ class Collector:
             frame = notification.frame
             if frame.seoj >> 8 == METER >> 8 and self._meter.name:
                 told = {each.epc: each.edt for each in frame.properties}
-                interval = readings.interval(told, self._meter.scale, self._meter.name, "notified")
+                interval = readings.interval(told, self._meter.registers, "notified")
                 if interval is not None:
                     self._publish_interval(interval)
 
@@ -235,10 +247,15 @@ class Collector:
 
     async def _answer(self) -> None:
         async for message in self._seat.messages():
-            if isinstance(message, ReadMeter):
-                self.watch()
-                for answer in await self._properties(message):
-                    self._seat.publish(answer)
+            match message:
+                case ReadMeter():
+                    self.watch()
+                    with self._backfiller.giving_way():
+                        answers = await self._properties(message)
+                    for answer in answers:
+                        self._seat.publish(answer)
+                case Backfill():
+                    self._backfiller.take(message)
 
     async def _properties(self, asked: ReadMeter) -> list[MeterProperty]:
         epcs = [epc for epc in asked.epcs[:ASKED_LIMIT] if 0x80 <= epc <= 0xFF]
@@ -277,7 +294,7 @@ def _merged(known: MeterInterval, new: MeterInterval) -> MeterInterval:
     """Two tellings of one half-hour as one."""
     values = {
         name: value if (value := getattr(new, name)) is not None else getattr(known, name)
-        for name in readings.HALF_HOUR.values()
+        for name in readings.REGISTERS
     }
     states = {name: state for name, state in (known.states | new.states).items() if values[name] is None}
     return replace(new, states=states, **values)

@@ -8,11 +8,11 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from drivers.anymodule import AnyModule
-from drivers.module import Credentials, Module, Pan, dbm_of
-from drivers.ports import BytePort, Pump
+from drivers.module import NO_RADIO, Credentials, Module, Pan, dbm_of
+from drivers.ports import Port, Pump
 from hemsd.echonet.exchange import Exchange, Finished, Missing, Notification, Request
 from hemsd.echonet.frame import Property
 from hemsd.hub.messages import Link, MeterStatus
@@ -60,7 +60,7 @@ class _Feed(Generic[T]):
 
 
 class Connection:
-    """One meter through the module on an open port, which it owns.
+    """One meter through the module on an open port, which it owns; `module` and `port` take the same items.
 
     Entering starts nothing but the pump: online(), scan() or the first request sets out. Leaving closes the port and
     leaves the session in the module. With `persist` it tries as long as the port may be of use; without, the first
@@ -70,11 +70,11 @@ class Connection:
 
     def __init__(
         self,
-        port: BytePort,
-        credentials: Credentials,
+        port: Port[Any],
+        credentials: Credentials | None,
         *,
         remembered: Pan | None = None,
-        module: Module | None = None,
+        module: Module[Any] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         persist: bool = False,
         logbook: Logbook | None = None,
@@ -126,7 +126,7 @@ class Connection:
     def link(self) -> Link:
         """The radio link as last heard."""
         pan, gate = self._session.pan, self._session.gate
-        if pan is None:
+        if pan is None or pan.channel == NO_RADIO:
             return Link()
         lqi, dbm = gate.lqi, dbm_of(gate.lqi, gate.rssi_dbm)
         if dbm is None:

@@ -38,9 +38,10 @@ class Course:
         self.rung, self.heard, self._seek = rung, False, rung is Rung.RESCAN
         self.stuck = self.stuck or rung is Rung.RESET
 
-    def opening(self, *, keep_session: bool) -> None:
-        """The module is opened."""
-        self.prepared = self.stuck = self.standing = False
+    def opening(self, *, keep_session: bool, prepared: bool) -> None:
+        """The module is opened; `prepared`, where it needs no credentials of ours."""
+        self.prepared = prepared
+        self.stuck = self.standing = False
         self.fresh = self.fresh or not keep_session
 
     def found(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from drivers.module import NoAnswer, Open, Refused, Unsupported
 
 
@@ -10,12 +12,25 @@ class RouteBError(Exception):
 
 
 class MeterNotHeard(RouteBError):
-    """Nothing with our pairing ID answered a whole round of scans."""
+    """Nothing with our pairing ID, or on our network interface, answered a whole round of scans."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, by_radio: bool = True) -> None:
         super().__init__(
             "no meter answered the scan: check the Route B ID (its last 8 characters are what the meter answers to), "
             "that Route B has been opened by the power company, and bring the module closer to the meter"
+            if by_radio
+            else "no meter answered on this network interface: is it the one that is joined to the meter's network, "
+            "and has Route B been opened by the power company?"
+        )
+
+
+class MeterUnclear(RouteBError):
+    """Several nodes of the link say that they are a meter; taking one of them would be a guess."""
+
+    def __init__(self, addresses: Iterable[str]) -> None:
+        super().__init__(
+            f"several meters answer on this network interface: {', '.join(addresses)}; "
+            "name yours in the configuration: [meter] peer"
         )
 
 

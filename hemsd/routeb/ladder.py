@@ -114,13 +114,18 @@ class Ladder:
         by_meter = step is AuthenticationStep.CHALLENGED if told is None else told
         return by_meter and pan is not None and pan.dbm is not None and pan.dbm > GOOD_DBM
 
-    def join_failed(self, *, refused: bool, heard: bool, first: bool) -> bool | CredentialsRefused:
+    def join_failed(
+        self, *, refused: bool, heard: bool, first: bool, untold: bool = False
+    ) -> bool | CredentialsRefused:
         """Whether to join the same PAN again. `heard` in a scan just now, else remembered; `first` time in a loss.
 
-        Refused three times in a row is a wrong password; after an hour's pause once is enough to say so again.
+        Refused three times in a row is a wrong password; after an hour's pause once is enough to say so again. A join
+        whose reason is `untold`, for it was not waited for, says nothing of either.
         """
-        self._joins += 1
         self._failed_joins += 1
+        if untold:
+            return True
+        self._joins += 1
         self._refusals = self._refusals + 1 if refused else 0
         if self._refusals >= REFUSALS:
             self._refusals = REFUSALS - 1
@@ -131,6 +136,10 @@ class Ladder:
     def join_limit_s(self, limits_s: tuple[float, ...]) -> float:
         """How long the next join may take, if the last ones failed; the last limit repeats."""
         return limits_s[min(self._failed_joins, len(limits_s) - 1)]
+
+    def has_longer(self, limits_s: tuple[float, ...]) -> bool:
+        """Whether the join after this one may take longer."""
+        return self._failed_joins + 1 < len(limits_s)
 
     def join_pause_s(self) -> float:
         """How long to wait before joining again."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from typing import Any
 
 from drivers.module import (
     Datagram,
@@ -12,7 +13,6 @@ from drivers.module import (
     Fate,
     Module,
     NoAnswer,
-    Outgoing,
     Refused,
     Send,
     Transmission,
@@ -30,12 +30,12 @@ LinkEvent = SessionEvent | Finished | Notification
 
 
 class MeterLink:
-    """Bytes and the time go in, bytes and events come out; requests are put with ask().
+    """Bytes or packets (as the module takes) and the time go in, the same and events come out; ask() puts requests.
 
     The module does one thing at a time: what the session wants comes first, then datagrams while the gate is open.
     """
 
-    def __init__(self, module: Module, session: Session, exchange: Exchange) -> None:
+    def __init__(self, module: Module[Any], session: Session, exchange: Exchange) -> None:
         self._module = module
         self._session = session
         self._exchange = exchange
@@ -60,9 +60,9 @@ class MeterLink:
         self._exchange.cancel(request)
         self._turn(now)
 
-    def receive(self, data: bytes, now: float) -> None:
-        """Take bytes from the line."""
-        self._module.receive(data, now)
+    def receive(self, item: Any, now: float) -> None:
+        """Take bytes from the line, or a packet."""
+        self._module.receive(item, now)
         self._turn(now)
 
     def tick(self, now: float) -> None:
@@ -81,7 +81,7 @@ class MeterLink:
                 due = other
         return due
 
-    def outgoing(self) -> list[Outgoing]:
+    def outgoing(self) -> Sequence[Any]:
         """What is to be written, in order; empties."""
         return self._module.outgoing()
 

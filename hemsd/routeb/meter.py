@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -17,7 +18,7 @@ from msgspec.structs import replace
 
 from drivers.anymodule import AnyModule
 from drivers.module import Credentials, Module
-from drivers.ports import BytePort
+from drivers.ports import Port
 from hemsd.echonet.exchange import Missing
 from hemsd.echonet.frame import ESV, Property
 from hemsd.echonet.meter import HistoryMismatch, MeterEPC, Scale
@@ -28,7 +29,7 @@ from hemsd.routeb.cache import Facts, PanCache, Remembered
 from hemsd.routeb.connection import Connection
 from hemsd.routeb.errors import NoAnswerInTime
 from hemsd.routeb.logbook import Logbook
-from hemsd.routeb.stages import Online, Progress, SessionEvent
+from hemsd.routeb.stages import Lost, Online, Progress, SessionEvent
 
 __all__ = ["Meter", "Missing"]
 
@@ -45,6 +46,9 @@ STATIC = (
 
 LEARNT = frozenset({MeterEPC.GET_MAP, MeterEPC.EFFECTIVE_DIGITS, *SCALE})
 
+Turn = Callable[[], AbstractAsyncContextManager[None]]
+"""Entered before a request and left after it, by those who have to wait for theirs."""
+
 log = logging.getLogger(__name__)
 
 
@@ -53,17 +57,18 @@ class Meter(Connection):
 
     def __init__(
         self,
-        port: BytePort,
-        credentials: Credentials,
+        port: Port[Any],
+        credentials: Credentials | None,
         *,
         cache: PanCache | None = None,
-        module: Module | None = None,
+        module: Module[Any] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         persist: bool = False,
         logbook: Logbook | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        known = Remembered() if cache is None else cache.load(credentials)
+        self._cached_as = credentials or port.name  # a network interface's
+        known = Remembered() if cache is None else cache.load(self._cached_as)
         super().__init__(
             port,
             credentials,
@@ -75,10 +80,10 @@ class Meter(Connection):
             clock=clock,
         )
         self.facts = known.facts or Facts(mac="")
-        self._credentials = credentials
         self._cache = cache
         self._absent: set[int] = set()  # refused in this run
         self._selecting = asyncio.Lock()
+        self.losses = 0  # of the session
 
     @property
     def facts(self) -> Facts:
@@ -91,6 +96,8 @@ class Meter(Connection):
         self._listed = None if facts.properties is None else frozenset(facts.properties)
         known = facts.unit is not None and facts.coefficient is not None
         self._scale = Scale(facts.coefficient, facts.unit) if known else Scale()
+        worth = self._scale.kwh(1)
+        self._registers = readings.Registers(self.name, worth if isinstance(worth, Decimal) else None, facts.digits)
 
     @property
     def name(self) -> str:
@@ -113,6 +120,11 @@ class Meter(Connection):
         return self._scale
 
     @property
+    def registers(self) -> readings.Registers:
+        """What its counts mean, for messages."""
+        return self._registers
+
+    @property
     def status(self) -> MeterStatus:
         """How it stands between us and the meter, now."""
         return replace(super().status, meter=self.name or None, identity=self.facts.identity)
@@ -125,7 +137,7 @@ class Meter(Connection):
     ) -> dict[int, bytes | Missing]:
         """The EDT of each property, or why there is none; what the meter is known not to have is not asked again."""
         answers: dict[int, bytes | Missing] = dict.fromkeys(epcs, Missing.ABSENT)
-        if wanted := [Property(epc) for epc in answers if not self._lacks(epc)]:
+        if wanted := [Property(epc) for epc in answers if not self.lacks(epc)]:
             answers |= await self.ask(ESV.GET, wanted, timeout=timeout)
         if Missing.REFUSED in answers.values():
             self._refused(answers)
@@ -146,7 +158,7 @@ class Meter(Connection):
     async def read_interval(self) -> MeterInterval | None:
         """The registers at the last half-hour boundary of the meter's clock; None where it tells none."""
         answers = await self._read_some([*readings.HALF_HOUR, *self._unknown_scale()])
-        return readings.interval(answers, self.scale, self.name, "read")
+        return readings.interval(answers, self.registers, "read")
 
     async def read_clock(self) -> datetime | None:
         """The meter's own time in UTC, to the minute; None where it tells none."""
@@ -166,36 +178,53 @@ class Meter(Connection):
         return identity
 
     async def select_and_read(
-        self, selector: int, choice: bytes, histories: Sequence[int], check: Callable[[Any], None]
+        self,
+        selector: int,
+        choice: bytes,
+        histories: Sequence[int],
+        check: Callable[[Any], None],
+        *,
+        values: dict[int, Any] | None = None,
+        turn: Turn = nullcontext,
     ) -> dict[int, Any]:
         """Write a selector (E5, ED, EF) and read what it selects, values or Missing, as one atomic section.
 
         The selector is the meter's and shared: `check` raises HistoryMismatch for a value that was not asked for,
-        then all is done again, three times at most. Raises NoAnswerInTime.
+        then all is done again, three times at most. `values` keeps what was read when the rest was not, for another
+        try; each request is made within a `turn`. Raises NoAnswerInTime.
         """
-        values: dict[int, Any] = {}
+        values = {} if values is None else values
         async with self._selecting:
             for _ in range(SELECT_TRIES):
-                await self.ask(ESV.SETC, [Property(selector, choice)])  # what came of it, the values show
-                await self._read_selected([epc for epc in histories if epc not in values], check, values)
+                async with turn():  # what comes of it, the values show
+                    written = await self.ask(ESV.SETC, [Property(selector, choice)])
+                missing = [epc for epc in histories if epc not in values]
+                if not await self._read_selected(missing, check, values, turn) and written[selector] == b"":
+                    self.selector_moved()
                 if values.keys() >= set(histories):
                     return values
         raise NoAnswerInTime("the meter did not give the history asked for; is another controller at it?")
 
     async def _read_selected(
-        self, histories: Iterable[int], check: Callable[[Any], None], values: dict[int, Any]
-    ) -> None:
+        self, histories: Iterable[int], check: Callable[[Any], None], values: dict[int, Any], turn: Turn
+    ) -> bool:
+        """Read on until something is missing; False where it was something else than selected."""
         for epc in histories:
-            value = readings.value_of(epc, (await self.read([epc]))[epc])
+            if not self.lacks(epc):
+                async with turn():
+                    answers = await self.read([epc])
+                value = readings.value_of(epc, answers[epc])
+            else:
+                value = Missing.ABSENT
             if value is Missing.TIMEOUT:
-                return
+                return True
             if not isinstance(value, Missing | State):
                 try:
                     check(value)
                 except HistoryMismatch:
-                    self.selector_moved()
-                    return
+                    return False
             values[epc] = value
+        return True
 
     async def _read_some(self, epcs: Collection[int]) -> dict[int, bytes | Missing]:
         """read(), but nothing at all is an error."""
@@ -204,7 +233,8 @@ class Meter(Connection):
             raise NoAnswerInTime("the meter did not answer in time")
         return answers
 
-    def _lacks(self, epc: int) -> bool:
+    def lacks(self, epc: int) -> bool:
+        """Whether the meter is known not to have a property."""
         return epc in self._absent or (self._listed is not None and epc not in self._listed)
 
     def _refused(self, answers: dict[int, bytes | Missing]) -> None:
@@ -224,6 +254,8 @@ class Meter(Connection):
                 self.facts = Facts(mac=pan.mac)
                 self._absent.clear()
             self._remember()
+        elif isinstance(event, Lost):
+            self.losses += 1
         super()._on_session(event)
 
     def _learn_from(self, answers: readings.Answers) -> None:
@@ -253,9 +285,8 @@ class Meter(Connection):
         if self._cache is not None:
             try:
                 info = self._session.info
-                known = Remembered(
-                    pan=self._session.pan, facts=self.facts, family=None if info is None else info.family
-                )
-                self._cache.save(self._credentials, known)
+                family = None if info is None else info.family
+                known = Remembered(pan=self._session.pan, facts=self.facts, family=family)
+                self._cache.save(self._cached_as, known)
             except OSError as error:
                 log.warning("the meter cannot be remembered for the next start: %s", error)

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from itertools import repeat
 from typing import Any, Literal
 
 from hemsd.echonet.exchange import Missing
-from hemsd.echonet.meter import FixedTime, MeterEPC, Scale, decode
+from hemsd.echonet.meter import SLOTS_A_DAY, Count, DayHistory, FixedTime, MeterEPC, Scale, SlotHistory, decode
 from hemsd.echonet.values import PropertyError, State
-from hemsd.hub.messages import MeterIdentity, MeterInterval, MeterReading
+from hemsd.hub.messages import MeterIdentity, MeterInterval, MeterMinute, MeterReading
 
-JST = timezone(timedelta(hours=9))
+JST_AHEAD = timedelta(hours=9)
+JST = timezone(JST_AHEAD)
 NAME_LENGTH = 10  # base 32 digits of a meter's name
 
 Answers = Mapping[int, bytes | Missing]
@@ -28,10 +30,69 @@ LIVE: Mapping[int, tuple[str, ...]] = {
     MeterEPC.CUMULATIVE_ENERGY_IMPORT: ("energy_import_kwh",),
     MeterEPC.CUMULATIVE_ENERGY_EXPORT: ("energy_export_kwh",),
 }
-HALF_HOUR: Mapping[int, str] = {
-    MeterEPC.HALF_HOUR_ENERGY_IMPORT: "energy_import_kwh",
-    MeterEPC.HALF_HOUR_ENERGY_EXPORT: "energy_export_kwh",
-}
+HALF_HOUR = (MeterEPC.HALF_HOUR_ENERGY_IMPORT, MeterEPC.HALF_HOUR_ENERGY_EXPORT)
+SLOTS = [n * timedelta(minutes=30) for n in range(SLOTS_A_DAY)]
+DAY = (MeterEPC.HISTORY_1_IMPORT, MeterEPC.HISTORY_1_EXPORT)
+
+REGISTERS = ("energy_import_kwh", "energy_export_kwh", "import_count", "export_count")  # of a MeterInterval
+
+Source = Literal["notified", "read", "backfill"]
+Told = Count | Missing | None
+"""A count, or why there is none; None: it was not asked for."""
+
+Row = tuple[datetime, Told, Told]
+"""A moment in UTC, and the import and the export register as they stood then."""
+
+
+class Registers:
+    """What the counts of one meter mean: `count_kwh` (None while E1 is not known) and `digits` (D7) of each."""
+
+    def __init__(self, meter: str = "", count_kwh: Decimal | None = None, digits: int | None = None) -> None:
+        self.meter = meter
+        self.count_kwh = count_kwh
+        self.digits = digits
+        self._up, self._down = (0, 1) if count_kwh is None else count_kwh.as_integer_ratio()
+
+    def interval(self, row: Row, source: Source) -> MeterInterval:
+        """Both registers at a half-hour."""
+        end, forward, reverse = row
+        states: dict[str, str] = {}
+        imported = exported = import_count = export_count = None
+        if isinstance(forward, int):
+            import_count, imported = forward, self._kwh(forward)
+        if imported is None and forward is not None:
+            states["energy_import_kwh"] = _why(forward)
+        if isinstance(reverse, int):
+            export_count, exported = reverse, self._kwh(reverse)
+        if exported is None and reverse is not None:
+            states["energy_export_kwh"] = _why(reverse)
+        return MeterInterval(
+            meter=self.meter,
+            end=end,
+            energy_import_kwh=imported,
+            energy_export_kwh=exported,
+            import_count=import_count,
+            export_count=export_count,
+            count_kwh=self.count_kwh,
+            digits=self.digits,
+            source=source,
+            states=states,
+        )
+
+    def minute(self, row: Row) -> MeterMinute:
+        """Both registers at a full minute."""
+        at, *told = row
+        imported, exported = [self._kwh(each) if isinstance(each, int) else None for each in told]
+        return MeterMinute(meter=self.meter, at=at, energy_import_kwh=imported, energy_export_kwh=exported)
+
+    def _kwh(self, count: int) -> float | None:
+        """The division of integers rounds like the decimal number would, at a tenth of the cost."""
+        return None if self.count_kwh is None else count * self._up / self._down
+
+
+def _why(told: Count | Missing) -> str:
+    """Why there are no kWh."""
+    return "unknown_unit" if isinstance(told, int) else told.value
 
 
 def live(answers: Answers, scale: Scale, meter: str, at: datetime) -> MeterReading:
@@ -60,23 +121,36 @@ def _live_values(answers: Answers, scale: Scale) -> Iterator[tuple[str, object]]
             yield names[0], scale.kwh(value)
 
 
-def interval(answers: Answers, scale: Scale, meter: str, source: Literal["notified", "read"]) -> MeterInterval | None:
+def interval(answers: Answers, registers: Registers, source: Source) -> MeterInterval | None:
     """The registers of EA and EB at one boundary; None where no boundary was told.
 
     Where the two tell different boundaries, the earlier one's value is not of the interval and is left out.
     """
-    told = {name: value_of(epc, answers[epc]) for epc, name in HALF_HOUR.items() if epc in answers}
-    ends = [value.at for value in told.values() if isinstance(value, FixedTime) and isinstance(value.at, datetime)]
+    told = [value_of(epc, answers[epc]) if epc in answers else None for epc in HALF_HOUR]
+    ends = [value.at for value in told if isinstance(value, FixedTime) and isinstance(value.at, datetime)]
     if not ends:
         return None
     end = max(ends)
-    values: dict[str, Any] = {}
-    states: dict[str, str] = {}
-    for name, value in told.items():
-        if isinstance(value, FixedTime):
-            value = scale.kwh(value.count) if value.at == end else State.NO_DATA
-        _put(name, value, values, states)
-    return MeterInterval(meter=meter, end=utc(end), source=source, states=states, **values)
+    forward, reverse = [_count_at(end, value) for value in told]
+    return registers.interval((utc(end), forward, reverse), source)
+
+
+def _count_at(end: datetime, value: FixedTime | State | Missing | None) -> Told:
+    if isinstance(value, FixedTime):
+        return value.count if value.at == end else State.NO_DATA
+    return value
+
+
+def day_rows(forward: DayHistory, reverse: DayHistory | Missing, day: date) -> list[Row]:
+    """E2 and E4 of a day side by side, forward in time."""
+    at = utc(datetime.combine(day, time()))
+    exported: Iterable[Told] = repeat(reverse) if isinstance(reverse, Missing) else reverse.counts
+    return [(at + after, count, out) for after, count, out in zip(SLOTS, forward.counts, exported, strict=False)]
+
+
+def slot_rows(history: SlotHistory) -> list[Row]:
+    """EC or EE, the latest first."""
+    return [(utc(at), forward, reverse) for at, forward, reverse in history.registers()]
 
 
 def _put(name: str, value: object, values: dict[str, Any], states: dict[str, str]) -> None:
@@ -100,7 +174,12 @@ def value_of(epc: int, answer: bytes | Missing) -> Any:
 
 def utc(wall: datetime) -> datetime:
     """A moment on the meter's wall clock, which is Japan's, as aware UTC."""
-    return wall.replace(tzinfo=JST).astimezone(UTC)
+    return (wall - JST_AHEAD).replace(tzinfo=UTC)
+
+
+def wall_clock(at: datetime) -> datetime:
+    """An aware moment as the meter's wall clock shows it."""
+    return at.astimezone(JST).replace(tzinfo=None)
 
 
 def clock(answers: Answers) -> datetime | None:

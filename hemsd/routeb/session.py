@@ -27,13 +27,15 @@ MULTICAST = "FF"  # how such an address begins
 class Session(Approach):
     """One meter, one module. `remembered` is the PAN of an earlier session, `logbook` what earlier connections leave.
 
+    Without `credentials` there is no module to give them to: the meter is the one on our network interface.
+
     Nothing happens before begin(). With `persist` it tries for ever, STOPPED only to have its port opened anew;
     without, the first conclusion is the last.
     """
 
     def __init__(
         self,
-        credentials: Credentials,
+        credentials: Credentials | None,
         remembered: Pan | None = None,
         *,
         persist: bool = False,

@@ -1,4 +1,4 @@
-"""A household in memory: a load curve, a smart meter, and a Wi-SUN module to read it through.
+"""A household in memory: a load curve, a smart meter, and a Wi-SUN module or an IPv6 link to read it through.
 
 Written from the manuals; shares no code with what it is there to test.
 """
@@ -11,6 +11,7 @@ from hemsd.simulator.household import Household
 from hemsd.simulator.j11 import J11Module
 from hemsd.simulator.meter import Meter
 from hemsd.simulator.module import SkModule
+from hemsd.simulator.node import MeterNode
 from hemsd.simulator.radio import Network, Timing
 from hemsd.simulator.stack import Flash
 
@@ -24,6 +25,7 @@ __all__ = [
     "Household",
     "J11Module",
     "Meter",
+    "MeterNode",
     "Network",
     "Plate",
     "SkModule",

@@ -1,4 +1,7 @@
-"""Run a simulated module on a pty until interrupted: ``python -m hemsd.simulator --family SE``."""
+"""Run a simulated meter until interrupted: ``python -m hemsd.simulator``, with a module on a pty.
+
+``python -m hemsd.simulator --interface NAME`` runs one of the second generation on a network interface instead.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,13 @@ import argparse
 import asyncio
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta, timezone
 
-from hemsd.simulator import FAMILIES, Household, Meter, Network, Plate, Timing, module_of
+from hemsd.simulator import FAMILIES, Household, Meter, MeterNode, Network, Plate, Timing, module_of
 from hemsd.simulator.pty import serve_on_pty
+from hemsd.simulator.udp import serve_on_udp
 
 JST = timezone(timedelta(hours=9))
 
@@ -17,6 +23,7 @@ JST = timezone(timedelta(hours=9))
 def main() -> None:
     """Print the path of the tty and what to give to whoever reads the meter."""
     parser = argparse.ArgumentParser(prog="python -m hemsd.simulator", description=__doc__)
+    parser.add_argument("--interface", metavar="NAME", help="a second-generation meter on this network interface")
     parser.add_argument("--family", choices=FAMILIES, default="DUAL", help="of the module (default: DUAL)")
     parser.add_argument("--generation", type=int, choices=(1, 2), default=1, help="of the meter (default: 1)")
     parser.add_argument("--pv", type=float, default=4.0, metavar="KW", help="photovoltaics (default: 4)")
@@ -29,17 +36,29 @@ async def _serve(options: argparse.Namespace) -> None:
     meter = Meter(
         Household(options.seed, pv_kw=options.pv),
         start=datetime.now(JST).replace(tzinfo=None),
-        plate=Plate(generation=options.generation),
+        plate=Plate(generation=2 if options.interface else options.generation),
     )
-    network = Network()
-    module = module_of(options.family, meter, network, timing=Timing.fast() if options.fast else Timing())
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    async with serve_on_pty(module) as path:
-        sys.stdout.write(f'port = "{path}"\nid = "{network.route_b_id}"\npassword = "{network.password}"\n')
+    async with _on_udp(meter, options) if options.interface else _on_pty(meter, options) as told:
+        sys.stdout.write(told)
         sys.stdout.flush()
         await ended.wait()
+
+
+@asynccontextmanager
+async def _on_pty(meter: Meter, options: argparse.Namespace) -> AsyncIterator[str]:
+    network = Network()
+    module = module_of(options.family, meter, network, timing=Timing.fast() if options.fast else Timing())
+    async with serve_on_pty(module) as path:
+        yield f'port = "{path}"\nid = "{network.route_b_id}"\npassword = "{network.password}"\n'
+
+
+@asynccontextmanager
+async def _on_udp(meter: Meter, options: argparse.Namespace) -> AsyncIterator[str]:
+    async with serve_on_udp(MeterNode(meter), options.interface):
+        yield f'interface = "{options.interface}"\n'
 
 
 if __name__ == "__main__":

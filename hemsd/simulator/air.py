@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from random import Random
 from typing import Protocol
 
 from hemsd.simulator.agenda import Agenda, Play
+from hemsd.simulator.answers import answer_s, answers
 from hemsd.simulator.faults import Fault, Faults, Flaw, Spell, Strike
-from hemsd.simulator.meter import GET_RES, Meter, Telegram, refused, shortened
+from hemsd.simulator.meter import Meter, Telegram
 from hemsd.simulator.pana import authentication
 from hemsd.simulator.radio import BROADCAST, CHANNELS, Beacon, Datagram, Duty, Network, Timing
 
@@ -198,6 +200,12 @@ class Air:
                 self.meter.leave()
             case Strike.METER_RESTARTS:
                 self.meter.leave()
+            case Strike.METER_EXCHANGED:
+                plate, mac = fault.arg
+                self.network = self.network.exchanged(mac)
+                self.meter.exchange(plate, now)
+            case Strike.METER_SET_UP:
+                self.meter.object.change_plate(fault.arg)
             case Strike.NOTIFY:
                 self.meter.notify(now)
             case Strike.GREET:
@@ -371,29 +379,13 @@ class Air:
 
     def _ask(self, payload: bytes) -> None:
         """The meter gets an encrypted datagram, and answers it if it knows the session."""
-        now, take = self._agenda.now, self._faults.take
+        now = self._agenda.now
         if not self.meter.joined or not self.reaches(self.network.address) or self._holds(Spell.METER_SILENT):
             return
-        answer = self.meter.answer(payload, now)
-        for chatter in self._faults.held(Spell.CHATTER, now) if answer else ():
-            self.meter.notify(now, chatter.arg, tid=int.from_bytes(payload[2:4], "big"))
-        if answer is None or take(Flaw.ANSWER_LOST, now):
-            return
-        if answer.payload[10] == GET_RES:
-            if take(Flaw.ANSWER_SHORT, now):
-                answer = answer._replace(payload=shortened(answer.payload))
-            elif take(Flaw.ANSWER_REFUSED, now):
-                answer = answer._replace(payload=refused(answer.payload))
-        late = take(Flaw.ANSWER_LATE, now)
-        wait_s = self._answer_s() + (late.seconds if late else 0)
-        for copy in range(2 if take(Flaw.ANSWER_TWICE, now) else 1):
-            self._agenda.after(wait_s + copy * self._timing.send_s, lambda: self._deliver(answer))
-
-    def _answer_s(self) -> float:
-        usual_s = self._timing.answer_s
-        for slow in self._faults.held(Spell.SLOW, self._agenda.now):
-            return usual_s / 2 + self._chance.expovariate(3 / (slow.arg - usual_s / 2))  # 19 of 20 within 3 means
-        return usual_s * self._chance.uniform(0.75, 1.25)
+        for copy, (telegram, late_s) in enumerate(answers(self.meter, payload, self._faults, now)):
+            usual_s = answer_s(self._timing.answer_s, self._faults, self._chance, now)
+            wait_s = usual_s + late_s + copy * self._timing.send_s
+            self._agenda.after(wait_s, partial(self._deliver, telegram))
 
     def _deliver(self, telegram: Telegram) -> None:
         heard = self.joined and self.meter.joined and self.reaches(self.network.address)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from hemsd.simulator.household import Household
+from hemsd.simulator.household import Energy, Household
 
 NO_ENERGY = 0xFFFFFFFE
 NO_CURRENT = 0x7FFE
@@ -38,18 +38,28 @@ class Plate:
     coefficient: int | None = 1  # D3; None: the meter has no such property
     digits: int = 6  # D7: the registers roll over at 10**digits
     first_count: int = 0  # of the import register when installed
+    first_reverse_count: int = 0  # of the export register
     exports: bool = True  # measures the reverse direction: E3, E4, EB
     half_hour_history: bool = True  # has EC and ED
     two_wire: bool = False  # single-phase two-wire supply: no current on T
+    outages: tuple[tuple[datetime, datetime], ...] = ()  # from, until: without power, nothing was remembered
 
 
 class MeterObject:
-    """Object 028801. `clock` is the meter's own wall clock, which is `drift` ahead of the household's."""
+    """Object 028801. `clock` is the meter's own wall clock, which is `drift` ahead of the household's.
 
-    def __init__(self, household: Household, plate: Plate, drift: timedelta = timedelta(0)) -> None:
+    With `since` the meter was put there then, in the place of another; else when the household was connected.
+    """
+
+    def __init__(
+        self, household: Household, plate: Plate, drift: timedelta = timedelta(0), *, since: datetime | None = None
+    ) -> None:
         self.household = household
         self.plate = plate
         self.drift = drift
+        self._since = since
+        before = None if since is None else household.energy(since - drift)
+        self._before = before or Energy(0, 0)  # what others have counted
         self.overrides: dict[int, bytes] = {}  # a property answers this instead, whatever it is
         self._state = {
             0x80: b"\x30",
@@ -80,14 +90,26 @@ class MeterObject:
         """Something happened to the meter itself: its status (80), place (81) or fault state (88)."""
         self._state[epc] = edt
 
+    def change_plate(self, plate: Plate) -> None:
+        """The power company sets the meter up anew, for example to count in another unit."""
+        self.plate = plate
+        self._readers = self._properties()
+
     def count(self, at: datetime, clock: datetime, *, exported: bool = False) -> int:
         """A register as it stood at an instant of the meter's clock; NO_ENERGY where it cannot know."""
-        energy = self.household.energy(at - self.drift) if at <= clock else None
-        if energy is None or (exported and not self.plate.exports):
+        energy = self.household.energy(at - self.drift) if self._was_counting(at, clock) else None
+        plate, before = self.plate, self._before
+        if energy is None or (exported and not plate.exports):
             return NO_ENERGY
-        joules, first = (energy.exported_j, 0) if exported else (energy.imported_j, self.plate.first_count)
-        count_j = UNIT_J[self.plate.unit] * (self.plate.coefficient or 1)
-        return int((first + joules // count_j) % 10**self.plate.digits)
+        joules, first = energy.imported_j - before.imported_j, plate.first_count
+        if exported:
+            joules, first = energy.exported_j - before.exported_j, plate.first_reverse_count
+        count_j = UNIT_J[plate.unit] * (plate.coefficient or 1)
+        return int((first + joules // count_j) % 10**plate.digits)
+
+    def _was_counting(self, at: datetime, clock: datetime) -> bool:
+        there = at <= clock and (self._since is None or self._since <= at)
+        return there and not (at < clock and any(cut <= at < back for cut, back in self.plate.outages))
 
     def _properties(self) -> dict[int, Callable[[datetime], bytes]]:
         plate = self.plate

@@ -31,6 +31,8 @@ class Strike(Enum):
     NOTIFY = auto()  # the meter announces its half-hour values now
     GREET = auto()  # and its instance list, `times` in a row
     METER_STATUS = auto()  # arg: (EPC, EDT) of 80, 81 or 88, announced
+    METER_EXCHANGED = auto()  # arg: (plate, MAC or address) of the one that is there from now on
+    METER_SET_UP = auto()  # arg: plate: the same meter, which counts in another unit from now on
     FORGET_NEIGHBOUR = auto()  # the module has to solicit the meter before it sends
 
 
@@ -49,6 +51,7 @@ class Flaw(Enum):
     ANSWER_TWICE = auto()
     ANSWER_SHORT = auto()  # only the first property, ESV 52
     ANSWER_REFUSED = auto()  # every property without a value, ESV 52
+    SELECTOR_MOVED = auto()  # arg: (EPC, EDT) of E5, ED or EF, set by another controller before a history is told
     ANSWER_STALLED = auto()  # its line stops in the middle for `seconds`
     ANSWER_DAMAGED = auto()  # a byte of its line is lost
     JOIN_FAILS = auto()  # the authentication breaks off half-way

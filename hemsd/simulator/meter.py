@@ -18,6 +18,7 @@ from hemsd.simulator.household import Household
 METER = bytes.fromhex("028801")
 NODE = bytes.fromhex("0EF001")
 CONTROLLER = bytes.fromhex("05FF01")
+HISTORIES = (b"\xe2", b"\xe4", b"\xec", b"\xee")
 SETI, GET, GET_RES, INF, INFC = 0x60, 0x62, 0x72, 0x73, 0x74
 DONE, IMPOSSIBLE = 0x10, -0x10  # what becomes of a request's ESV: 61 -> 71 or 51
 GREETING_S = 0.4  # from authentication to the instance list
@@ -119,6 +120,12 @@ class Meter:
         self.object.change(epc, edt)
         self._announce([epc], INF, now)
 
+    def exchange(self, plate: Plate, now: float) -> None:
+        """The power company puts another meter in its place, which remembers nothing of before."""
+        self.object = MeterObject(self.object.household, plate, self.object.drift, since=self.clock(now))
+        self._profile = node_profile(plate)
+        self.leave()
+
     def tick(self, now: float) -> None:
         """Let time pass."""
         self._agenda.run(now)
@@ -218,3 +225,8 @@ def refused(frame: bytes) -> bytes:
     """An answer in which no property has a value (ESV 52)."""
     properties = _properties(frame, 12, frame[11])
     return frame[:10] + bytes((0x52, len(properties))) + b"".join(bytes((epc, 0)) for epc, _ in properties)
+
+
+def asks_for_history(frame: bytes) -> bool:
+    """Whether it is a Get of what a selector selects."""
+    return frame[10:11] == bytes((GET,)) and frame[12:13] in HISTORIES

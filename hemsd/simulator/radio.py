@@ -32,6 +32,10 @@ class Network:
         """The same meter on another channel and PAN ID, as after its firmware update."""
         return replace(self, channel=channel, pan_id=pan_id)
 
+    def exchanged(self, mac: str) -> Network:
+        """The network of another meter in its place."""
+        return replace(self, mac=mac)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:

@@ -14,18 +14,29 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.benchmarks.backfill import backfill
 from tests.benchmarks.codec import codec
 from tests.benchmarks.counting import history, reading
 from tests.benchmarks.daemon import daemon
 from tests.benchmarks.line import line
 from tests.benchmarks.report import Row, table
 from tests.benchmarks.start import start
+from tests.benchmarks.store import history_store
 
-BENCHMARKS = {each.__name__: each for each in (start, reading, history, line, codec, daemon)}
+<<<<<<< HEAD
+BENCHMARKS = {each.__name__: each for each in (start, reading, history, backfill, line, codec, daemon)}
+=======
+BENCHMARKS = {each.__name__: each for each in (start, reading, history, history_store, line, codec, daemon)}
+>>>>>>> history
 NEEDS = {  # programs and packages that may be missing
     "start": ["momonga"],
     "reading": ["valgrind", "momonga"],
     "history": ["valgrind", "momonga"],
+<<<<<<< HEAD
+    "backfill": ["momonga"],
+=======
+    "history_store": [],
+>>>>>>> history
     "line": ["momonga"],
     "codec": ["pychonet"],
     "daemon": ["mosquitto", "momonga"],
@@ -37,7 +48,7 @@ def main() -> int:
     """Exit status 1 where a goal is missed or a benchmark failed; one that cannot run here is skipped."""
     options = _options()
     if options.list:
-        print("\n".join(f"{name:10}{benchmark.__doc__}" for name, benchmark in BENCHMARKS.items()))
+        print("\n".join(f"{name:14}{benchmark.__doc__}" for name, benchmark in BENCHMARKS.items()))
         return 0
     with TemporaryDirectory(prefix="hemsd-bench-") as scratch:
         os.environ |= {"TMPDIR": scratch, "PYTHONHASHSEED": "0"}  # for all that is started

@@ -5,18 +5,30 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import sqlite3
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import date
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, closing
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from drivers.module import Credentials, Datagram, Event
 from drivers.ports import Pump
 from drivers.serialport import open_serial
 from drivers.skstack.engine import Engine
-from hemsd.echonet.meter import Currents, DayHistory, MeterEPC, decode, encode_history_1_day
+from hemsd.echonet.meter import Currents, MeterEPC, decode
+from hemsd.history.historian import Historian
+from hemsd.history.query import FILE_NAME
+from hemsd.hub.hub import Hub, Seat
+from hemsd.hub.messages import Backfill, BackfillProgress, Domain, Message, MeterInterval, MeterReading
+from hemsd.hub.routes import ROUTES_6_4_3
+from hemsd.routeb.backfill import Backfiller
+from hemsd.routeb.collector import Collector, Pace
 from hemsd.routeb.meter import Meter
+from hemsd.routeb.readings import JST
 
 LIVE = (MeterEPC.INSTANTANEOUS_POWER, MeterEPC.INSTANTANEOUS_CURRENT)
 
@@ -31,17 +43,80 @@ async def readings(port: str, route_b_id: str, password: str, count: str) -> Non
 
 
 async def days(port: str, route_b_id: str, password: str, count: str) -> None:
-    """Yesterday's half hours, so many times."""
-    choice, epc = encode_history_1_day(1), MeterEPC.HISTORY_1_IMPORT
+    """So many days of half hours at no pace, from the meter's memory into the database."""
+    hub = Hub(ROUTES_6_4_3)
+    seat = hub.seat(Domain.ROUTEB)
+    told: list[Message] = []
+    ended = asyncio.Event()
 
-    def check(history: DayHistory) -> None:
-        history.require(1)
+    def publish(message: Message) -> None:
+        seat.publish(message)
+        told.append(message)
+        if isinstance(message, BackfillProgress) and message.last:
+            ended.set()
 
-    async with _online(port, route_b_id, password) as meter:
-        for _ in range(int(count)):
-            values = await meter.select_and_read(MeterEPC.HISTORY_1_DAY, choice, [epc], check)
-            registers = values[epc].registers(date.today())
-            assert len([(at, meter.scale.kwh(energy)) for at, energy in registers]) == 48
+    with TemporaryDirectory() as directory:
+        keeping = asyncio.create_task(Historian(hub.seat(Domain.HISTORY), Path(directory)).run())
+        async with _online(port, route_b_id, password) as meter:
+            await meter.identify()
+            backfiller = Backfiller(meter, publish, pace_s=0.0)
+            working = asyncio.create_task(backfiller.run())
+            backfiller.take(_request(int(count)))
+            await ended.wait()
+            working.cancel()
+        keeping.cancel()
+        await asyncio.wait([keeping])
+        with closing(sqlite3.connect(Path(directory) / FILE_NAME)) as database:
+            kept = database.execute("SELECT count(*) FROM record").fetchone()[0]
+    assert kept == sum(isinstance(message, MeterInterval) for message in told) == 48 * int(count)
+
+
+async def backfill(port: str, route_b_id: str, password: str, count: str, live_s: str) -> None:
+    """So many days of half hours at no pace, and readings meanwhile; tell seconds and the longest gap in readings."""
+    hub = Hub(ROUTES_6_4_3)
+    routeb, seat, operator = [hub.seat(each) for each in (Domain.ROUTEB, Domain.HISTORY, Domain.OPERATOR)]
+    pace = Pace(idle_s=float(live_s), watched_s=float(live_s), energy_s=3600.0, backfill_s=0.0)
+    read_at: list[float] = []
+
+    async def look() -> None:
+        async for message in operator.messages():
+            if isinstance(message, MeterReading):
+                read_at.append(time.monotonic())  # noqa: PERF401 (they come one by one)
+
+    async with Meter(await open_serial(port), Credentials(route_b_id, password), persist=True) as meter:
+        tasks = [asyncio.create_task(work) for work in (Collector(meter, routeb, pace=pace).run(), look())]
+        while len(read_at) < 2:  # what is asked once in a session has been
+            await asyncio.sleep(0.01)
+        began = time.monotonic()
+        seat.publish(_request(int(count)))
+        assert await _told(seat) >= 48 * int(count)
+        took_s = time.monotonic() - began
+        for task in tasks:
+            task.cancel()
+    print(json.dumps({"took_s": took_s, "gap_s": longest_gap_s(read_at, began, began + took_s)}), flush=True)
+
+
+def longest_gap_s(times: Sequence[float], began: float, ended: float) -> float:
+    """Between two readings that follow one another, or to either end."""
+    marks = [began, *(at for at in times if began < at < ended), ended]
+    return max(later - earlier for earlier, later in pairwise(marks))
+
+
+def _request(count: int) -> Backfill:
+    yesterday = datetime.now(UTC).astimezone(JST).date() - timedelta(days=1)
+    wanted = tuple(yesterday - timedelta(days=n) for n in range(count))
+    return Backfill(request="bench", asker=Domain.HISTORY, days=wanted)
+
+
+async def _told(seat: Seat) -> int:
+    """Listen until a request has come to its end; how many half hours were told."""
+    told = 0
+    async for message in seat.messages():
+        if isinstance(message, MeterInterval):
+            told += message.energy_import_kwh is not None
+        elif isinstance(message, BackfillProgress) and message.last:
+            break
+    return told
 
 
 async def stream(port: str, count: str) -> None:
@@ -75,5 +150,5 @@ async def _online(port: str, route_b_id: str, password: str) -> AsyncIterator[Me
 
 
 if __name__ == "__main__":
-    works = {work.__name__: work for work in (readings, days, stream)}
+    works = {work.__name__: work for work in (readings, days, backfill, stream)}
     asyncio.run(works[sys.argv[1]](*sys.argv[2:]))

@@ -8,6 +8,7 @@ import queue
 import sys
 import threading
 import time
+from itertools import pairwise
 
 import serial
 from momonga import Momonga
@@ -37,6 +38,27 @@ def days(port: str, route_b_id: str, password: str, count: str) -> None:
     with _hurried(port, route_b_id, password) as momonga:
         for _ in range(int(count)):
             assert len(momonga.get_historical_cumulative_energy_1(day=1)) == 48
+
+
+def backfill(port: str, route_b_id: str, password: str, count: str, live_s: str) -> None:
+    """So many days of half hours, and readings meanwhile; tell seconds and the longest gap in readings."""
+    day_of_history = {EchonetPropertyCode.historical_cumulative_energy_1}
+    with _hurried(port, route_b_id, password) as momonga:
+        began = time.monotonic()
+        due, read_at = began + float(live_s), [began]
+        for day in range(1, int(count) + 1):
+            for step, argument in (
+                (momonga.set_day_for_historical_data_1, day),
+                (momonga.request_to_get, day_of_history),
+            ):
+                if time.monotonic() >= due:
+                    due += float(live_s)
+                    momonga.request_to_get(LIVE)
+                    read_at.append(time.monotonic())
+                step(argument)
+        ended = time.monotonic()
+    gap_s = max(later - earlier for earlier, later in pairwise([*read_at, ended]))
+    print(json.dumps({"took_s": ended - began, "gap_s": gap_s}), flush=True)
 
 
 def rest(port: str, route_b_id: str, password: str) -> None:
@@ -71,4 +93,4 @@ def _hurried(port: str, route_b_id: str, password: str) -> Momonga:
 
 
 if __name__ == "__main__":
-    {work.__name__: work for work in (first, readings, days, rest, stream)}[sys.argv[1]](*sys.argv[2:])
+    {work.__name__: work for work in (first, readings, days, backfill, rest, stream)}[sys.argv[1]](*sys.argv[2:])

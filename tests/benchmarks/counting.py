@@ -15,9 +15,9 @@ async def reading() -> list[Row]:
 
 
 async def history() -> list[Row]:
-    """Instructions to choose a day of history and read its 48 registers, with times and in kWh."""
-    ours, peer = await _each("by_hemsd", "days", 100), await _each("by_momonga", "days", 10)
-    return [Row(name="history day", unit="instr.", hemsd=ours, peer=peer)]
+    """Instructions for a day of history and its 48 registers: read, and with hemsd told to who keeps them."""
+    ours, peer = await _each("by_hemsd", "days", 45), await _each("by_momonga", "days", 10)
+    return [Row(name="history day", unit="instr.", hemsd=ours, peer=peer, goal=1 / 30, goal_is_ratio=True)]
 
 
 async def _each(subject: str, work: str, count: int) -> float:
@@ -30,5 +30,5 @@ async def _each(subject: str, work: str, count: int) -> float:
 
 
 async def _total(subject: str, work: str, count: int) -> int:
-    async with simulated_module("--unpaced") as module:
+    async with simulated_module("--unpaced", "--import-only") as module:
         return await instructions(*python(subject, work, *module.access, count), deadline_s=DEADLINE_S)

@@ -6,26 +6,40 @@ was asked last: seconds of scanning and of joining, datagrams from the meter. Th
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
-import sys
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from time import monotonic
 
-from hemsd.simulator import Household, Meter, Network, SkModule, Timing
+from hemsd.simulator import Household, Meter, Network, Plate, SkModule, Timing
 from hemsd.simulator.air import ECHONET_PORT, Fate, Signal
+from hemsd.simulator.meter import Telegram, asks_for_history
 from hemsd.simulator.pty import serve_on_pty
 from hemsd.simulator.radio import Datagram
 
 JST = timezone(timedelta(hours=9))
 
 
+class LosingMeter(Meter):
+    """Loses each n-th answer (0: none) from the first that tells of the past on; it has done what it was asked."""
+
+    lose_each = 0
+    answers = 0
+
+    def answer(self, frame: bytes, now: float) -> Telegram | None:
+        answer = super().answer(frame, now)
+        self.answers += bool(self.answers) or asks_for_history(frame)
+        return None if self.lose_each and self.answers and self.answers % self.lose_each == 0 else answer
+
+
 class ObservedModule(SkModule):
     """Adds up what takes its time."""
 
-    def __init__(self, meter: Meter, network: Network) -> None:
-        super().__init__("DUAL", meter, network, timing=Timing.fast())
+    def __init__(self, meter: Meter, network: Network, timing: Timing) -> None:
+        super().__init__("DUAL", meter, network, timing=timing)
         self._began = 0.0
         self._done = dict.fromkeys(("scan_s", "join_s", "datagrams"), 0.0)
 
@@ -52,9 +66,15 @@ class ObservedModule(SkModule):
 
 
 async def main() -> None:
+    options = _options()
     network = Network()
-    meter = Meter(Household(1, pv_kw=4), start=datetime.now(JST).replace(tzinfo=None))
-    module = ObservedModule(meter, network)
+    start = datetime.now(JST).replace(tzinfo=None)
+    household = Household(1, pv_kw=4, installed=start.date() - timedelta(days=150))
+    meter = LosingMeter(household, start=start, plate=Plate(exports=not options.import_only))
+    meter.lose_each = options.lose_each
+    timing = Timing.fast() if options.latency is None else replace(Timing.fast(), answer_s=options.latency)
+    module = ObservedModule(meter, network, timing)
+    household.energy(start)  # now it has lived through all that, and answers at once
     ended = asyncio.Event()
 
     def asked() -> None:
@@ -63,11 +83,20 @@ async def main() -> None:
         else:
             ended.set()
 
-    async with serve_on_pty(module, paced="--unpaced" not in sys.argv) as port:
+    async with serve_on_pty(module, paced=not options.unpaced) as port:
         asyncio.get_running_loop().add_reader(0, asked)
         access = {"port": port, "id": network.route_b_id, "password": network.password}
         print(json.dumps(access), flush=True)
         await ended.wait()
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--unpaced", action="store_true", help="no limit of 115200 baud")
+    parser.add_argument("--import-only", action="store_true", help="a meter without export registers")
+    parser.add_argument("--latency", type=float, metavar="S", help="of the meter's answers, give or take a quarter")
+    parser.add_argument("--lose-each", type=int, default=0, metavar="N", help="each n-th answer is lost")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.daemon import PASSWORD, ROUTE_B_ID
+from support.netns import street
 
 from hemsd.daemon.check import Finding, Severity, check
 
@@ -97,3 +98,24 @@ def test_the_broker_is_checked_too(home: Home) -> None:
     severity, text = only(home.findings())
     assert severity is Severity.WARNING
     assert "in clear" in text
+
+
+@pytest.mark.needs("ip", "root")
+def test_a_network_interface_is_looked_at_in_place_of_port_and_credentials(tmp_path: Path) -> None:
+    """Not there or not usable: the daemon waits, so a warning; with other addresses it is used for more (R51)."""
+    home = Home(tmp_path, "auto")
+    (home.directory / "credentials.toml").unlink()
+    home.write("hemsd.toml", 'version = 1\n[meter]\ninterface = "wl"\n[daemon]\nstate_directory = "state"\n')
+    with street() as link:
+        assert home.findings() == []
+        link.home.ip("addr", "add", "2001:db8::1/64", "dev", "wl", "nodad")
+        severity, text = only(home.findings())
+        assert severity is Severity.WARNING
+        assert "(2001:db8::1)" in text and "nothing else" in text
+        link.home.ip("link", "set", "wl", "down")
+        assert only(home.findings())[1].startswith("wl is switched off")
+        link.home.ip("link", "del", "wl")
+        assert only(home.findings()) == (
+            Severity.WARNING,
+            "wl: there is no such network interface; `ip link` lists them",
+        )

@@ -29,12 +29,14 @@ def test_the_shipped_example_shows_the_defaults() -> None:
     """The example as it is changes nothing, and every line in it that is commented out is valid."""
     text = (PROJECT / "config/hemsd.toml").read_text()
     assert parse(text, FILE, {}) == Config(version=1)
-    full = parse(re.sub(r"^#(?=[a-z_]+ = |\[)", "", text, flags=re.MULTILINE), FILE, {})
-    keys = {"gateway.broker", "meter", "daemon", "site"}
+    everything = re.sub(r"^#(?=[a-z_]+ = |\[)", "", text, flags=re.MULTILINE)
+    full = parse(re.sub(r"^port = .*", "", everything, flags=re.MULTILINE), FILE, {})
+    assert parse(re.sub(r"^(interface|peer) = .*", "", everything, flags=re.MULTILINE), FILE, {}).meter.port != "auto"
+    keys = {"gateway.broker", "meter", "history", "daemon", "site"}
     assert full.gateway.broker is not None
     assert full.meter.live_s == Config(version=1).meter.live_s
     assert all(f"[{key}]" in text for key in keys)
-    for struct in (full, full.site, full.meter, full.daemon, full.gateway.broker):
+    for struct in (full, full.site, full.meter, full.history, full.daemon, full.gateway.broker):
         for name in struct.__struct_fields__:
             assert re.search(rf"^#?(\[[a-z.]*)?{name}\b", text, re.MULTILINE), f"{name} is not in the example"
 
@@ -53,9 +55,25 @@ def test_the_shipped_credentials_example_is_valid(tmp_path: Path) -> None:
         ('[meter]\nprot = "auto"', ':3: [meter] has no key "prot"; did you mean "port"?'),
         ('[metre]\nport = "auto"', ":2: there is no table [metre]; did you mean [meter]?"),
         ("[gateway.brocker]\n", ":2: there is no table [gateway.brocker]; did you mean [gateway.broker]?"),
-        ('[mqtt]\nhost = "x"', ":2: there is no table [mqtt]; tables are site, meter, gateway, daemon"),
+        ('[mqtt]\nhost = "x"', ":2: there is no table [mqtt]; tables are site, meter, gateway, history, daemon"),
         ('port = "auto"', ':2: the top level has no key "port"; it belongs into [meter]'),
         ("[daemon]\nlive_s = 20", ':3: [daemon] has no key "live_s"; it belongs into [meter]'),
+        (
+            '[meter]\nport = "/dev/ttyUSB0"\ninterface = "wlan1"',
+            ":4: [meter] names a port and an interface: the meter is on one of them, take the other away",
+        ),
+        (
+            '[meter]\ninterface = "fe80::1%wlan1"',
+            ':3: [meter] interface must be the name of a network interface, like "wlan1", not this text',
+        ),
+        (
+            '[meter]\npeer = "fe80::1"',
+            ":3: [meter] peer is the address of a meter on a network interface: name that as well, as interface",
+        ),
+        (
+            '[meter]\ninterface = "wlan1"\npeer = "192.168.0.1"',
+            ":4: [meter] peer must be a link-local IPv6 address like \"fe80::1\", not '192.168.0.1'",
+        ),
         ("[site]\ncolour = 1", ':3: [site] has no key "colour"; keys are id'),
         ("meter = 3", ":2: meter must be a table: write [meter] with its keys below it"),
         (
@@ -63,6 +81,10 @@ def test_the_shipped_credentials_example_is_valid(tmp_path: Path) -> None:
             ":3: [meter] live_s must be a whole number of seconds from 1 to 3600, not this text",
         ),
         ("[meter]\nlive_s = 3601", ":3: [meter] live_s must be a whole number of seconds from 1 to 3600, not 3601"),
+        (
+            "[meter]\nbackfill_pace_s = 0",
+            ":3: [meter] backfill_pace_s must be a whole number of seconds from 1 to 60, not 0",
+        ),
         ("[meter]\nenergy_s = 301", ":3: [meter] energy_s must be a whole number of seconds from 10 to 300, not 301"),
         ("[meter]\nallow_fast_polling = 1", ":3: [meter] allow_fast_polling must be true or false, not 1"),
         ('[meter]\nport = "ttyUSB0"', ':3: [meter] port must be "auto" or a path like "/dev/ttyUSB0", not this text'),

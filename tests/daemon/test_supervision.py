@@ -92,6 +92,27 @@ def test_a_failed_domain_is_started_again_after_its_delays() -> None:
     assert domain.failures == ["a", "b", "c"]
 
 
+def test_a_wait_ends_when_there_is_reason_to_try_again() -> None:
+    """What comes sooner than the delay ends it, told by the error; never at once, so that nothing runs hot."""
+    starts: list[float] = []
+
+    async def work() -> None:
+        starts.append(asyncio.get_running_loop().time())
+        raise Passing
+
+    async def sooner(error: Exception) -> None:
+        assert isinstance(error, Passing)
+        await asyncio.sleep([0.5, 0, 1000, 1000][len(starts) - 1])
+
+    async def main() -> None:
+        keeping = supervise("meter", work, kind_of, sooner=sooner, chance=lambda: 1.0)
+        await asyncio.wait_for(keeping, 7)
+
+    with pytest.raises(TimeoutError):
+        run_virtually(main())
+    assert starts == [0, 0.5, pytest.approx(0.7), pytest.approx(4.7)]
+
+
 def test_an_unexpected_failure_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
     """A fault of ours can be found from the journal alone."""
     supervised(Domain(ZeroDivisionError("ours")))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from drivers.j11.framing import request
 from drivers.masking import MASKED, MAX_TEXT, Masker, Message, Splitter
 from drivers.module import Credentials, Pan
+from hemsd.simulator.frames import frame as j11_frame
 
 REAL = Credentials(id="0A1B2C3D4E5F60718293A4B5C6D7E8F9", password="QWERTY123456")
 MAC = "001D129012345678"
@@ -289,3 +291,114 @@ def test_times_are_those_of_the_last_byte() -> None:
     assert splitter.feed(b"1\r", 2.0) == []
     assert splitter.feed(b"OK\r\nEV", 9.0) == [Message(2.0, b"OK 01\r"), Message(9.0, b"OK\r\n")]
     assert splitter.flush() == [Message(9.0, b"EV")]
+
+
+# --- J11 --------------------------------------------------------------------------------------------------------
+
+BINARY_MAC = bytes.fromhex(MAC)
+BINARY_MASKED = bytes.fromhex(MASKED_MAC)
+PACKED, PACKED_MASKED = (bytes.fromhex(each.replace(":", "")) for each in (ADDRESS, MASKED_ADDRESS))
+EVERYONE = bytes.fromhex(GROUP.replace(":", ""))
+PORTS = bytes.fromhex("0E1A0E1A")
+
+
+def sound(wire: bytes) -> bool:
+    """Whether the sums of a frame are right."""
+    head, sums, data = wire[:8], wire[8:12], wire[12:]
+    return sums == sum(head).to_bytes(2, "big") + (sum(data) & 0xFFFF).to_bytes(2, "big")
+
+
+def with_length(payload: bytes) -> bytes:
+    return len(payload).to_bytes(2, "big") + payload
+
+
+@pytest.mark.parametrize(
+    ("code", "data", "hidden"),
+    [
+        (0x0054, (REAL.id + REAL.password).encode(), (MASKED.id + MASKED.password).encode()),
+        (0x0051, b"\x06\x00\x03\xff\xf0\x01C6D7E8F9", b"\x06\x00\x03\xff\xf0\x01CCDDEEFF"),
+        (0x0051, b"\x06\x00\x03\xff\xf0\x00", b"\x06\x00\x03\xff\xf0\x00"),
+        (0x0008, PACKED + PORTS + b"\x00\x02\x10\x81", PACKED_MASKED + PORTS + b"\x00\x02\x10\x81"),
+        (0x005F, b"\x05\x00\x0c\x00", b"\x05\x00\x0c\x00"),
+        (0x0005, b"\x0e\x1a", b"\x0e\x1a"),
+        (0x00D1, PACKED + b"\x00\x01", bytes([0xFE]) + bytes(17)),
+    ],
+)
+def test_j11_requests(code: int, data: bytes, hidden: bytes) -> None:
+    """ID, password, pairing ID and addresses are masked in their places; of what is not known little stays."""
+    [wire] = masked(request(code, data), sent=True, credentials=REAL)
+    assert wire == request(code, hidden)
+
+
+@pytest.mark.parametrize(
+    ("code", "data", "hidden"),
+    [
+        (0x206B, bytes.fromhex("01 0400 01 03 0000158A"), bytes.fromhex("01 0400 01 03 0000158A")),
+        (0x2054, b"\x01", b"\x01"),
+        (0x2059, b"\x01" + bytes(range(1, 17)), b"\x01" + bytes(16)),
+        (0x2011, b"\x01\x01" + BINARY_MAC, b"\x01" + bytes(9)),
+        (0x200E, b"\x01" + BINARY_MAC, b"\x01" + BINARY_MASKED),
+        (0x2009, b"\x01" + PACKED, b"\x01" + PACKED_MASKED),
+        (0x2053, b"\x01\x0c\xb5\xfb" + BINARY_MAC + b"\xde", b"\x01\x0c\xb5\xfb" + BINARY_MASKED + b"\xde"),
+        (0x2053, b"\x0e", b"\x0e"),
+        (0x4051, b"\x01\x04", b"\x01\x04"),
+        (
+            0x4051,
+            b"\x00\x0c\x02" + 2 * (BINARY_MAC + b"\xb5\xfb\xde"),
+            b"\x00\x0c\x02" + 2 * (BINARY_MASKED + b"\xb5\xfb\xde"),
+        ),
+        (0x601A, b"\x04" + BINARY_MAC + b"\xde", b"\x04" + BINARY_MASKED + b"\xde"),
+        (0x6028, b"\x01" + BINARY_MAC, b"\x01" + BINARY_MASKED),
+        (0x6038, b"\x01" + PACKED + bytes(9), b"\x01" + PACKED_MASKED + bytes(9)),
+        (0x2008, b"\x01\x00\x10\x81\x00\x06\x05", b"\x01\x00\x10\x81\x00\x06\x05"),
+        (0x6019, b"", b""),
+        (0xFFFF, b"\x03", b"\x03"),
+        (0x6041, b"\x01" + REAL.id.encode(), b"\x01" + bytes(32)),
+    ],
+)
+def test_j11_responses_and_notifications(code: int, data: bytes, hidden: bytes) -> None:
+    """MAC and IPv6 addresses are masked in their places, the key and what is not known go; sums are right again."""
+    [wire] = masked(j11_frame(code, data))
+    assert wire == j11_frame(code, hidden)
+    assert sound(wire)
+
+
+def test_j11_datagrams_keep_what_they_measure() -> None:
+    """A property that names the meter is masked within 6018, the others are not; so in what is sent (0008)."""
+    payload = frame((0x8D, b"S23-0004711X"), (0xE7, b"\x00\x00\x01\xf8"))
+    head = PORTS + bytes.fromhex("B5FB 00 02 BA")
+    [wire] = masked(j11_frame(0x6018, PACKED + head + with_length(payload)))
+    assert wire[12:39] == PACKED_MASKED + head + with_length(payload)[:2]
+    assert b"4711" not in wire
+    assert wire.endswith(b"\xe7\x04\x00\x00\x01\xf8")
+    assert sound(wire)
+    [wire] = masked(request(0x0008, EVERYONE + PORTS + with_length(payload)), sent=True)
+    assert wire[12:28] == EVERYONE
+    assert b"4711" not in wire
+    assert sound(wire)
+
+
+def test_a_broken_j11_frame_stays_as_broken_as_it_was() -> None:
+    """Its data's sum is wrong by as much, so that a replay shows what the driver made of it."""
+    wire = bytearray(j11_frame(0x200E, b"\x01" + BINARY_MAC))
+    wire[11] ^= 0x01
+    [hidden] = masked(bytes(wire))
+    assert hidden[12:] == b"\x01" + BINARY_MASKED
+    assert not sound(hidden)
+    assert error_of(hidden) == error_of(bytes(wire)) != 0
+
+
+def error_of(wire: bytes) -> int:
+    """By how much the data's sum is wrong."""
+    return int.from_bytes(wire[10:12], "big") - sum(wire[12:])
+
+
+def test_j11_frames_stand_alone() -> None:
+    """Each is a message of its own, with line ends in it, behind text, and after a code that begins no frame."""
+    inner = j11_frame(0x6018, PACKED + PORTS + bytes.fromhex("B5FB0002BA0004") + b"\r\nOK")
+    broken = inner[:8] + b"\x00\x00" + inner[10:]
+    splitter = Splitter(sent=False)
+    stream = b"EVER 1.2" + inner + inner + broken[:4] + b"\r\n" + j11_frame(0x6019)
+    messages = [message for at in range(len(stream)) for message in splitter.feed(stream[at : at + 1], 0.0)]
+    assert [message.data for message in messages if message.framed] == [inner, inner, j11_frame(0x6019)]
+    assert b"".join(message.data for message in messages + splitter.flush()) == stream

@@ -52,7 +52,7 @@ class Bench:
         self.machine = Machine()
         self.port = MemoryPort()
         self.events: list[str] = []
-        self.pump: Pump[str] = Pump(self.machine, self.port, on_event or self.events.append)
+        self.pump: Pump[bytes, str] = Pump(self.machine, self.port, on_event or self.events.append)
         self.running = asyncio.get_running_loop().create_task(self.pump.run())
 
     async def stop(self) -> None:

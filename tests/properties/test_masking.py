@@ -10,9 +10,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from support.drivers import MemoryPort
 
+from drivers.j11.framing import request
 from drivers.masking import MASKED, Masker, Splitter
 from drivers.module import Credentials, Pan
 from drivers.transcript import Recorder, Transcript, read_transcript
+from hemsd.simulator.frames import frame as j11_frame
 
 HEX = "0123456789ABCDEF"
 ALPHANUMERIC = HEX + "GHIJKLMNOPQRSTUVWXYZ"
@@ -73,10 +75,27 @@ def lines(identity: Identity) -> st.SearchStrategy[tuple[bool, bytes]]:
             b"\x10\x82" + challenge,
         ]
     )
+
+    def j11(payload: bytes, place: int) -> tuple[bool, bytes]:
+        binary, packed = bytes.fromhex(mac), bytes.fromhex(address.replace(":", ""))
+        rest = bytes.fromhex("0E1A 0E1A B5FB 00 02 BA") + len(payload).to_bytes(2, "big") + payload
+        places = [
+            (True, request(0x0054, (credentials.id + credentials.password).encode())),
+            (True, request(0x0051, b"\x06\x00\x03\xff\xf0\x01" + credentials.pairing_id.encode())),
+            (True, request(0x0008, packed + rest[:4] + rest[9:])),
+            (False, j11_frame(0x6018, packed + rest)),
+            (False, j11_frame(0x4051, b"\x00\x0c\x01" + binary + b"\xb5\xfb\xde")),
+            (False, j11_frame(0x6028, b"\x01" + binary)),
+            (False, j11_frame(0x2059, b"\x01" + binary * 2)),
+            (False, j11_frame(0x2011, b"\x01" + binary + credentials.id.encode())),
+        ]
+        return places[place]
+
     sendto = frame(0x8D, serial.encode())
     return st.one_of(
         st.tuples(st.booleans(), texts.map(lambda text: text.encode() + b"\r\n")),
         st.builds(datagram, payloads, st.booleans()),
+        st.builds(j11, payloads, st.integers(0, 7)),
         st.just((True, f"SKSENDTO 1 {address} 0E1A 1 {len(sendto):04X} ".encode() + sendto)),
         st.builds(
             noise,
@@ -130,6 +149,7 @@ def test_no_secret_is_written(session: tuple[Identity, list[tuple[bool, bytes]]]
         for place in (text.encode(), *written.values()):
             assert secret.lower().encode() not in place.lower()
             assert secret.encode().hex().encode() not in place.lower()
+    assert not any(bytes.fromhex(mac) in place for place in written.values())
     for sent, data in written.items():
         assert len(data) == len(joined(pieces, sent))
 
@@ -169,6 +189,9 @@ WORDS = [
     b"001D129012345678",
     b"\x10\x81\x00\x01\x02\x88\x01\x05\xff\x01r\x7f\x8d",
     b"SM0123",
+    request(0x0008, b"\r\n"),
+    j11_frame(0x6018, b"\r\n"),
+    bytes.fromhex("D0F9EE5D"),
     b"\r",
     b"\n",
     b" ",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.routeb import CREDENTIALS, PAN
 
-from drivers.module import Credentials, Family
+from drivers.module import NO_RADIO, Credentials, Family, Pan
 from hemsd.hub.messages import MeterIdentity
 from hemsd.routeb.cache import FILE_NAME, METER_LIMIT, Facts, PanCache, Remembered
 
@@ -32,6 +32,16 @@ def test_kept_and_found(tmp_path: Path) -> None:
     PanCache(tmp_path).save(CREDENTIALS, KNOWN)
     assert PanCache(tmp_path).load(CREDENTIALS) == KNOWN
     assert PanCache(tmp_path).load(Credentials("F" * 32, CREDENTIALS.password)) == Remembered()
+
+
+def test_a_meter_without_credentials_is_kept_by_its_interface(tmp_path: Path) -> None:
+    """One meter for each interface, beside those that have credentials; its address comes back exactly."""
+    cache, pan = PanCache(tmp_path), Pan(NO_RADIO, 0xFFFE, "001C64FFFE601421")
+    cache.save("wlan1", Remembered(pan=pan))
+    cache.save(CREDENTIALS, KNOWN)
+    assert cache.load("wlan1").pan == pan
+    assert cache.load("wlan2") == Remembered()
+    assert cache.load(CREDENTIALS) == KNOWN
 
 
 def test_no_secret_in_the_file(tmp_path: Path) -> None:

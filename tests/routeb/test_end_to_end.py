@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from support.clock import run
-from support.house import START, Family, House, simulated
+from support.house import START, House, simulated
 from support.routeb import SimulatedPort, virtual_now
 
 from drivers.module import Credentials
@@ -22,6 +22,7 @@ from hemsd.routeb.meter import Meter
 from hemsd.simulator import FAMILIES as ALL
 from hemsd.simulator import (
     Board,
+    Family,
     Fault,
     Flash,
     Flaw,
@@ -104,7 +105,7 @@ def test_what_we_add_to_the_modules_own_time(family: Family, tmp_path: Path) -> 
     run(main())
 
 
-@pytest.mark.parametrize("family", ["SE", "DUAL"])
+@FAMILIES
 def test_diagnosis(family: Family) -> None:
     """Wrong ID: not heard. Wrong password over a good link: refused. A bad link: radio."""
 

@@ -18,7 +18,11 @@ OUTAGES: dict[Rung, list[Fault]] = {  # what only this rung can mend
     Rung.REAUTHENTICATE: [Fault(Strike.METER_RESTARTS)],
     Rung.REJOIN: [Fault(Strike.PEER_CLOSES)],
     Rung.RESCAN: [Fault(Strike.MOVE_PAN, arg=(0x3B, 0x1234))],
-    Rung.RESET: [Fault(Flaw.COMMAND, times=3, arg=("SKSCAN", "ER10")), Fault(Strike.MOVE_PAN, arg=(0x3B, 0x1234))],
+    Rung.RESET: [
+        Fault(Flaw.COMMAND, times=3, arg=("SKSCAN", "ER10")),
+        Fault(Flaw.COMMAND, times=3, arg=("0051", "37")),  # the same of a J11 module
+        Fault(Strike.MOVE_PAN, arg=(0x3B, 0x1234)),
+    ],
     Rung.REOPEN: [Fault(Spell.HANG, seconds=150)],
     Rung.REPLUG: [Fault(Spell.UNPLUGGED, seconds=600)],
 }
@@ -37,7 +41,7 @@ def walk(house: House, since: float) -> list[tuple[Rung, float]]:
     return [(rung, next(end for end in ends if end > at) - at) for at, rung in taken]
 
 
-@pytest.mark.parametrize("family", ["SE", "DUAL"])
+@pytest.mark.parametrize("family", ["SE", "DUAL", "J11"])
 @pytest.mark.parametrize("rung", RUNGS, ids=lambda rung: rung.value)
 def test_each_rung(rung: Rung, family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The cheapest rung that can work brings the meter back, cheaper ones were tried, and none took too long."""

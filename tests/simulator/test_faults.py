@@ -230,3 +230,27 @@ def test_same_seed_same_storm() -> None:
     assert benches[0].printed == benches[1].printed
     assert len(benches[0].printed) > 90
     assert NETWORK.password not in repr(benches[0].module.air.network)
+
+
+def test_selector_moved() -> None:
+    """Before the next history is told another controller has selected another day; other Gets are let through."""
+    bench = struck(Fault(Flaw.SELECTOR_MOVED, arg=(0xE5, b"\x09")))
+    bench.send(bytes.fromhex("1081000105FF0102880161" + "01E50103"))
+    assert "E50103" in payloads(bench.get(0xE5))[0]
+    assert "E2C20009" in payloads(bench.get(0xE2))[0]
+    bench.send(bytes.fromhex("1081000105FF0102880161" + "01E50103"))
+    assert "E2C20003" in payloads(bench.get(0xE2))[0]
+
+
+def test_meter_exchanged() -> None:
+    """The new meter answers at its own address only, to whoever joins it."""
+    bench = struck(Fault(Strike.METER_EXCHANGED, arg=(Plate(serial="F0A000099999"), "001C640060149999")))
+    bench.say("", 1)
+    assert payloads(bench.get(0xE1)) == []
+    assert "Addr:001C640060149999" in bench.say("SKSCAN 2 FFFFFFFF 6", 30)
+
+
+def test_meter_set_up() -> None:
+    """The same meter in the same session counts in another unit."""
+    bench = struck(Fault(Strike.METER_SET_UP, arg=Plate(unit=0x02)))
+    assert payloads(bench.get(0xE1)) == [ANSWER[:-2] + "02"]

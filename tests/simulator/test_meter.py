@@ -191,6 +191,59 @@ def test_history_before_installation_is_no_data() -> None:
     assert value(young, 0xE2).hex().upper() == "0001" + NO_ENERGY * 48
 
 
+def test_memory_of_99_days() -> None:
+    """The 99th day before today is there in E2 and in EC, a half-hour more is not in EC."""
+    node = meter()
+    oldest = datetime(2026, 10, 1) - timedelta(days=99)
+    ask(node, set_(0xE5, "63"))
+    assert struct.unpack(">H48I", value(node, 0xE2))[:2] == (99, count(oldest))
+    at = datetime(2026, 10, 1, 12, 30) - timedelta(days=99)
+    ask(node, set_(0xED, f"{at.year:04X}{at.month:02X}{at.day:02X}0C1E02"))
+    assert list(struct.iter_unpack(">II", value(node, 0xEC)[7:])) == [
+        (count(at), count(at, exported=True)),
+        (0xFFFFFFFE, 0xFFFFFFFE),
+    ]
+
+
+def test_no_data_while_there_was_no_power() -> None:
+    """Half-hours within an outage have no values; the registers themselves go on."""
+    outage = (datetime(2026, 9, 30, 20, 10), datetime(2026, 9, 30, 21))
+    node = meter(plate=Plate(outages=(outage,)))
+    ask(node, set_(0xE5, "01"))
+    counts = struct.unpack(">H48I", value(node, 0xE2))[1:]
+    midnight = datetime(2026, 9, 30)
+    times = [midnight + timedelta(minutes=30 * slot) for slot in range(48)]
+    assert [at for at, told in zip(times, counts, strict=True) if told == 0xFFFFFFFE] == [
+        datetime(2026, 9, 30, 20, 30)
+    ]
+    assert counts[42] == count(datetime(2026, 9, 30, 21))
+
+
+def test_another_meter_in_its_place() -> None:
+    """It has its own serial number, counts from its own beginning, remembers nothing, and knows no session."""
+    node = meter()
+    node.join(0.0)
+    node.exchange(Plate(serial="F0A000099999", first_count=500, first_reverse_count=30), 0.0)
+    assert not node.joined
+    assert value(node, 0x8D) == b"F0A000099999"
+    assert struct.unpack(">I", value(node, 0xE0)) == (500,)
+    assert struct.unpack(">I", value(node, 0xE3)) == (30,)
+    (later,) = struct.unpack(">I", value(node, 0xE0, 6 * 3600))
+    assert 0 <= later - 500 - count(START + timedelta(hours=6)) + count(START) <= 1
+    ask(node, set_(0xE5, "00"))
+    assert value(node, 0xE2, 3600)[2:].hex().upper() == (
+        NO_ENERGY * 25 + value(node, 0xE2, 3600)[2 + 100 : 2 + 108].hex().upper() + NO_ENERGY * 21
+    )
+
+
+def test_another_unit() -> None:
+    """Set up anew, the same meter counts in another unit."""
+    node = meter()
+    node.object.change_plate(Plate(unit=0x02, digits=8))
+    assert value(node, 0xE1) == b"\x02"
+    assert struct.unpack(">I", value(node, 0xE0)) == (count(START, unit_j=36_000),)
+
+
 @pytest.mark.parametrize(
     ("epc", "edt"),
     [

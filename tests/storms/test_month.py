@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 from bisect import bisect_right
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from support.clock import run
 from support.storm import DAY_S, Storm, chosen_seeds, storm
-from support.whole import NETWORK, START, Footprint, Heard, Whole, files_with_secrets, logged_leaks
+from support.whole import NETWORK, START, Footprint, Heard, Whole, files_with_secrets, logged_leaks, wrong_books
 
 from hemsd.routeb.ladder import BOUND_S, Rung
 from hemsd.simulator import FAMILIES, Family, Household, Spell, Strike, module_of
@@ -82,7 +83,10 @@ def test_thirty_days(family: Family, seed: int, tmp_path: Path, monkeypatch: pyt
             early = Footprint.now()
             await asyncio.sleep((DAYS - SETTLED_DAYS) * DAY_S)
             end = Footprint.now()
+            records, gaps = await whole.records(), await whole.gaps()
         print(early.resident_kib, end.resident_kib, early.tasks, end.tasks)
+        assert wrong_books(records, household, START + timedelta(days=DAYS)) == []
+        assert gaps == []
         assert end.descriptors == early.descriptors
         assert end.resident_kib - early.resident_kib < GROWTH_KIB
         return whole.heard

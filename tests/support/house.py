@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from drivers import serialport
 from drivers.ports import BytePort, PortMissing
-from hemsd.daemon import domains
 from hemsd.daemon.config import MeterTable
 from hemsd.daemon.domains import MeterDomain, kind_of
 from hemsd.daemon.supervision import supervise
@@ -29,10 +29,10 @@ def simulated(
     family: Family = "DUAL", meter: dict[str, Any] | None = None, network: Network | None = None, **options: Any
 ) -> Board:
     told = {"start": START, **(meter or {})}
-    household = SimulatedMeter(Household(7, pv_kw=4), **told)
+    simulated_meter = SimulatedMeter(Household(7, pv_kw=4), **told)
     if family == "J11":
-        return J11Module(household, network or Network(), **options)
-    return SkModule(family, household, network or Network(), **options)
+        return J11Module(simulated_meter, network or Network(), **options)
+    return SkModule(family, simulated_meter, network or Network(), **options)
 
 
 class _Hub:
@@ -59,7 +59,7 @@ class House:
         credentials.write_text(f'id = "{network.route_b_id}"\npassword = "{network.password}"\n')
         table = MeterTable(port="/dev/simulated", credentials=credentials, **settings)
         self.domain = MeterDomain(table, directory, _Hub(self.seat), {}, clock=virtual_now)  # type: ignore[arg-type]
-        monkeypatch.setattr(domains, "open_serial", self._open)
+        monkeypatch.setattr(serialport, "open_serial", self._open)
 
     async def _open(self, path: str) -> BytePort:
         now = asyncio.get_running_loop().time()

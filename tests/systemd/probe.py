@@ -7,6 +7,7 @@ import json
 import mmap
 import os
 import socket
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +29,21 @@ def open_socket(family: int, kind: int = socket.SOCK_DGRAM) -> None:
 def unshare() -> None:
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWUSER) != 0:
         raise OSError(ctypes.get_errno(), "unshare")
+
+
+def listen_to_netlink() -> None:
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel:
+        kernel.bind((0, 1))
+
+
+def change_an_interface() -> None:
+    """Switch the loopback interface on (rtnetlink(7)): RTM_NEWLINK, to be acknowledged."""
+    up = struct.pack("IHHIIBxHiII", 32, 16, 5, 1, 0, 0, 0, 1, 1, 1)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel:
+        kernel.send(up)
+        (error,) = struct.unpack_from("i", kernel.recv(4096), 16)
+    if error:
+        raise OSError(-error, os.strerror(-error))
 
 
 def run_written_memory() -> None:
@@ -59,7 +75,8 @@ ATTEMPTS: dict[str, Callable[[], object]] = {
     "see other processes": lambda: Path("/proc/1").stat(),
     "read kernel settings": lambda: read("/proc/sys/kernel/hostname"),
     "use raw packets": lambda: open_socket(socket.AF_PACKET),
-    "use netlink": lambda: open_socket(socket.AF_NETLINK, socket.SOCK_RAW),
+    "listen to netlink": listen_to_netlink,
+    "change an interface": change_an_interface,
     "execute memory it wrote": run_written_memory,
     "give a file away": lambda: os.chown(f"{os.environ['STATE_DIRECTORY']}/probe", 1, 1),
     "make a setuid file": make_setuid,

@@ -3,13 +3,16 @@ from __future__ import annotations
 import json
 import shutil
 import stat
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
+from support.netns import Namespace, run
 from support.service import UNIT, House
 
-pytestmark = pytest.mark.needs("root", "systemd-nspawn", "mmdebstrap")
+pytestmark = pytest.mark.needs("root", "systemd-nspawn", "mmdebstrap", "ip")
 
 UNIT_FILE = f"/etc/systemd/system/{UNIT}"
 EXPOSURE_LIMIT = "13"  # tenths, of `systemd-analyze security` in systemd 252
@@ -41,6 +44,24 @@ def test_it_reads_the_meter_as_a_user_of_its_own(house: House) -> None:
     assert int(fields["Uid"].split()[0]) in DYNAMIC_USERS
     assert int(fields["CapEff"], 16) == int(fields["CapBnd"], 16) == 0
     assert fields["NoNewPrivs"] == "1"
+
+
+def test_it_reads_a_meter_on_an_interface(house: House) -> None:
+    """Out of the same sandbox, without any right: UDP 3610 kept to one interface, and told when that comes up."""
+    grid = Namespace()
+    try:
+        run(*f"ip link add wl netns {house.init} type veth peer name wl index 77 netns {grid.name}".split())
+        grid.ip("link", "set", "wl", "up")
+        house.configure('[meter]\ninterface = "wl"\n')
+        house.start()
+        house.wait("status", lambda: "wl is switched off" in house.show(UNIT, "StatusText"))
+        command = ["ip", "netns", "exec", grid.name, sys.executable, "-m", "hemsd.simulator", "--interface", "wl"]
+        run("nsenter", "-t", str(house.init), "-n", "ip", "link", "set", "wl", "up")
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as simulator:
+            house.wait_online()
+            simulator.terminate()
+    finally:
+        grid.remove()
 
 
 def test_secrets_and_history_are_its_own(house: House) -> None:
@@ -77,7 +98,8 @@ def test_the_sandbox_holds(house: House) -> None:
     house.run("systemctl", "start", "probe.service")
     (line,) = (line for line in house.journal("probe.service").splitlines() if line.startswith("{"))
     could = [name for name, done in json.loads(line).items() if done]
-    assert could == ["open the module's tty", "read its credential", "write its state", "use IPv4", "use IPv6"]
+    network = ["use IPv4", "use IPv6", "listen to netlink"]
+    assert could == ["open the module's tty", "read its credential", "write its state", *network]
     places = ("CREDENTIALS_DIRECTORY=/opt/credentials", "STATE_DIRECTORY=/opt/state")
     house.run("mkdir", "/opt/credentials", "/opt/state")
     house.run("cp", "/etc/hemsd/credentials.toml", "/opt/credentials/routeb")

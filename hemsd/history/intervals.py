@@ -1,0 +1,122 @@
+"""Half-hours as they are kept, generic in their registers, and the messages they come from and become. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal, NamedTuple, cast
+
+from hemsd.history.calendar import HALF_HOUR_S, utc
+from hemsd.history.counters import TICKS_PER_KWH
+from hemsd.history.days import FIRST_STATE, SOURCES, STATES, Slot
+from hemsd.hub.messages import MeterInterval
+
+IMPORT, EXPORT = "import", "export"
+FIELDS: Mapping[str, tuple[str, str]] = {
+    IMPORT: ("energy_import_kwh", "import_count"),
+    EXPORT: ("energy_export_kwh", "export_count"),
+}
+EARLIEST, LATEST = 1_262_304_000, 4_102_444_800  # 2010 and 2100: what a meter's clock may tell
+LARGEST_COUNT = 10**12  # ten thousand times what 8 digits hold
+LARGEST_TICKS = 10**8  # 10 000 kWh in one count, the coarsest unit of EPC E1
+
+Source = Literal["notified", "read", "backfill"]
+
+
+class Scale(NamedTuple):
+    """What a count is worth."""
+
+    ticks: int  # of 0.0001 kWh
+    digits: int = 0  # of the register, 0 where it did not tell
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """The registers of a meter at one boundary: a count, or one of STATES where there is none."""
+
+    meter: str
+    at: int
+    source: Source
+    scale: Scale | None
+    values: Mapping[str, int | str]
+
+
+class NotKept(ValueError):
+    """An interval that cannot be true."""
+
+
+def kept(message: MeterInterval) -> Interval | None:
+    """A message as it is kept; None where no register is told. Raises NotKept.
+
+    Where only kWh are told they count as a register of 0.0001 kWh.
+    """
+    at = int(message.end.timestamp())
+    if at % HALF_HOUR_S or not EARLIEST <= at <= LATEST or message.end.microsecond:
+        raise NotKept(f"a half-hour does not end at {message.end.isoformat()}")
+    scale = _scale(message)
+    values: dict[str, int | str] = {}
+    for register, (kwh_field, count_field) in FIELDS.items():
+        count: int | None = getattr(message, count_field)
+        kwh: float | None = getattr(message, kwh_field)
+        if count is None and kwh is not None:
+            scale, count = Scale(1), round(kwh * TICKS_PER_KWH)
+        if count is not None:
+            if not 0 <= count <= LARGEST_COUNT:
+                raise NotKept(f"no register shows {count}")
+            values[register] = count
+        elif (state := message.states.get(kwh_field)) in STATES:
+            values[register] = state
+    if all(isinstance(value, str) for value in values.values()):
+        return None
+    return Interval(message.meter, at, message.source, scale, values)
+
+
+def _scale(message: MeterInterval) -> Scale | None:
+    if message.count_kwh is None:
+        return None
+    ticks = message.count_kwh * TICKS_PER_KWH
+    if ticks != int(ticks) or not 1 <= ticks <= LARGEST_TICKS:
+        return None
+    return Scale(int(ticks), message.digits or 0)
+
+
+def slot_of_value(value: int | str, source: Source, scale: int) -> Slot:
+    """What is kept of one register."""
+    if isinstance(value, str):
+        return Slot(FIRST_STATE + STATES.index(value))
+    return Slot(SOURCES.index(source), scale, value)
+
+
+def message_of(meter: str, at: int, slots: Mapping[str, Slot | None], scales: Mapping[int, Scale]) -> MeterInterval:
+    """The message that kept registers make; others than import and export have no place in it."""
+    values: dict[str, Any] = {}
+    states: dict[str, str] = {}
+    source, scale = "", None
+    for register, (kwh_field, count_field) in FIELDS.items():
+        slot = slots.get(register)
+        if slot is None:
+            continue
+        if slot.raw is None:
+            states[kwh_field] = STATES[slot.mark - FIRST_STATE]
+            continue
+        values[count_field] = slot.raw
+        source, scale = source or SOURCES[slot.mark], scale or scales.get(slot.scale)
+        if slot.scale in scales:
+            values[kwh_field] = kwh(slot.raw * scales[slot.scale].ticks)
+        else:
+            states[kwh_field] = "unknown_unit"
+    return MeterInterval(
+        meter=meter,
+        end=utc(at),
+        count_kwh=None if scale is None else Decimal(scale.ticks) / TICKS_PER_KWH,
+        digits=(scale.digits or None) if scale else None,
+        source=cast(Source, source or "backfill"),
+        states=states,
+        **values,
+    )
+
+
+def kwh(ticks: int) -> float:
+    """Ticks as kWh, with the digits that the register has."""
+    return ticks / TICKS_PER_KWH

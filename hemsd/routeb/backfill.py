@@ -1,0 +1,395 @@
+"""Fetch from the meter's own memory what others ask for: days of half-hours, and the minutes of an outage.
+
+Theory. A day is asked for by its number, counted from the meter's today (E5), and told by E2 and E4; the selector is
+the meter's, so anybody at it, and midnight, change what comes. Therefore: the answer's own day number has to be the
+one selected; the meter's date (98, 97) has to be certain before and the same after, which is waited for around its
+midnight and costs about a minute a day; and a day has to join those beside it, or to be told twice. The half-hours
+need no such care: a slot that the meter has not filled yet is no data. EC and EE name their moments in full and mean
+the same at any time. Minutes go first, because nobody has published how soon they are forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from typing import Any, Literal
+
+from hemsd.echonet.exchange import Missing
+from hemsd.echonet.meter import (
+    HALF_HOUR,
+    MINUTE,
+    DayHistory,
+    MeterEPC,
+    MinuteEnergy,
+    SlotHistory,
+    encode_history_1_day,
+    encode_history_2_selector,
+    encode_history_3_selector,
+)
+from hemsd.hub.messages import Backfill, BackfillProgress, Domain, Message
+from hemsd.routeb import readings
+from hemsd.routeb.clock import MeterClock
+from hemsd.routeb.errors import NoAnswerInTime
+from hemsd.routeb.meter import SCALE, Meter
+from hemsd.routeb.readings import Row
+
+DAYS_LIMIT = 100  # of a request
+DAYS_KEPT = 99  # before today (EPC E5)
+DAY_TRIES = 3
+FAILED_ENOUGH = 3  # days in a row; the meter is left in peace with the others, whoever wants them asks another time
+SLOTS = 12  # half-hours in one EC; today by EC is one request less than by E2 and E4 until there are more
+MINUTES = 10  # in one EE
+MINUTES_BACK = timedelta(hours=24)  # at most
+DOUBT_S = 60.0  # until the meter's clock is asked again when date and time may not belong together
+
+Outcome = Literal["read", "empty", "failed"]
+Edges = tuple[tuple[int, int] | None, tuple[int, int] | None]
+"""The first and the last count of a day, imported and exported; None where there is none."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Job:
+    """What is left of a request."""
+
+    request: Backfill
+    days: deque[date]
+    total: int
+    minutes_since: datetime | None
+    outcomes: list[Outcome] = field(default_factory=list)
+    edges: dict[tuple[str, date], Edges] = field(default_factory=dict)  # of the days read, by meter
+
+
+class Backlog:
+    """What is still to be done for each asker; it outlives the connection to the meter, for the next one."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[Domain, _Job] = {}
+
+
+class Backfiller:
+    """Works off Backfill requests one day at a time, askers in turn, and publishes what comes of them.
+
+    Requests to the meter are `pace_s` apart and wait while it is offline, and while something goes on within
+    giving_way(). Anything the meter does ends in a BackfillProgress; what ends the connection ends run().
+    """
+
+    def __init__(
+        self,
+        meter: Meter,
+        publish: Callable[[Message], None],
+        *,
+        pace_s: float = 2.0,
+        backlog: Backlog | None = None,
+    ) -> None:
+        self._meter = meter
+        self._publish = publish
+        self._pace_s = pace_s
+        self._jobs = (backlog or Backlog()).jobs
+        self._taken = asyncio.Event()
+        self._clock: MeterClock | None = None
+        self._losses = 0  # of the session when it was read
+        self._next_at = float("-inf")
+        self._ahead = 0  # of us
+        self._way_free = asyncio.Event()
+
+    def take(self, request: Backfill) -> None:
+        """Do this from now on, instead of what is left of the asker's last request."""
+        days = deque(dict.fromkeys(request.days[:DAYS_LIMIT]))
+        if (replaced := self._jobs.pop(request.asker, None)) is not None:
+            self._tell(replaced, last=True)
+        self._jobs[request.asker] = _Job(request, days, len(days), request.minutes_since)
+        self._taken.set()
+        log.info("%d days of half-hours are to be read from the meter's memory", len(days))
+
+    async def run(self) -> None:
+        """Work until cancelled. Raises PortError, ModuleTrouble."""
+        while True:
+            while self._jobs:
+                asker, job = next(iter(self._jobs.items()))
+                await self._go_on(job)
+                if self._jobs.get(asker) is job:
+                    del self._jobs[asker]
+                    if job.days:
+                        self._jobs[asker] = job  # behind the others
+                    else:
+                        self._tell(job, last=True)
+                        read, empty, failed = [job.outcomes.count(each) for each in ("read", "empty", "failed")]
+                        log.info("the meter's memory: %d days read, %d empty, %d failed", read, empty, failed)
+            self._taken.clear()
+            await self._taken.wait()
+
+    @contextmanager
+    def giving_way(self) -> Iterator[None]:
+        """No request is begun within; at most the one in flight is waited for."""
+        self._ahead += 1
+        try:
+            yield
+        finally:
+            self._ahead -= 1
+            if not self._ahead:
+                self._way_free.set()  # even where the next one comes at once, one of us gets its turn
+                self._way_free = asyncio.Event()
+
+    # --- one step
+
+    async def _go_on(self, job: _Job) -> None:
+        if job.minutes_since is not None:
+            await self._fetch_minutes(job.minutes_since)
+            job.minutes_since = None
+        if job.days:
+            day, hopeless = job.days[0], job.outcomes[-FAILED_ENOUGH:] == ["failed"] * FAILED_ENOUGH
+            outcome: Outcome = "failed" if hopeless else await self._fetch_day(job, day)
+            job.days.popleft()
+            job.outcomes.append(outcome)
+            if self._jobs.get(job.request.asker) is job:
+                self._tell(job, day=day, outcome=outcome)
+
+    def _tell(self, job: _Job, *, day: date | None = None, outcome: Outcome = "read", last: bool = False) -> None:
+        self._publish(
+            BackfillProgress(
+                request=job.request.request,
+                meter=self._meter.name,
+                day=day,
+                outcome=outcome,
+                done=len(job.outcomes),
+                total=job.total,
+                last=last,
+            )
+        )
+
+    # --- a day
+
+    async def _fetch_day(self, job: _Job, day: date) -> Outcome:
+        """Read and publish a day; tried again where it may not be the day it seems to be."""
+        known: dict[tuple[str, date], dict[int, Any]] = {}
+        doubted: Edges | None = None
+        for attempt in range(DAY_TRIES):
+            try:
+                meter, rows = await self._rows(day, known, attempt)
+            except NoAnswerInTime as error:
+                log.debug("no half-hours of %s: %s", day, error)
+                continue
+            if not rows:
+                return "empty"
+            edges = _edges(rows)
+            if edges == doubted or self._joins(job, meter, day, edges):
+                job.edges[meter, day] = edges
+                for row in rows:
+                    self._publish(self._meter.registers.interval(row, "backfill"))
+                return "read"
+            log.debug("%s does not join the days beside it; it is read again", day)
+            doubted, self._clock = edges, None
+            known.clear()
+        return "failed"
+
+    async def _rows(
+        self, day: date, known: dict[tuple[str, date], dict[int, Any]], attempt: int
+    ) -> tuple[str, list[Row]]:
+        """The meter's name, and its half-hours of a date that have data, forward in time.
+
+        `known` keeps what has been read, by meter and by its today. Raises NoAnswerInTime, also where it is not
+        certain that these are the half-hours of that meter and date.
+        """
+        await self._identify()
+        today, clock = await self._today()
+        meter, began = self._meter.name, self._now()
+        number = (today - day).days
+        if not 0 <= number <= DAYS_KEPT:
+            return meter, []
+        rows = await self._latest(today, clock) if number == attempt == 0 else None
+        if rows is None:
+            values = known.setdefault((meter, today), {})
+            rows = await self._by_number(day, number, values, patient=attempt < DAY_TRIES - 1)
+            if clock.date(began, self._now()) != today or self._meter.losses != self._losses:
+                self._clock = None
+                raise NoAnswerInTime("it may have become another day meanwhile")
+        if meter != self._meter.name:
+            raise NoAnswerInTime("it was another meter in the end")
+        past = readings.utc(clock.earliest(began))  # later ones may have come between the two directions
+        return meter, _with_data([row for row in rows if row[0] <= past])
+
+    async def _by_number(self, day: date, number: int, values: dict[int, Any], *, patient: bool) -> list[Row]:
+        """By E5, E2 and E4. Properties that are refused are asked again while `patient`."""
+        if not values.keys() >= set(readings.DAY):
+            await self._meter.select_and_read(
+                MeterEPC.HISTORY_1_DAY,
+                encode_history_1_day(number),
+                readings.DAY,
+                lambda history: history.require(number),
+                values=values,
+                turn=self._turn,
+            )
+        forward, reverse = [values[epc] for epc in readings.DAY]
+        if forward is Missing.ABSENT:
+            return []
+        told = isinstance(reverse, DayHistory) or reverse is Missing.ABSENT
+        if not isinstance(forward, DayHistory) or not (told or (reverse is Missing.REFUSED and not patient)):
+            values.clear()
+            raise NoAnswerInTime("the meter did not give its history this time")
+        return readings.day_rows(forward, reverse, day)
+
+    async def _latest(self, today: date, clock: MeterClock) -> list[Row] | None:
+        """The half-hours of today by ED and EC, where that takes fewer requests than E5, E2 and E4; else None."""
+        if any(map(self._meter.lacks, (MeterEPC.HISTORY_2, MeterEPC.HISTORY_1_EXPORT))):
+            return None
+        midnight = datetime.combine(today, time())
+        slots = (clock.earliest(self._now()) - midnight) // HALF_HOUR + 1
+        if slots > SLOTS:
+            return None
+        rows = await self._slots(
+            MeterEPC.HISTORY_2_SELECTOR,
+            encode_history_2_selector,
+            MeterEPC.HISTORY_2,
+            midnight + (slots - 1) * HALF_HOUR,
+            slots,
+        )
+        return None if rows is None else rows[::-1]
+
+    def _joins(self, job: _Job, meter: str, day: date, edges: Edges) -> bool:
+        """Whether the registers of a day begin where those of the day before end, as far as these are known."""
+        nothing: Edges = (None, None)
+        before, after = [job.edges.get((meter, day + timedelta(days=n)), nothing) for n in (-1, 1)]
+        digits = self._meter.registers.digits
+        return _follows(before, edges, digits) and _follows(edges, after, digits)
+
+    # --- minutes
+
+    async def _fetch_minutes(self, since: datetime) -> None:
+        """Publish the registers by the minute, the latest first, as far back as the meter keeps them."""
+        at = oldest = await self._tried(self._last_minute, since)
+        if oldest is not None:
+            since = max(since, oldest - MINUTES_BACK)
+        while at is not None and at >= since:
+            at = await self._tried(self._minutes_before, at, since)
+
+    async def _tried(self, step: Callable[..., Awaitable[datetime | None]], *moments: datetime) -> datetime | None:
+        """What a step comes to, which is tried as often as a day; None where it fails."""
+        for _ in range(DAY_TRIES):
+            try:
+                return await step(*moments)
+            except NoAnswerInTime as error:
+                log.debug("no minutes: %s", error)
+        return None
+
+    async def _last_minute(self, since: datetime) -> datetime | None:
+        """Publish D0; the minute before it, or None where there is none."""
+        await self._identify()
+        epc = MeterEPC.MINUTE_ENERGY
+        async with self._turn():
+            last = readings.value_of(epc, (await self._meter.read([epc]))[epc])
+        if last is Missing.TIMEOUT:
+            raise NoAnswerInTime("the meter did not tell its last minute in time")
+        if not isinstance(last, MinuteEnergy) or not isinstance(last.at, datetime):
+            return None
+        at = readings.utc(last.at.replace(second=0))
+        if at >= since and last.at.second == 0:
+            self._publish_minutes([(at, last.forward, last.reverse)])
+        return at - MINUTE
+
+    async def _minutes_before(self, at: datetime, since: datetime) -> datetime | None:
+        """Publish up to ten minutes back from `at`; the minute before them, or None where there is no more."""
+        count = min(MINUTES, (at - since) // MINUTE + 1)
+        rows = await self._slots(
+            MeterEPC.HISTORY_3_SELECTOR,
+            encode_history_3_selector,
+            MeterEPC.HISTORY_3,
+            readings.wall_clock(at),
+            count,
+        )
+        return at - count * MINUTE if self._publish_minutes(rows or []) else None
+
+    def _publish_minutes(self, rows: list[Row]) -> bool:
+        """Whether there was any."""
+        found = _with_data(rows)
+        if self._meter.registers.count_kwh is not None:
+            for row in found:
+                self._publish(self._meter.registers.minute(row))
+        return bool(found)
+
+    # --- asking
+
+    async def _slots(
+        self, selector: int, encode: Callable[[datetime, int], bytes], epc: int, at: datetime, count: int
+    ) -> list[Row] | None:
+        """So many slots back from a moment, the latest first; None where the meter does not give them."""
+
+        def check(history: SlotHistory) -> None:
+            history.require(at, count)
+
+        values = await self._meter.select_and_read(selector, encode(at, count), [epc], check, turn=self._turn)
+        history = values[epc]
+        return readings.slot_rows(history) if isinstance(history, SlotHistory) else None
+
+    async def _identify(self) -> None:
+        """Who the meter is, and what a count is worth."""
+        if not self._meter.name:
+            async with self._turn():
+                await self._meter.identify()
+        if self._meter.registers.count_kwh is None:
+            async with self._turn():
+                await self._meter.read(SCALE)
+
+    async def _today(self) -> tuple[date, MeterClock]:
+        """The meter's date, once it is certain, and the clock that says so. Raises NoAnswerInTime."""
+        while True:
+            if self._clock is None or self._clock.outdated(self._now()) or self._losses != self._meter.losses:
+                self._clock = await self._read_clock()
+            now, clock = self._now(), self._clock
+            if clock.doubtful:
+                self._clock = None
+                await asyncio.sleep(DOUBT_S)
+            elif (today := clock.date(now, now)) is not None:
+                return today, clock
+            else:
+                await asyncio.sleep(clock.until_new_day_s(now))
+
+    async def _read_clock(self) -> MeterClock:
+        async with self._turn():
+            asked = self._now()
+            told = await self._meter.read_clock()
+            heard = self._now()
+            self._losses = self._meter.losses  # whatever ended a session may have happened to the meter's clock
+        if told is None:
+            raise NoAnswerInTime("the meter does not tell what day it is")
+        return MeterClock(readings.wall_clock(told), asked, heard)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Wait until a request may be made, and make it within."""
+        if (pause_s := self._next_at - self._now()) > 0:
+            await asyncio.sleep(pause_s)
+        await self._meter.online()
+        if self._ahead:
+            await self._way_free.wait()
+            await self._meter.online()
+        try:
+            yield
+        finally:
+            self._next_at = self._now() + self._pace_s
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+def _with_data(rows: list[Row]) -> list[Row]:
+    return [row for row in rows if isinstance(row[1], int) or isinstance(row[2], int)]
+
+
+def _edges(rows: list[Row]) -> Edges:
+    imported = [row[1] for row in rows if isinstance(row[1], int)]
+    exported = [row[2] for row in rows if isinstance(row[2], int)]
+    return (imported[0], imported[-1]) if imported else None, (exported[0], exported[-1]) if exported else None
+
+
+def _follows(older: Edges, newer: Edges, digits: int | None) -> bool:
+    """Whether no register goes back from one day to the next; one that began again from 0 goes on."""
+    span = 10 ** (digits or 8)
+    pairs = zip(older, newer, strict=True)
+    return all((after[0] - before[1]) % span < span // 2 for before, after in pairs if before and after)

@@ -1,0 +1,54 @@
+"""What day it is for a meter, which counts its days of history from its own today. Pure.
+
+EPC 97 and 98 tell the meter's clock to the minute only, some time between question and answer, and its speed is not
+quite ours: what is known of it later is a span. A day number means one date while the whole span lies in one day.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+
+MINUTE_S = 60.0  # the resolution of EPC 97
+DAY_S = 86_400.0
+DRIFT = 0.001  # seconds in a second by which the meter's clock may run away from ours; real ones do 20 millionths
+AGE_LIMIT_S = 3600.0  # after which it is asked again: somebody may have set it
+
+
+@dataclass(frozen=True, slots=True)
+class MeterClock:
+    """A reading of the meter's clock: `told` without a zone, between `asked` and `heard` on our monotonic clock."""
+
+    told: datetime
+    asked: float
+    heard: float
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether date and time may be of different days: a weak meter tells them in two answers."""
+        since_midnight_s = (self.told - datetime.combine(self.told, time())).total_seconds()
+        took_s = self.heard - self.asked
+        return since_midnight_s < took_s or since_midnight_s + MINUTE_S + took_s > DAY_S
+
+    def outdated(self, now: float) -> bool:
+        """Whether it is time to ask again."""
+        return now - self.asked > AGE_LIMIT_S
+
+    def earliest(self, now: float) -> datetime:
+        """Not earlier than this it is for the meter."""
+        return self.told + timedelta(seconds=(now - self.heard) * (1 - DRIFT))
+
+    def latest(self, now: float) -> datetime:
+        """Nor later than this."""
+        return self.told + timedelta(seconds=MINUTE_S + (now - self.asked) * (1 + DRIFT))
+
+    def date(self, since: float, until: float) -> date | None:
+        """The date that it certainly was from `since` to `until`; None where midnight may have been in between."""
+        first, last = self.earliest(since).date(), self.latest(until).date()
+        return first if first == last else None
+
+    def until_new_day_s(self, now: float) -> float:
+        """How long until midnight has certainly passed."""
+        earliest = self.earliest(now)
+        midnight = datetime.combine(earliest.date() + timedelta(days=1), time())
+        return (midnight - earliest).total_seconds() / (1 - DRIFT)

@@ -1,0 +1,71 @@
+"""A history in memory or in a directory, half-hours to put into it, and a thread that is none."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor, Future
+from datetime import UTC, date, datetime
+from typing import Any
+
+from hemsd.history import calendar
+from hemsd.history.database import migrate
+from hemsd.history.inbox import Batch
+from hemsd.history.intervals import Interval, Scale
+from hemsd.history.query import History
+from hemsd.history.schema import HISTORY
+from hemsd.hub.messages import Domain, Event, HistoryQuery, HistoryRow, Record, RecordsAfter
+
+METER = "abcdefghij"
+TENTH = Scale(1_000, 6)  # 0.1 kWh, six digits
+DAY = calendar.number(date(2025, 1, 15))
+NOON = datetime(2025, 1, 15, 3, tzinfo=UTC)
+
+
+class Inline(Executor):
+    """Does everything at once, for tests in virtual time."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except BaseException as error:
+            future.set_exception(error)
+        return future
+
+
+def in_memory() -> sqlite3.Connection:
+    """An empty history.db."""
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(db, HISTORY)
+    return db
+
+
+def at(slot: int, day: int = DAY) -> int:
+    """A half-hour of the day, or so many after its midnight."""
+    return calendar.moment(day) + slot * calendar.HALF_HOUR_S
+
+
+def interval(slot: int, count: int | str, source: Any = "read", **more: Any) -> Interval:
+    """The import register at a half-hour of the day."""
+    values: Mapping[str, int | str] = {"import": count} | more.pop("values", {})
+    return Interval(**{"meter": METER, "at": at(slot), "source": source, "scale": TENTH, "values": values} | more)
+
+
+def batch(*intervals: Interval, events: Iterable[Event] = ()) -> Batch:
+    return Batch(list(intervals), list(events))
+
+
+def event(text: str, when: datetime = NOON) -> Event:
+    return Event(at=when, source=Domain.ROUTEB, kind="test.kind", severity="info", text=text)
+
+
+def rows(db: sqlite3.Connection, what: Any, now: datetime = NOON, **more: Any) -> list[HistoryRow]:
+    """All rows of a query."""
+    query = HistoryQuery(request="q", asker=Domain.OPERATOR, what=what, **more)
+    return [row for answer in History(db).query(query, now) for row in answer.rows]
+
+
+def records(db: sqlite3.Connection, seq: int = 0, limit: int = 1000) -> list[Record]:
+    """What was kept after a cursor."""
+    return list(History(db).records(RecordsAfter(request="r", asker=Domain.GATEWAY, seq=seq, limit=limit)).records)
