@@ -23,20 +23,13 @@ from tests.benchmarks.report import Row, table
 from tests.benchmarks.start import start
 from tests.benchmarks.store import history_store
 
-<<<<<<< HEAD
-BENCHMARKS = {each.__name__: each for each in (start, reading, history, backfill, line, codec, daemon)}
-=======
-BENCHMARKS = {each.__name__: each for each in (start, reading, history, history_store, line, codec, daemon)}
->>>>>>> history
+BENCHMARKS = {each.__name__: each for each in (start, reading, history, history_store, backfill, line, codec, daemon)}
 NEEDS = {  # programs and packages that may be missing
     "start": ["momonga"],
     "reading": ["valgrind", "momonga"],
     "history": ["valgrind", "momonga"],
-<<<<<<< HEAD
-    "backfill": ["momonga"],
-=======
     "history_store": [],
->>>>>>> history
+    "backfill": ["momonga"],
     "line": ["momonga"],
     "codec": ["pychonet"],
     "daemon": ["mosquitto", "momonga"],
