@@ -174,6 +174,9 @@ class J11Module(Board):
         if isinstance(item, Spoilt):
             self._respond(item.code, item.result)
             return
+        if self.faults.take(Flaw.BROWN_OUT, self._agenda.now, f"{item.code:04X}"):
+            self._brown_out()
+            return
         flaw = self.faults.take(Flaw.COMMAND, self._agenda.now, f"{item.code:04X}")
         try:
             if flaw:
@@ -362,6 +365,8 @@ class J11Module(Board):
 
         security = 1 if self.air.joined or self._renewing else 0
         self.air.send(_text(to), int.from_bytes(port, "big"), security, payload, lambda: None, settled)
+        if not security:
+            self.plaintext.append(payload)
         self._busy = True
         if not security:
             self.plaintext.append(payload)
