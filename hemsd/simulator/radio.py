@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 CHANNELS = range(0x21, 0x3D)  # register S02: 922.5 MHz and 0.2 MHz a step
 BYTE_S = 8 / 100_000  # 100 kbit/s
@@ -11,11 +13,16 @@ OVERHEAD_BYTES = 60  # radio and IPv6 headers, security, roughly
 BROADCAST = "FF02:0000:0000:0000:0000:0000:0000:0001"
 
 
+def _route_b_id() -> str:
+    """One for each process: hemsd runs once for each meter of a machine. Meters answer to the last 8 digits."""
+    return f"00112233{os.getpid():016X}0194BFAD"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
     """The meter's radio: where it is heard and whom it admits."""
 
-    route_b_id: str = field(default="00112233445566778899AABB0194BFAD", repr=False)
+    route_b_id: str = field(default_factory=_route_b_id, repr=False)
     password: str = field(default="0123456789AB", repr=False)
     channel: int = 0x31
     pan_id: int = 0xB5FB
@@ -126,6 +133,7 @@ class Duty:
         return max(allowed_at - now, 0.0)
 
 
+@lru_cache(16)
 def link_local(mac: str) -> str:
     """FE80::/64 and the MAC with the universal/local bit flipped (RFC 4291), written in full."""
     digits = f"{int(mac[:2], 16) ^ 0x02:02X}{mac[2:].upper()}"
