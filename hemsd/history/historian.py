@@ -333,13 +333,8 @@ class Historian:
     # --- the thread
 
     async def _off(self, work: Callable[[], T]) -> T:
-        """Do this on the thread, to its end even where we are cancelled."""
-        done = asyncio.get_running_loop().run_in_executor(self._executor, work)
-        try:
-            return await asyncio.shield(done)
-        except asyncio.CancelledError:
-            await asyncio.wait([done])
-            raise
+        """Do this on the thread. Where we are cancelled it goes on to its end, before anything else is done there."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

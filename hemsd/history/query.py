@@ -20,7 +20,7 @@ from hemsd.history.database import explained, open_to_read
 from hemsd.history.days import SOURCES, Day
 from hemsd.history.intervals import EXPORT, IMPORT, kwh, message_of
 from hemsd.history.schema import HISTORY
-from hemsd.history.tables import Span, Tables, total
+from hemsd.history.tables import DayByDay, Span, Tables, total
 from hemsd.hub.messages import (
     Domain,
     Event,
@@ -115,7 +115,7 @@ class History:
     def query(self, query: HistoryQuery, now: datetime | None = None) -> Iterator[HistoryAnswer]:
         """One or more answers, the last with `last`; periods that have not begun yet have no row."""
         until = int((now or datetime.now(UTC)).timestamp())
-        tables = Tables(self._db)
+        tables = DayByDay(self._db) if query.what == "30m" else Tables(self._db)
         meter, error = self._meter(tables, query.meter)
         rows = iter(()) if error else self._rows(tables, query, until)
         chunk = tuple(islice(rows, ROWS_IN_AN_ANSWER))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from bisect import bisect_right
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from hemsd.history.calendar import HALF_HOUR_S, day_of, moment, slot_of
@@ -144,6 +145,19 @@ class Tables:
         query = "SELECT since, base, holds, doubt_from FROM piece WHERE register = ? ORDER BY since"
         rows = self.db.execute(query, (register,))
         return [Piece(since, base, bool(holds), doubt_from) for since, base, holds, doubt_from in rows]
+
+
+class DayByDay(Tables):
+    """Remembers the days it read last, for whoever asks for one half-hour after the other."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        super().__init__(db)
+        self._whole = lru_cache(maxsize=8)(self.day)
+
+    def slot(self, channel: Channel, at: int) -> Slot | None:
+        """A register at a boundary. Raises DayDamaged."""
+        day = self._whole(channel, day_of(at))
+        return None if day is None else day[slot_of(at)]
 
 
 def clipped(spans: list[tuple[int, int]], since: int, until: int | None) -> Iterator[tuple[int, int]]:
