@@ -41,6 +41,7 @@ class Tables:
         """Read names and scales anew."""
         self._channels: dict[tuple[int, str], Channel] | None = None
         self._scales: dict[int, Scale] | None = None
+        self._scale_numbers: dict[Scale, int] | None = None
         self._meters: dict[str, int] | None = None
 
     # --- names
@@ -67,6 +68,13 @@ class Tables:
             rows = self.db.execute("SELECT id, ticks, digits FROM scale")
             self._scales = {id_: Scale(ticks, digits) for id_, ticks, digits in rows}
         return self._scales
+
+    @property
+    def scale_numbers(self) -> dict[Scale, int]:
+        """The number of each scale."""
+        if self._scale_numbers is None:
+            self._scale_numbers = {scale: number for number, scale in self.scales.items()}
+        return self._scale_numbers
 
     def eras(self) -> list[tuple[int, int]]:
         """Since when which meter was the one that is there."""

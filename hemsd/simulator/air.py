@@ -12,7 +12,7 @@ from random import Random
 from typing import Protocol
 
 from hemsd.simulator.agenda import Agenda, Play
-from hemsd.simulator.answers import answers
+from hemsd.simulator.answers import answer_s, answers
 from hemsd.simulator.faults import Fault, Faults, Flaw, Spell, Strike
 from hemsd.simulator.meter import Meter, Telegram
 from hemsd.simulator.pana import authentication
@@ -67,7 +67,10 @@ class Listener(Protocol):
 
 
 class Air:
-    """One module's radio and one meter; the module sets `tuned` (channel, PAN ID), `renews` and `patience_s`."""
+    """One module's radio and one meter.
+
+    The module sets `tuned` (channel, PAN ID), `renews`, `patience_s` and `gates_plain`.
+    """
 
     def __init__(
         self,
@@ -84,6 +87,7 @@ class Air:
         self.network = network
         self.tuned = (0, 0)
         self.renews = True
+        self.gates_plain = True  # during an authentication nothing is sent, not even in plaintext
         self.patience_s = (timing.join_limit_s, timing.join_limit_s)  # with a meter that is silent, or that refuses
         self.challenged = False  # by the meter, in the last authentication
         self.neighbours: dict[str, str] = {}  # address: MAC
@@ -162,19 +166,20 @@ class Air:
 
         It is `done` when its solicitation, or itself, has gone out or not, and `settled` when itself has.
         """
-        if self._gated or self._faults.take(Flaw.SEND_REFUSED, self._agenda.now):
+        gated = self._gated and (security > 0 or self.gates_plain)
+        if gated or self._faults.take(Flaw.SEND_REFUSED, self._agenda.now):
             raise Busy
         self._agenda.play(self._send(to, port, security, payload, done, settled))
 
     def reaches(self, address: str) -> bool:
         """Whether what is sent to this address is acknowledged."""
         there = (self.network.address, self.network.channel, self.network.pan_id)
-        return (address, *self.tuned) == there and not self._holds(Spell.RADIO_LOST)
+        return (address, *self.tuned) == there and self._gets_through()
 
     def finds(self, channel: int, pairing_id: str | None) -> bool:
         """Whether the meter answers on this channel to who asks for this pairing ID, or for anybody."""
         asked = pairing_id is None or pairing_id == self.network.route_b_id[-8:]
-        return asked and channel == self.network.channel and not self._holds(Spell.RADIO_LOST)
+        return asked and channel == self.network.channel and self._gets_through()
 
     def relay(self) -> None:
         """Deliver what the meter announced by itself."""
@@ -208,6 +213,9 @@ class Air:
                 self.meter.object.change_plate(fault.arg)
             case Strike.NOTIFY:
                 self.meter.notify(now)
+            case Strike.GREET:
+                for _ in range(fault.times):
+                    self.meter.greet()
             case Strike.METER_STATUS:
                 epc, edt = fault.arg
                 self.meter.change(epc, edt, now)
@@ -217,6 +225,12 @@ class Air:
 
     def _holds(self, spell: Spell) -> bool:
         return bool(self._faults.held(spell, self._agenda.now))
+
+    def _gets_through(self) -> bool:
+        """Whether one transmission, either way, arrives."""
+        if self._holds(Spell.RADIO_LOST) or self._holds(Spell.METER_OFF):
+            return False
+        return all(self._chance.random() >= noise.arg for noise in self._faults.held(Spell.NOISE, self._agenda.now))
 
     def _claim(self) -> None:
         if self._occupied:
@@ -230,7 +244,8 @@ class Air:
             if not mask >> place & 1:
                 continue
             yield self._timing.dwell_s * (2**duration + 1)
-            levels[channel] = self._chance.randrange(8, 40)
+            noisy = self._holds(Spell.NOISE)
+            levels[channel] = self._chance.randrange(188, 203) if noisy else self._chance.randrange(8, 40)
             if not measure and duration >= self.network.scan_threshold and self.finds(channel, pairing_id):
                 self._listener.signal(Signal.BEACON)
                 self._listener.beacon(Beacon(self.network, pairing_id is not None))
@@ -279,7 +294,7 @@ class Air:
     def _steps(self) -> int:
         """How far the meter goes along with this authentication."""
         now = self._agenda.now
-        early = now < self._closed_at + self._timing.after_close_s
+        early = now < self._closed_at + self._timing.after_close_s or self._holds(Spell.OCCUPIED)
         if early or not self.reaches(self._peer) or self._holds(Spell.METER_SILENT):
             return 0
         expected = (self.network.route_b_id, self.network.password)
@@ -373,7 +388,8 @@ class Air:
         if not self.meter.joined or not self.reaches(self.network.address) or self._holds(Spell.METER_SILENT):
             return
         for copy, (telegram, late_s) in enumerate(answers(self.meter, payload, self._faults, now)):
-            wait_s = self._timing.answer_s * self._chance.uniform(0.75, 1.25) + late_s + copy * self._timing.send_s
+            usual_s = answer_s(self._timing.answer_s, self._faults, self._chance, now)
+            wait_s = usual_s + late_s + copy * self._timing.send_s
             self._agenda.after(wait_s, partial(self._deliver, telegram))
 
     def _deliver(self, telegram: Telegram) -> None:

@@ -40,6 +40,7 @@ class Board(ABC):
         )
         self._outgoing: list[bytes] = []
         self._plugged = True
+        self._dead = False
         self._held_back: list[bytes] = []  # behind a message that stalls
         self._holds_until: float | None = None
 
@@ -51,6 +52,11 @@ class Board(ABC):
     @abstractmethod
     def baudrate(self) -> int:
         """What the line has to be set to."""
+
+    @property
+    def rtscts(self) -> bool:
+        """Whether it prints only to who has set flow control."""
+        return False
 
     @abstractmethod
     def _power_up(self) -> None:
@@ -106,8 +112,10 @@ class Board(ABC):
             self._strike(fault)
         plugged = not self.faults.held(Spell.UNPLUGGED, due)
         if plugged != self._plugged:
-            self._plugged = plugged
+            self._plugged, self._dead = plugged, False
             self._power_up()
+        if self.faults.held(Spell.METER_OFF, due):
+            self.meter.leave()
         if self._holds_until is not None and self._holds_until <= due:
             self._holds_until = None
             self._outgoing += self._held_back
@@ -119,14 +127,21 @@ class Board(ABC):
         match fault.kind:
             case Strike.REBOOT:
                 self._power_up()
+            case Strike.DIE:
+                self._dead = True
             case Strike.GARBAGE:
                 self._emit(fault.arg)
             case _:
                 self.air.strike(fault)
 
+    def _brown_out(self) -> None:
+        """The supply dips: a byte or two of rubbish, and all begins anew."""
+        self._emit(b"\0\xf8")
+        self._power_up()
+
     def _speechless(self) -> bool:
         held, now = self.faults.held, self._agenda.now
-        return bool(held(Spell.HANG, now) or held(Spell.UNPLUGGED, now))
+        return bool(self._dead or held(Spell.HANG, now) or held(Spell.UNPLUGGED, now))
 
     def _spoil(self, text: bytes) -> bytes:
         now = self._agenda.now

@@ -105,15 +105,15 @@ class Meter:
         """A controller is authenticated, or was again; the instance list is announced."""
         self.tick(now)
         self.joined = True
-        self._agenda.after(GREETING_S, self._greet)
+        self._agenda.after(GREETING_S, self.greet)
 
     def leave(self) -> None:
         """The session is over, or forgotten in a power cut."""
         self.joined = False
 
-    def notify(self, now: float) -> None:
+    def notify(self, now: float, esv: int = INF, tid: int | None = None) -> None:
         """Announce the half-hour values now."""
-        self._announce([0xEA, 0xEB], INF, now)
+        self._announce([0xEA, 0xEB], esv, now, tid)
 
     def change(self, epc: int, edt: bytes, now: float) -> None:
         """Something happened to the meter (80, 81 or 88): announce it."""
@@ -182,7 +182,8 @@ class Meter:
                 return
         self._unconfirmed.discard(tid)
 
-    def _greet(self) -> None:
+    def greet(self) -> None:
+        """Announce the instance list, as after each authentication."""
         if self.joined:
             payload = _frame(0, NODE, NODE, INF, [(0xD5, self._profile[0xD5])])
             self._outgoing.append(Telegram(payload, multicast=True))

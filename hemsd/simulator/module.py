@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from hemsd.simulator import registers
 from hemsd.simulator.air import ECHONET_PORT, Fate, Signal
 from hemsd.simulator.board import Board
-from hemsd.simulator.faults import Fault, Flaw
+from hemsd.simulator.faults import Fault, Flaw, Strike
 from hemsd.simulator.meter import Meter
 from hemsd.simulator.radio import Beacon, Datagram, Network, Timing
 from hemsd.simulator.stack import Family, Flash, Refused, Stack
@@ -62,6 +62,11 @@ class SkModule(Board):
     def baudrate(self) -> int:
         """What the line has to be set to, as stored in the module when it was powered up."""
         return self._baudrate
+
+    @property
+    def rtscts(self) -> bool:
+        """Whether the module prints only to who has set flow control, likewise."""
+        return self._rtscts
 
     def signal(self, signal: Signal, address: str | None = None, fate: Fate | None = None) -> None:
         """Print an EVENT."""
@@ -116,6 +121,7 @@ class SkModule(Board):
         super()._power_up()
         self._stack.power_up()
         self._baudrate = BAUDRATES[min(self.flash.wuart & 0x07, len(BAUDRATES) - 1)]
+        self._rtscts = bool(self.flash.wuart & 0x80)
         self._input = Input(dual=self._stack.dual)
         self._busy = False
         self._eats = self._eats_first
@@ -129,7 +135,9 @@ class SkModule(Board):
                     if self.faults.take(Flaw.INF_BEFORE_ECHO, self._agenda.now):
                         self.meter.notify(self._agenda.now)
                         self.air.relay()
-                    self._say(item.text if self._stack.registers[registers.ECHO] else "")
+                    self._echo(item.text, "\r\n")
+                    if not self._stack.registers[registers.ECHO]:
+                        self._say("")
                 case Send():
                     self._send(item)
                 case Unreadable():
@@ -139,8 +147,10 @@ class SkModule(Board):
         if self._eats:
             self._eats = False
             return
-        if self._stack.registers[registers.ECHO]:
-            self._say(line.text, line.end)
+        if self.faults.take(Flaw.BROWN_OUT, self._agenda.now, line.text):
+            self._brown_out()
+            return
+        self._echo(line.text, line.end)
         name, *arguments = line.text.rstrip(" ").split(" ")
         if not name:
             return
@@ -159,7 +169,21 @@ class SkModule(Board):
         if name != "SKLL64":
             self._say("OK")
 
+    def _echo(self, text: str, end: str) -> None:
+        if self.faults.take(Flaw.ECHO_STRAY, self._agenda.now, text):
+            self._say(text, "")
+        elif self._stack.registers[registers.ECHO]:
+            self._say(text, end)
+
+    def _strike(self, fault: Fault) -> None:
+        if fault.kind is Strike.REBOOT and fault.arg is not None:
+            self.flash.wuart = fault.arg
+        super()._strike(fault)
+
     def _send(self, send: Send) -> None:
+        if self.faults.take(Flaw.BROWN_OUT, self._agenda.now, "SKSENDTO"):
+            self._brown_out()
+            return
         try:
             self._stack.send(send.fields, send.payload, self._sent)
             self._busy = True

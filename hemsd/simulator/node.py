@@ -13,7 +13,7 @@ from random import Random
 from typing import NamedTuple
 
 from hemsd.simulator.agenda import Agenda
-from hemsd.simulator.answers import answers
+from hemsd.simulator.answers import answer_s, answers
 from hemsd.simulator.faults import Fault, Faults, Spell, Strike
 from hemsd.simulator.meter import Meter, Telegram
 
@@ -63,7 +63,8 @@ class MeterNode:
         if not multicast:
             self.controller = sender
         for copy, (telegram, late_s) in enumerate(answers(self.meter, payload, self.faults, now)):
-            wait_s = self._answer_s * self._chance.uniform(0.75, 1.25) + late_s + copy * COPY_S
+            usual_s = answer_s(self._answer_s, self.faults, self._chance, now)
+            wait_s = usual_s + late_s + copy * COPY_S
             self._agenda.after(wait_s, partial(self._say, telegram, sender))
 
     def tick(self, now: float) -> None:
@@ -105,6 +106,9 @@ class MeterNode:
                 self._restart()
             case Strike.METER_SET_UP:
                 self.meter.object.change_plate(fault.arg)
+            case Strike.GREET:
+                for _ in range(fault.times):
+                    self.meter.greet()
             case Strike.NOTIFY:
                 self.meter.notify(now)
             case Strike.METER_STATUS:
@@ -117,8 +121,11 @@ class MeterNode:
         self._agenda.after(RESTART_S, lambda: self.meter.join(self._agenda.now))
 
     def _silent(self) -> bool:
+        """Whether one datagram, either way, is lost."""
         held, now = self.faults.held, self._agenda.now
-        return bool(held(Spell.RADIO_LOST, now) or held(Spell.METER_SILENT, now))
+        if any(held(kind, now) for kind in (Spell.RADIO_LOST, Spell.METER_SILENT, Spell.METER_OFF)):
+            return True
+        return any(self._chance.random() < noise.arg for noise in held(Spell.NOISE, now))
 
     def _say(self, telegram: Telegram, to: str | None) -> None:
         if not self._silent() and (telegram.multicast or to is not None):

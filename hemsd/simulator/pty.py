@@ -22,7 +22,7 @@ BYTES_PER_S = 11_520  # 115200 baud, eight data bits, no parity, one stop bit
 PACE_S = 0.002  # between two small writes
 CHUNK = 4096
 EARLY_S = 1e-6  # a timer may fire as much before its time
-ISPEED, OSPEED = 4, 5  # in what tcgetattr gives
+CFLAG, ISPEED, OSPEED = 2, 4, 5  # in what tcgetattr gives
 
 
 @asynccontextmanager
@@ -65,7 +65,7 @@ class _UsbSocket:
             else:
                 self._pull_out()
         outgoing = b"".join(self._module.outgoing())
-        if self._near >= 0:
+        if self._near >= 0 and self._may_print():
             self._waiting += outgoing
         if self._waiting and self._sender is None:
             self._burst = (self._loop.time() - PACE_S, 0)
@@ -131,6 +131,10 @@ class _UsbSocket:
         """Whether the client has set the baud rate that is stored in the module."""
         wanted: int = getattr(termios, f"B{self._module.baudrate}")
         return bool(termios.tcgetattr(self._far)[OSPEED] == wanted)
+
+    def _may_print(self) -> bool:
+        """Whether flow control does not hold the module back."""
+        return not self._module.rtscts or bool(termios.tcgetattr(self._far)[CFLAG] & termios.CRTSCTS)
 
     def _set_baudrate(self, code: int) -> None:
         attributes = termios.tcgetattr(self._far)

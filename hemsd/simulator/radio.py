@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 CHANNELS = range(0x21, 0x3D)  # register S02: 922.5 MHz and 0.2 MHz a step
 BYTE_S = 8 / 100_000  # 100 kbit/s
@@ -132,6 +133,7 @@ class Duty:
         return max(allowed_at - now, 0.0)
 
 
+@lru_cache(16)
 def link_local(mac: str) -> str:
     """FE80::/64 and the MAC with the universal/local bit flipped (RFC 4291), written in full."""
     digits = f"{int(mac[:2], 16) ^ 0x02:02X}{mac[2:].upper()}"

@@ -21,7 +21,7 @@ KEYS = {
 }
 
 
-@pytest.mark.parametrize("family", ["SE", "DUAL"])
+@pytest.mark.parametrize("family", ["SE", "DUAL", "J11"])
 async def test_read_prints_power_current_and_energy_one_a_line(tmp_path: Path, family: str) -> None:
     """A plain `hemsd read` tells what the household uses, with units, whichever family the module is of."""
     async with house(tmp_path, family) as home:
@@ -228,10 +228,11 @@ async def test_scan_shows_channel_and_signal(tmp_path: Path) -> None:
     assert told["pans"][0]["lqi"] == 0xA5
 
 
-async def test_a_recording_holds_no_secret_and_replays_to_the_same_reading(tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", ["DUAL", "J11"])
+async def test_a_recording_holds_no_secret_and_replays_to_the_same_reading(tmp_path: Path, family: str) -> None:
     """`record` writes a masked transcript; `replay` shows the same power in what the driver makes of it."""
     network = Network(password="SECRETSECRET")
-    async with house(tmp_path, "DUAL", network=network, meter={"plate": Plate(serial="SERIAL9876")}) as home:
+    async with house(tmp_path, family, network=network, meter={"plate": Plate(serial="SERIAL9876")}) as home:
         recorded = await home.hemsd("record", "session.txt")
     text = (tmp_path / "session.txt").read_text()
     assert recorded.code == Exit.READ

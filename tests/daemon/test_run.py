@@ -8,16 +8,19 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from support.clock import run as run_virtually
 from support.daemon import Listener
+from support.routeb import FakeSeat
 
 from drivers.serialport import open_serial
 from hemsd.daemon import run as daemon
 from hemsd.daemon.config import Config, load
+from hemsd.hub.messages import MeterStatus
+from hemsd.routeb.errors import CredentialsRefused
 from hemsd.simulator import Fault, Household, Meter, Network, SkModule, Spell, Timing
 from hemsd.simulator.pty import serve_on_pty
 
@@ -221,6 +224,27 @@ def test_a_stop_is_never_held_up(tmp_path: Path, listener: Listener, stuck: str,
     process.terminate()
     process.communicate(timeout=10)
     assert process.returncode == code
+
+
+async def test_the_status_line_says_what_to_do() -> None:
+    """A meter that refuses us is told where `systemctl status` shows it."""
+
+    class Manager:
+        said: list[str] = []  # noqa: RUF012
+
+        def tell(self, *words: str) -> None:
+            self.said += words
+
+    seat = FakeSeat()
+    manager = Manager()
+    reporting = asyncio.create_task(daemon._report(seat, manager))  # type: ignore[arg-type]
+    text = str(CredentialsRefused())
+    seat.inbox.put_nowait(MeterStatus(online=False, stage="refused", detail=text, since=datetime.now(UTC)))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    reporting.cancel()
+    await asyncio.wait([reporting])
+    assert manager.said == [f"STATUS=refused: {text}"]
 
 
 def wait_for(happened: Callable[[], bool]) -> None:

@@ -53,12 +53,15 @@ def test_it_keeps_what_it_hears_and_answers_by_cursor(tmp_path: Path) -> None:
         house.gateway.publish(event)
         house.half_hour(1, 1003)
         await asyncio.sleep(0.1)
-        house.gateway.publish(RecordsAfter(request="a", asker=Domain.GATEWAY, seq=1, limit=1))
-        house.gateway.publish(RecordsAfter(request="b", asker=Domain.GATEWAY, seq=2))
-        first, second = await house.told(house.gateway, Records)
-        assert (first.request, first.head, [record.seq for record in first.records]) == ("a", 3, [2])
+        begun = int(NOON.timestamp() * 1000)
+        house.gateway.publish(RecordsAfter(request="a", asker=Domain.GATEWAY, seq=begun + 1, limit=1))
+        house.gateway.publish(RecordsAfter(request="b", asker=Domain.GATEWAY, seq=begun + 2))
+        house.gateway.publish(RecordsAfter(request="c", asker=Domain.GATEWAY, seq=1 << 70))
+        first, second, third = await house.told(house.gateway, Records)
+        assert (first.request, first.head, [record.seq for record in first.records]) == ("a", begun + 3, [begun + 2])
         contents = [record.content for record in first.records + second.records]
         assert {type(content) for content in contents} == {MeterInterval, Event}
+        assert third.records == ()
         assert await house.told(house.operator, Records) == []
 
     virtually(story, tmp_path)
@@ -229,6 +232,8 @@ def test_damage_found_while_running_is_healed(tmp_path: Path) -> None:
         house.operator.publish(HistoryQuery(request="q", asker=Domain.OPERATOR, what="day"))
         (event,) = [each for each in await house.told(house.operator, Event) if each.kind == "history.restored"]
         assert "the last good copy is in its place" in event.text
+        (answer,) = await house.told(house.operator, HistoryAnswer)
+        assert "checksum" in answer.error
         house.operator.publish(HistoryQuery(request="q", asker=Domain.OPERATOR, what="day"))
         (answer,) = await house.told(house.operator, HistoryAnswer)
         assert [row.imported_kwh for row in answer.rows] == [2.0]

@@ -122,6 +122,37 @@ async def test_stored_baud_rate_must_be_matched() -> None:
             await read_until(line, b"OK\r\n")
 
 
+async def test_stored_flow_control_must_be_set() -> None:
+    """A module that waits for RTS hears, but prints nothing until the client sets flow control."""
+    module = SkModule("SE", Bench("SE").meter, flash=Flash(wuart=0x80))
+    async with serve_on_pty(module) as path:
+        with opened(path) as line:
+            os.write(line, b"SKREG SFE 0\r\n")
+            with pytest.raises(TimeoutError):
+                await read_until(line, b"\n", 0.1)
+            attributes = termios.tcgetattr(line)
+            attributes[2] |= termios.CRTSCTS
+            termios.tcsetattr(line, termios.TCSANOW, attributes)
+            os.write(line, b"SKVER\r\n")
+            await read_until(line, b"OK\r\n")
+
+
+async def test_a_stick_that_comes_back_as_another_device() -> None:
+    """Like by-id: the path is the same although the device behind it has another number."""
+    module = SkModule("SE", Bench("SE").meter, faults=[Fault(Spell.UNPLUGGED, at=0.1, seconds=0.2)])
+    async with serve_on_pty(module) as path, asyncio.timeout(5):
+        before = Path(path).readlink()
+        with opened(path):  # whoever keeps the old one open keeps its number
+            while Path(path).exists():
+                await asyncio.sleep(0.01)
+            while not Path(path).exists():
+                await asyncio.sleep(0.01)
+            assert Path(path).readlink() != before
+        with opened(path) as line:
+            os.write(line, b"SKVER\r\n")
+            await read_until(line, b"OK\r\n")
+
+
 async def test_nobody_reads_and_nothing_spins(path: str) -> None:
     """Whether idle, or with output that nobody takes, the server uses hardly any processor time."""
     with opened(path) as line:

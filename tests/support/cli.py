@@ -15,7 +15,7 @@ from hemsd.daemon.operator import Operator, listen
 from hemsd.hub.hub import Hub
 from hemsd.hub.messages import Domain
 from hemsd.hub.routes import ROUTES_6_4_3
-from hemsd.simulator import Household, Meter, Network, SkModule, Timing
+from hemsd.simulator import Board, Household, J11Module, Meter, Network, SkModule, Timing
 from hemsd.simulator.pty import serve_on_pty
 
 START = datetime(2026, 10, 1, 12, 20)
@@ -43,7 +43,7 @@ class House:
 
     port: str
     directory: Path
-    module: SkModule
+    module: Board
     household: Household
     network: Network
 
@@ -93,7 +93,11 @@ async def house(
     network = options.pop("network", Network())
     household = household or Household(7, pv_kw=4)
     meter = Meter(household, start=options.pop("start", START), **options.pop("meter", {}))
-    module = SkModule(family, meter, network, timing=Timing.fast(), **options)
+    module: Board
+    if family == "J11":
+        module = J11Module(meter, network, timing=Timing.fast(), **options)
+    else:
+        module = SkModule(family, meter, network, timing=Timing.fast(), **options)
     async with serve_on_pty(module, paced=False) as port:
         home = House(port, directory, module, household, network)
         home.write_credentials(network.route_b_id, network.password)

@@ -1,11 +1,15 @@
-"""An event loop whose clock jumps: thirty days of waiting take no time."""
+"""An event loop whose clock jumps: thirty days of waiting take no time.
+
+Threads live in real time. While one works for the loop (`run_in_executor`, `asyncio.to_thread`) the clock stands
+still: it would otherwise jump past the time limits of those who wait for it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import math
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -17,9 +21,10 @@ class _Selector(selectors.DefaultSelector):
     """Where nothing is ready, time jumps to the next timer."""
 
     now = 0.0
+    working = 0  # calls in threads
 
     def select(self, timeout: float | None = None) -> Any:
-        if timeout is None:
+        if timeout is None or (timeout > 0 and self.working):
             if not (ready := super().select(DEADLOCK_S)):
                 raise RuntimeError("nothing is scheduled and nothing happens: everybody waits for somebody else")
             return ready
@@ -38,6 +43,16 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._clock.now
+
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+        """Call in a thread, in no time as this clock has it."""
+        done = super().run_in_executor(executor, func, *args)
+        self._clock.working += 1
+        done.add_done_callback(self._worked)
+        return done
+
+    def _worked(self, _: object) -> None:
+        self._clock.working -= 1
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
         """Threads live in real time: the timeout that Python 3.12 and later set would jump ahead of them."""
