@@ -27,11 +27,11 @@ def table(rows: Sequence[HistoryRow], what: str, width: int) -> Iterator[str]:
         drawn = bar(row.imported_kwh, most, room) if room >= BAR_MIN else ""
         known = f"{_percent(row.coverage):>5}"
         line = (
-            f"{_label(row, what):{label}}  {_kwh(row.imported_kwh):>10}  {_kwh(row.exported_kwh):>10}  "
+            f"{_label(row, what):{label}}  {_kwh(row.imported_kwh, what):>10}  {_kwh(row.exported_kwh, what):>10}  "
             f"{known if row.coverage >= WHOLE else painted(known, YELLOW)}  {painted(drawn, CYAN) if drawn else ''}"
         )
         yield line.rstrip()
-    yield from _sums(rows, label)
+    yield from _sums(rows, what, label)
 
 
 def bar(value: float | None, most: float, width: int) -> str:
@@ -49,12 +49,12 @@ def gaps(rows: Iterable[HistoryRow]) -> Iterator[str]:
         yield f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}  {lasted((end - start).total_seconds())}"
 
 
-def _sums(rows: Sequence[HistoryRow], label: int) -> Iterator[str]:
+def _sums(rows: Sequence[HistoryRow], what: str, label: int) -> Iterator[str]:
     imported = [row.imported_kwh for row in rows if row.imported_kwh is not None]
     exported = [row.exported_kwh for row in rows if row.exported_kwh is not None]
     if len(rows) > 1 and (imported or exported):
         sums = (sum(each) if each else None for each in (imported, exported))
-        yield f"{'sum':{label}}  {'  '.join(f'{_kwh(each):>10}' for each in sums)}"
+        yield f"{'sum':{label}}  {'  '.join(f'{_kwh(each, what):>10}' for each in sums)}"
 
 
 def _label(row: HistoryRow, what: str) -> str:
@@ -74,8 +74,8 @@ def _last_day(end: datetime) -> datetime:
     return end.astimezone(JST) - timedelta(days=1)
 
 
-def _kwh(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
+def _kwh(value: float | None, what: str) -> str:
+    return "-" if value is None else f"{value:.{2 if what == '30m' else 1}f}"
 
 
 def _percent(share: float) -> str:

@@ -199,8 +199,9 @@ async def test_a_meter_that_comes_online_is_read_then(tmp_path: Path) -> None:
     async with stage(tmp_path) as house, answering(house, VALUES):
         house.routeb.publish(MeterStatus(online=False, stage="joining", detail="joining", since=AT))
         reading = asyncio.create_task(house.hemsd("read", "power"))
-        while len(house.hub._seats) < 3:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(30):
+            while len(house.hub._seats) < 3:
+                await asyncio.sleep(0.01)
         house.routeb.publish(ONLINE)
         ran = await reading
     assert (ran.code, ran.out) == (Exit.READ, "power                    432 W\n")
