@@ -85,6 +85,7 @@ GALES = (
     Gale(Flaw.ANSWER_TWICE, 1.0, times=(1, 3)),
     Gale(Flaw.ANSWER_SHORT, 1.0, times=(1, 3)),
     Gale(Flaw.ANSWER_REFUSED, 1.0, times=(1, 2)),
+    Gale(Flaw.SELECTOR_MOVED, 1.0, times=(1, 3), arg=lambda chance: (0xE5, bytes([chance.randrange(100)]))),
     Gale(Flaw.ANSWER_STALLED, 0.5, seconds=(1, 30)),
     Gale(Flaw.ANSWER_DAMAGED, 2.0, times=(1, 3)),
     Gale(Flaw.JOIN_FAILS, 0.3),
