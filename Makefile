@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test lint bench soak rehearse wheel clean
+.PHONY: help demo test lint bench soak guest rehearse wheel clean
 help:
 	@echo "make demo      a simulated meter, the daemon and an MQTT broker, in this terminal"
 	@echo "make test      lint, types, import contracts and the whole test suite"
 	@echo "make lint      ruff, mypy --strict and the import contracts only"
 	@echo "make bench     measurements, beside momonga and pychonet"
-	@echo "make soak      property tests and storms with random seeds, for longer"
+	@echo "make soak      property tests with random seeds, for longer"
+	@echo "make guest     cut the power of an emulated machine while history is written (root, some minutes)"
 	@echo "make rehearse  'make test' and 'make demo' on pristine Debian 12 and 13 trees (root)"
 
 $(BIN)/.demo: pyproject.toml
@@ -42,6 +43,9 @@ bench: $(BIN)/.test
 
 soak: $(BIN)/.test
 	HEMSD_SOAK=1 $(BIN)/pytest tests/properties tests/storms
+
+guest: $(BIN)/.test
+	$(BIN)/python tests/guest/power_cut.py
 
 rehearse: $(BIN)/.test
 	tests/rehearse.sh demo test

@@ -7,6 +7,8 @@ them first, unless the family is known. A module of another family than the last
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from drivers import j11, skstack
 from drivers.j11.framing import CODE
 from drivers.module import Command, Event, Family, Line, Module, NoAnswer, Open, Outgoing
@@ -64,10 +66,12 @@ class AnyModule:
     def deadline(self) -> float | None:
         return self._engine.deadline()
 
-    def outgoing(self) -> list[Outgoing]:
+    def outgoing(self) -> Sequence[Outgoing]:
+        if not self._undecided:
+            return self._engine.outgoing()
         taken = [*self._outgoing, *self._engine.outgoing()]
         self._outgoing = []
-        for item in taken if self._undecided else ():
+        for item in taken:
             if isinstance(item, Line):
                 self._line = item
         return taken

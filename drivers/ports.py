@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
 
@@ -112,23 +113,24 @@ class Pump(Generic[ItemT, EventT]):
         self._port = port
         self._on_event = on_event
         self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None  # goes off at the deadline, or before
+        self._timer: asyncio.TimerHandle | None = None
+        self._armed = math.inf  # when the timer goes off: at the deadline, or before
         self._due: float | None = None
-        self._ended: asyncio.Future[None] | None = None  # while running
+        self._ended: asyncio.Future[None] | None = None  # while running and nothing went wrong
         self._turning = False
 
     async def run(self) -> None:
         """Pump until cancelled. Raises PortError on loss of the port, and whatever machine or `on_event` raised."""
-        self._ended = self._loop.create_future()
+        self._ended = ended = self._loop.create_future()
         try:
             self._port.start(self._turn, self._fail)
             self.poke()
-            await self._ended
+            await ended
         finally:
             self._ended = self._due = None
             if self._timer is not None:
                 self._timer.cancel()
-                self._timer = None
+            self._timer, self._armed = None, math.inf
 
     def poke(self) -> None:
         """Do now what the machine wants done: send, hand on events, re-arm the timer. Nothing while not running."""
@@ -140,7 +142,7 @@ class Pump(Generic[ItemT, EventT]):
 
     def _turn(self, item: ItemT | Literal[b""] | None) -> None:
         """Let the machine have bytes or a packet, or the time (None), and do what it wants done."""
-        if self._ended is None or self._ended.done():
+        if self._ended is None:
             return
         try:
             if item:
@@ -149,11 +151,10 @@ class Pump(Generic[ItemT, EventT]):
                 self._tick(self._loop.time())
             if not self._turning:  # otherwise the turn under way does the rest
                 self._turning = True
-                try:
-                    self._settle()
-                finally:
-                    self._turning = False
+                self._settle()
+                self._turning = False
         except Exception as error:  # carried to run(), whose caller supervises
+            self._turning = False
             self._fail(error)
 
     def _tick(self, now: float) -> None:
@@ -174,23 +175,21 @@ class Pump(Generic[ItemT, EventT]):
                 break
             for event in events:
                 self._on_event(event)
-        self._arm(machine.deadline())
+        self._due = due = machine.deadline()
+        if due is not None and due < self._armed:
+            self._arm(due)
 
-    def _arm(self, due: float | None) -> None:
-        """Wake up at this time; a timer that goes off before is left to, which is cheaper than to replace it."""
-        self._due = due
-        if due is None:
-            return
+    def _arm(self, due: float) -> None:
+        """Wake up at this time. A timer is replaced by an earlier one only: to let it go off in vain is cheaper."""
         if self._timer is not None:
-            if self._timer.when() <= due:
-                return
             self._timer.cancel()
-        self._timer = self._loop.call_at(due, self._timed)
+        self._timer, self._armed = self._loop.call_at(due, self._timed), due
 
     def _timed(self) -> None:
-        self._timer = None
+        self._timer, self._armed = None, math.inf
         self._turn(None)
 
     def _fail(self, error: Exception) -> None:
-        if self._ended is not None and not self._ended.done():
-            self._ended.set_exception(error)
+        ended, self._ended = self._ended, None
+        if ended is not None and not ended.done():
+            ended.set_exception(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Generator
 from typing import Any
 
@@ -26,6 +27,13 @@ DEBIAN_PACKAGE = {
     "umockdev-wrapper": "umockdev",
 }
 _missing: set[str] = set()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A daemon that runs on this machine is left alone, and those of the tests are not found by it."""
+    own = tempfile.TemporaryDirectory(prefix="hemsd-tests-")
+    config.add_cleanup(own.cleanup)
+    os.environ["RUNTIME_DIRECTORY"] = own.name
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -31,20 +31,17 @@ from msgspec import Struct
 
 from drivers.j11 import vocabulary
 from drivers.j11.framing import Frame, Framer
+from drivers.j11.results import GONE, MISHEARD, Result, words
+from drivers.j11.standing import AFRESH, KEPT, Standing
 from drivers.j11.vocabulary import (
-    Address,
     Answer,
     Booted,
     Heard,
     LinkDown,
-    Mac,
     Meaning,
     PanaEnded,
-    PanId,
     Request,
-    Result,
     Sent,
-    Settings,
     State,
     Undeciphered,
     Version,
@@ -52,21 +49,16 @@ from drivers.j11.vocabulary import (
 from drivers.module import (
     BeaconHeard,
     Command,
-    Credentials,
     Datagram,
     Done,
     Event,
-    Family,
-    Join,
     Joined,
     JoinFailed,
     Leave,
-    ModuleInfo,
     NoAnswer,
     Noise,
     Open,
     Outgoing,
-    Pan,
     Ready,
     Refused,
     Rejoin,
@@ -76,10 +68,8 @@ from drivers.module import (
     SessionClosed,
     SessionExpired,
     Transmission,
-    UseCredentials,
 )
 
-JOIN_LIMITS_S = (120.0, 320.0, 720.0)  # a refusal is told after 312 s, an unanswered PANA given up after 706 s
 LIMIT_S = 60.0  # the module counts what it sent by the minute: the soonest that the limit can be over
 UNDECIPHERED = 3  # in a row mean that the keys do not fit any more
 
@@ -123,11 +113,9 @@ class Engine:
         self._patience = 0.0  # how long that may be asked again
         self._deadline: float | None = None
         self._limit_due: float | None = None
-        self._credentials: Credentials | None = None
-        self._firmware = self._application = self._address = self._mac = self._peer = ""
-        self._channel: int | None = None
-        self._pan_id: int | None = None
-        self._forget()
+        self._standing = Standing()
+        self._undeciphered = 0  # datagrams in a row
+        self._keys_unfit = False  # new ones are to be made
         self._outgoing: list[Outgoing] = []
         self._events: list[Event] = []
 
@@ -152,7 +140,7 @@ class Engine:
         """Begin a command. Raises RuntimeError when busy, ValueError for what no module can be asked."""
         if self._task is not None:
             raise RuntimeError(f"busy with {self._task.command}")
-        self._begin(_Task(command, now, self._plan(command)), now)
+        self._begin(_Task(command, now, self._standing.plan(command)), now)
 
     def receive(self, data: bytes, now: float) -> None:
         for frame in self._framer.receive(data):
@@ -167,47 +155,15 @@ class Engine:
 
     # --- asking ---
 
-    def _plan(self, command: Command) -> list[Request]:
-        match command:
-            case Send():
-                return [vocabulary.send(command.to, command.payload)]
-            case Open():
-                return [vocabulary.STATE] if command.keep_session else list(_AFRESH)
-            case UseCredentials():
-                self._credentials = command.credentials
-                return [vocabulary.set_up(vocabulary.FIRST), vocabulary.use_credentials(command.credentials)]
-            case Scan():
-                pairing_id = "" if self._credentials is None else self._credentials.pairing_id
-                set_up = () if self._set_up else (vocabulary.set_up(vocabulary.FIRST),)
-                return [*set_up, vocabulary.scan(command.duration, pairing_id)]
-            case Join():
-                return self._plan_join(command.pan)
-            case Rejoin():
-                return [vocabulary.AUTHENTICATE_AGAIN]
-            case Leave():
-                return [vocabulary.END, vocabulary.STOP]
-        assert_never(command)
-
-    def _plan_join(self, pan: Pan) -> list[Request]:
-        """Leave what there may be, and start from the settings; the port is opened before the meter announces."""
-        set_up = vocabulary.set_up(vocabulary.channel_of(pan.channel))
-        requests = [vocabulary.END_IF_ANY, vocabulary.STOP] if self._running else []
-        requests.append(set_up)
-        if self._credentials is not None and (self._running or not self._armed):
-            requests.append(vocabulary.use_credentials(self._credentials))
-        self._peer = pan.address
-        self._authenticated = False
-        return [*requests, vocabulary.START, vocabulary.OPEN_PORT, vocabulary.AUTHENTICATE]
-
     def _begin(self, task: _Task, now: float) -> None:
         self._task = task
         if isinstance(task.command, Open):
             self._forget()
             self._probe(task, now)
-        elif isinstance(task.command, Send) and not self._authenticated:
+        elif isinstance(task.command, Send) and not self._standing.authenticated:
             self._finish(Refused(task.command, _NO_SESSION, task.requests[0].line), now)
-        elif isinstance(task.command, Scan) and self._credentials is None:
-            code = vocabulary.words(Result.NO_CREDENTIALS)
+        elif isinstance(task.command, Scan) and self._standing.credentials is None:
+            code = words(Result.NO_CREDENTIALS)
             self._finish(Refused(task.command, code, task.requests[-1].line), now)
         else:
             self._ask(task, now)
@@ -225,10 +181,10 @@ class Engine:
         """Send the next request. When there is none the command is done."""
         if not task.requests:
             if isinstance(task.command, Open):
-                self._announce()
+                self._events.append(Ready(self._standing.info))
             self._finish(Done(task.command), now)
             if isinstance(task.command, Leave):
-                self._events.append(SessionClosed(self._peer, by_peer=False))
+                self._events.append(SessionClosed(self._standing.peer, by_peer=False))
             return
         request = task.requests.pop(0)
         task.repeated = False
@@ -269,83 +225,35 @@ class Engine:
         if task is None or not task.ours:
             self._events.append(ending)
         elif not isinstance(ending, Done):
-            self._authenticated = False
-            self._events.append(JoinFailed(self._peer))
+            self._standing.authenticated = False
+            self._events.append(JoinFailed(self._standing.peer))
         if self._keys_unfit and self._task is None:
             self._renew_keys(now)
 
-    # --- what is known of the module ---
-
     def _forget(self) -> None:
-        """As after a reset."""
-        self._set_up = self._armed = False  # initial settings, credentials
-        self._running = False  # connected to the meter's network
-        self._authenticated = False
-        self._joining = False  # PANA will end
+        """As after a restart."""
+        self._standing.forget()
         self._undeciphered = 0
         self._keys_unfit = False
-        self._channel = self._pan_id = None
-
-    def _announce(self) -> None:
-        self._events.append(
-            Ready(
-                ModuleInfo(
-                    Family.J11,
-                    self._firmware,
-                    self._address,
-                    self._mac,
-                    self._channel,
-                    self._pan_id,
-                    self._application,
-                    join_limits_s=JOIN_LIMITS_S,
-                )
-            )
-        )
-
-    def _learn(self, task: _Task, answer: Answer) -> None:
-        match answer:
-            case State():
-                stands = answer.route_b == vocabulary.IN_AUTHENTICATION
-                task.requests = [vocabulary.ASK_WHETHER_AUTHENTICATED] if stands else list(_AFRESH)
-            case Mac():
-                self._mac = answer.mac
-                self._address = self._address or Pan(0, 0, answer.mac).address
-            case Address():
-                self._address = answer.address
-            case PanId():
-                self._pan_id = answer.pan_id
-            case Settings():
-                self._channel = vocabulary.unit_of(answer.channel)
-            case _ if self._asked is vocabulary.ASK_WHETHER_AUTHENTICATED:
-                stands = answer.result in vocabulary.IS_AUTHENTICATED
-                task.requests = list(_KEPT if stands else _AFRESH)
-                self._set_up = self._armed = self._running = self._authenticated = stands
-            case _:
-                if effect := _EFFECTS.get(self._asked.code):
-                    effect(self)
-
-    def _is_set_up(self) -> None:
-        self._set_up = True
-
-    def _is_armed(self) -> None:
-        self._armed = True
-
-    def _is_running(self) -> None:
-        self._running = True
-
-    def _is_joining(self) -> None:
-        self._joining = True
-
-    def _has_ended(self) -> None:
-        self._authenticated = self._joining = self._armed = False
-
-    def _has_stopped(self) -> None:
-        self._running = False
 
     # --- reactions ---
 
+    def _learn(self, task: _Task, answer: Answer) -> None:
+        standing = self._standing
+        if isinstance(answer, State):
+            stands = answer.route_b == vocabulary.IN_AUTHENTICATION
+            task.requests = [vocabulary.ASK_WHETHER_AUTHENTICATED] if stands else list(AFRESH)
+        elif self._asked is vocabulary.ASK_WHETHER_AUTHENTICATED:
+            stands = answer.result in vocabulary.IS_AUTHENTICATED
+            task.requests = list(KEPT if stands else AFRESH)
+            if stands:
+                standing.survived()
+        else:
+            standing.learn(answer)
+            standing.did(self._asked.code)
+
     def _take(self, frame: Frame | Noise, now: float) -> None:
-        meaning = frame if isinstance(frame, Noise) else vocabulary.read(frame, self._address)
+        meaning = frame if isinstance(frame, Noise) else vocabulary.read(frame, self._standing.address)
         if isinstance(meaning, Answer):
             if self._task is not None and (reaction := _REACTIONS.get(self._phase)):
                 reaction(self, self._task, meaning, now)
@@ -354,7 +262,7 @@ class Engine:
 
     def _found(self, task: _Task, answer: Answer, now: float) -> None:
         if isinstance(answer, Version):
-            self._firmware, self._application = answer.firmware, answer.application
+            self._standing.learn(answer)
             self._ask(task, now)
         elif answer.result == Result.BUSY and now < self._patience:
             self._pause(now + _BUSY_PAUSE_S)
@@ -366,7 +274,7 @@ class Engine:
             return
         if answer.result == Result.BUSY and now + _BUSY_PAUSE_S < self._patience:
             self._pause(now + _BUSY_PAUSE_S)
-        elif answer.result in vocabulary.MISHEARD and not task.repeated:
+        elif answer.result in MISHEARD and not task.repeated:
             task.repeated = True
             self._put(asked, _Phase.ASKING, now + asked.wait_s)
         elif answer.result in asked.fine:
@@ -383,7 +291,7 @@ class Engine:
 
     def _sent(self, task: _Task, sent: Sent, now: float) -> None:
         if isinstance(task.command, Send):
-            self._peer = task.command.to
+            self._standing.peer = task.command.to
             self._events.append(Transmission(task.command.to, sent.fate))
         if sent.limited:
             self._limit_due = now + LIMIT_S
@@ -395,13 +303,13 @@ class Engine:
             self._pause(now + _START_PAUSE_S)
         else:
             self._finish(Done(task.command), now)
-            self._events.append(JoinFailed(self._peer, refused=False))
+            self._events.append(JoinFailed(self._standing.peer, refused=False))
 
     def _refused(self, task: _Task, answer: Answer, now: float) -> None:
-        self._finish(Refused(task.command, vocabulary.words(answer.result), self._asked.line), now)
-        if self._authenticated and answer.result in vocabulary.GONE:
+        self._finish(Refused(task.command, words(answer.result), self._asked.line), now)
+        if self._standing.authenticated and answer.result in GONE:
             self._forget()
-            self._events.append(SessionClosed(self._peer, by_peer=False))
+            self._events.append(SessionClosed(self._standing.peer, by_peer=False))
 
     # --- what is said unasked ---
 
@@ -411,7 +319,7 @@ class Engine:
                 self._undeciphered = 0 if meaning.secured else self._undeciphered
                 self._events.append(meaning)
             case Heard():
-                asked_for = "" if self._credentials is None else self._credentials.pairing_id
+                asked_for = "" if self._standing.credentials is None else self._standing.credentials.pairing_id
                 self._events += [BeaconHeard(replace(pan, pairing_id=asked_for)) for pan in meaning.pans]
             case PanaEnded():
                 self._pana_ended(meaning)
@@ -429,53 +337,55 @@ class Engine:
                 assert_never(meaning)
 
     def _pana_ended(self, end: PanaEnded) -> None:
-        self._joining = self._keys_unfit = False
+        self._standing.joining = self._keys_unfit = False
         self._undeciphered = 0
-        self._authenticated = end.succeeded
+        self._standing.authenticated = end.succeeded
         if end.succeeded:
-            self._peer = end.address
+            self._standing.peer = end.address
             self._events.append(Joined(end.address))
         else:
-            self._events.append(JoinFailed(self._peer or end.address, end.refused))
+            self._events.append(JoinFailed(self._standing.peer or end.address, end.refused))
 
     def _link_down(self, down: LinkDown) -> None:
         if down.connection:
-            self._running = False
+            self._standing.disconnected()
         self._end_session(down.address, by_peer=True)
 
     def _end_session(self, address: str, *, by_peer: bool) -> None:
         """What there was of a session, or of an attempt at one, is over."""
-        attempt = self._joining and not self._authenticated
+        attempt = self._standing.joining and not self._standing.authenticated
         self._events.append(JoinFailed(address, refused=False) if attempt else SessionClosed(address, by_peer))
-        self._authenticated = self._joining = self._keys_unfit = False
+        self._standing.authenticated = self._standing.joining = self._keys_unfit = False
 
     def _not_deciphered(self, now: float) -> None:
         """Datagrams under a key that is not known: the meter and the module need new ones."""
         self._undeciphered += 1
-        if self._authenticated and not self._keys_unfit and self._undeciphered >= UNDECIPHERED:
+        if self._standing.authenticated and not self._keys_unfit and self._undeciphered >= UNDECIPHERED:
             self._keys_unfit = True
-            self._events.append(SessionExpired(self._peer))
+            self._events.append(SessionExpired(self._standing.peer))
             if self._task is None:
                 self._renew_keys(now)
 
     def _renew_keys(self, now: float) -> None:
         self._keys_unfit = False
         self._undeciphered = 0
-        self._begin(_Task(Rejoin(), now, self._plan(Rejoin()), ours=True), now)
+        self._begin(_Task(Rejoin(), now, self._standing.plan(Rejoin()), ours=True), now)
 
     def _restarted(self, now: float) -> None:
         if self._phase is _Phase.ASKING and self._asked is vocabulary.RESET and self._task is not None:
             self._forget()
             self._ask(self._task, now)
             return
-        if self._authenticated or self._joining:
-            self._end_session(self._peer, by_peer=False)
+        if self._standing.authenticated or self._standing.joining:
+            self._end_session(self._standing.peer, by_peer=False)
         self._forget()
         task = self._task
         if task is None:
             return
         if isinstance(task.command, Open) and task.restarts < _RESTARTS:
-            self._begin(_Task(task.command, task.began, self._plan(task.command), restarts=task.restarts + 1), now)
+            self._begin(
+                _Task(task.command, task.began, self._standing.plan(task.command), restarts=task.restarts + 1), now
+            )
         else:
             self._finish(Refused(task.command, _RESTARTED, self._asked.line), now)
 
@@ -485,26 +395,6 @@ def _is_of(answer: Answer, command: Command) -> bool:
     return not isinstance(answer, Sent) or (isinstance(command, Send) and command.payload.startswith(answer.echo))
 
 
-# What Open asks after the version: of a module that is to be used afresh, and of one whose session is kept.
-_AFRESH = (vocabulary.RESET, vocabulary.OWN_MAC, vocabulary.OWN_ADDRESS)
-_KEPT = (
-    vocabulary.PAN_ID,
-    vocabulary.SETTINGS,
-    vocabulary.OPEN_PORT,
-    vocabulary.OWN_MAC,
-    vocabulary.OWN_ADDRESS,
-)
-
-# What is known of the module when it has done this.
-_EFFECTS: Mapping[int, Callable[[Engine], None]] = {
-    0x0053: Engine._is_running,
-    0x0054: Engine._is_armed,
-    0x0056: Engine._is_joining,
-    0x0057: Engine._has_ended,
-    0x0058: Engine._has_stopped,
-    0x005F: Engine._is_set_up,
-    0x00D2: Engine._is_joining,
-}
 # What to do with a response in that phase; in the others it is a late one.
 _REACTIONS: Mapping[_Phase, Callable[[Engine, _Task, Answer, float], None]] = {
     _Phase.PROBING: Engine._found,

@@ -19,7 +19,7 @@ to a request that the families spell differently means that the family was guess
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import IntEnum, auto
 from typing import Any, NamedTuple, assert_never
 
@@ -69,6 +69,9 @@ class _Phase(IntEnum):
     ASKING = auto()
 
 
+_IDLE, _PROBING, _ASKING = _Phase
+
+
 class _Probe(NamedTuple):
     line: Line
     wire: bytes
@@ -113,24 +116,21 @@ class Engine:
     """
 
     def __init__(self) -> None:
+        self.busy = False
         self._framer = Framer()
         self._reader = LineReader()
         self._line = self._usual_line = Line()
         self._dialect, self._certain = dialects.SE, False
-        self._phase = _Phase.IDLE
+        self._phase = _IDLE
         self._task: _Task | None = None
         self._probes: Iterator[_Probe] = iter(())
         self._asked = vocabulary.INFO
-        self._awaited: tuple[Part, ...] = ()  # of the answer to it
+        self._awaited: Sequence[Part] = ()  # of the answer to it
         self._deadline: float | None = None
         self._lqi_asked = self._in_step = False
         self._forget()
         self._outgoing: list[Outgoing] = []
         self._events: list[Event] = []
-
-    @property
-    def busy(self) -> bool:
-        return self._task is not None
 
     def deadline(self) -> float | None:
         return self._deadline
@@ -148,7 +148,8 @@ class Engine:
         if self._task is not None:
             raise RuntimeError(f"busy with {self._task.command}")
         self._task = task = _Task(command, now, self._plan(command))
-        if isinstance(command, Open):
+        self.busy = True
+        if type(command) is Open:
             self._forget()
         if self._in_step:
             self._ask(task, now)
@@ -198,22 +199,23 @@ class Engine:
 
     def _ask(self, task: _Task, now: float) -> None:
         """Send the next request. When there is none the command is done."""
-        if not task.requests and self._certain and self._dialect.tells_lqi and not self._lqi_asked:
+        requests = task.requests
+        if not requests and not self._lqi_asked and self._certain and self._dialect.tells_lqi:
             self._lqi_asked = True
-            task.requests.append(vocabulary.TELL_LQI)
-        if not task.requests:
-            if isinstance(task.command, Open):
+            requests.append(vocabulary.TELL_LQI)
+        if not requests:
+            if type(task.command) is Open:
                 self._announce()
             self._finish(Done(task.command))
             return
-        request = task.requests.pop(0)
+        request = requests.pop(0)
         self._outgoing.append(request.wire)
         self._await(request, request.answer, now)
 
-    def _await(self, request: Request, answer: tuple[Part, ...], now: float) -> None:
+    def _await(self, request: Request, answer: Sequence[Part], now: float) -> None:
         self._asked = request
         self._awaited = answer
-        self._phase = _Phase.ASKING
+        self._phase = _ASKING
         self._deadline = now + answer[0][1]
 
     def _synchronise(self, task: _Task, now: float) -> None:
@@ -221,7 +223,7 @@ class Engine:
         self._in_step = False
         task.requests.insert(0, vocabulary.INFO)
         self._probes = _probes(self._usual_line, elsewhere=isinstance(task.command, Open))
-        self._phase = _Phase.PROBING
+        self._phase = _PROBING
         self._probe(task, now)
 
     def _probe(self, task: _Task, now: float) -> None:
@@ -239,7 +241,8 @@ class Engine:
     def _finish(self, ending: Done | Refused | NoAnswer | Unsupported) -> None:
         self._events.append(ending)
         self._task = None
-        self._phase = _Phase.IDLE
+        self.busy = False
+        self._phase = _IDLE
         self._deadline = None
 
     # --- what is known of the module ---
@@ -289,12 +292,13 @@ class Engine:
 
     def _answered(self, task: _Task, part: Answer, now: float) -> None:
         """Take a part of the answer, if it is the one awaited; after the last, go on."""
-        if not isinstance(part, self._awaited[0][0]):
+        (kind, _), *awaited = self._awaited
+        if type(part) is not kind:
             return
-        self._awaited = self._awaited[1:]
+        self._awaited = awaited
         self._learn(task, part)
-        if self._awaited:
-            self._deadline = now + self._awaited[0][1]
+        if awaited:
+            self._deadline = now + awaited[0][1]
         else:
             self._ask(task, now)
 
@@ -353,17 +357,17 @@ def _probes(usual: Line, *, elsewhere: bool) -> Iterator[_Probe]:
 
 # What to do when this is heard in that phase; nothing where the table has no entry.
 _REACTIONS: Mapping[tuple[_Phase, type[Answer | Foreign]], Callable[[Engine, _Task, Any, float], None]] = {
-    (_Phase.PROBING, Version): Engine._found,
-    (_Phase.PROBING, Foreign): Engine._found_foreign,
-    (_Phase.ASKING, Fail): Engine._failed,
-    (_Phase.ASKING, Ok): Engine._answered,
-    (_Phase.ASKING, Value): Engine._answered,
-    (_Phase.ASKING, Info): Engine._answered,
-    (_Phase.ASKING, Application): Engine._answered,
-    (_Phase.ASKING, ScanEnded): Engine._answered,
+    (_PROBING, Version): Engine._found,
+    (_PROBING, Foreign): Engine._found_foreign,
+    (_ASKING, Fail): Engine._failed,
+    (_ASKING, Ok): Engine._answered,
+    (_ASKING, Value): Engine._answered,
+    (_ASKING, Info): Engine._answered,
+    (_ASKING, Application): Engine._answered,
+    (_ASKING, ScanEnded): Engine._answered,
 }
 # What to do when time is over in that phase.
 _OVERDUE: Mapping[_Phase, Callable[[Engine, _Task, float], None]] = {
-    _Phase.PROBING: Engine._probe,
-    _Phase.ASKING: Engine._unanswered,
+    _PROBING: Engine._probe,
+    _ASKING: Engine._unanswered,
 }

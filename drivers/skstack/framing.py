@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 from binascii import unhexlify
 from enum import Enum
-from functools import lru_cache
 from typing import NamedTuple
 
 from drivers.module import Datagram, Noise
@@ -41,6 +40,7 @@ _HEADER = re.compile(
     f"(?:[0-9A-Fa-f]{{2}} )?[01] (?:[01] )?{_HEX4} ".encode()
 )
 _HEX_DIGITS = b"0123456789ABCDEFabcdef"
+_ENDS = (b"\r", b"\n")
 _REMEMBERED = 256  # headers; those of one meter differ in LQI and LEN only
 
 
@@ -63,6 +63,8 @@ class Framer:
 
     def __init__(self) -> None:
         self.hex_payload: bool | None = None  # as ROPT tells; until then each payload is judged by its looks
+        self._known: dict[bytes, _Header] = {}
+        self._width = 0  # of the last header; a module's are all alike
         self.clear()
 
     def clear(self) -> None:
@@ -74,10 +76,12 @@ class Framer:
     def receive(self, data: bytes) -> list[Frame]:
         """Take bytes, cut anywhere; give what is complete. Never raises for what the bytes are."""
         data = self._rest + data
-        if self._header is None and not self._skipping and len(data) <= MAX_LINE and _is_plain(data):
-            lines = data.decode().replace("\r", "\n").split("\n")  # the same as below, in one go
-            self._rest = lines.pop().encode()
-            return list(filter(None, lines))
+        if self._header is None and not self._skipping and len(data) <= MAX_LINE and data.isascii():
+            text = data.decode()
+            if "ERXUDP " not in text:  # the same as below, in one go
+                lines = text.replace("\r", "\n").split("\n")
+                self._rest = lines.pop().encode()
+                return list(filter(None, lines))
         frames: list[Frame] = []
         at = 0
         while at < len(data):
@@ -97,6 +101,9 @@ class Framer:
             end = _line_end(data, at, len(data))
             self._skipping = end < 0
             return len(data) if end < 0 else end + 1
+        if known := self._known.get(data[at : at + self._width]):
+            self._header = known
+            return at + self._width
         if header := _HEADER.match(data, at):
             return self._begin_datagram(header)
         end = _line_end(data, at, at + MAX_LINE + 1)
@@ -115,7 +122,11 @@ class Framer:
         return at + len(line)
 
     def _begin_datagram(self, header: re.Match[bytes]) -> int:
-        self._header = _read_header(header[0])
+        text = header[0]
+        if len(self._known) == _REMEMBERED:
+            self._known.clear()
+        self._header = self._known[text] = _read_header(text)
+        self._width = len(text)
         return header.end()
 
     def _within(self, line: bytes, frames: list[Frame]) -> int:
@@ -135,19 +146,19 @@ class Framer:
 
     def _payload(self, data: bytes, at: int, header: _Header, frames: list[Frame]) -> int | None:
         """Take the payload that belongs to a header; where to go on, None when more bytes are needed."""
-        length, ahead = header.length, data[at : at + 2 * header.length + 1]
-        digits = self.hex_payload is not False and not ahead[: 2 * length].translate(None, _HEX_DIGITS)
-        raw = self.hex_payload is not True
+        length, in_hex = header.length, self.hex_payload
+        raw_end, hex_end = at + length, at + 2 * length
+        digits = in_hex is not False and not data[at:hex_end].translate(None, _HEX_DIGITS)
         if length > MAX_PAYLOAD:
             payload = None
-        elif digits and ahead[2 * length :] in (b"\r", b"\n"):
-            payload = unhexlify(ahead[:-1])
-            at += 2 * length
-            self.hex_payload = True if length else self.hex_payload
-        elif raw and ahead[length : length + 1] == b"\r":  # LF would be that of a CRLF one byte too early
-            payload = ahead[:length]
-            at += length
-        elif (digits and len(ahead) <= 2 * length) or (raw and len(ahead) <= length):
+        elif digits and data[hex_end : hex_end + 1] in _ENDS:
+            payload = unhexlify(data[at:hex_end])
+            at = hex_end
+            self.hex_payload = True if length else in_hex
+        elif not in_hex and data.startswith(b"\r", raw_end):  # LF would be that of a CRLF one byte too early
+            payload = data[at:raw_end]
+            at = raw_end
+        elif (digits and len(data) <= hex_end) or (not in_hex and len(data) <= raw_end):
             return None
         else:
             payload = None
@@ -175,10 +186,8 @@ def _is_plain(line: bytes) -> bool:
     return line.isascii() and b"ERXUDP " not in line
 
 
-@lru_cache(_REMEMBERED)
 def _read_header(text: bytes) -> _Header:
-    text = text.upper()
-    _, sender, to, sender_port, port, mac, *lqi, secured, length = _without_side(text.decode("ascii").split())
+    _, sender, to, sender_port, port, mac, *lqi, secured, length = _without_side(text.decode("ascii").upper().split())
     signal = int(lqi[0], 16) if lqi else None
     return _Header(
         text, sender, to, int(sender_port, 16), int(port, 16), mac, signal, secured == "1", int(length, 16)

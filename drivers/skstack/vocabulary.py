@@ -177,13 +177,14 @@ def send(to: str, payload: bytes, dialect: Dialect) -> Request:
     """
     if not 1 <= len(payload) <= MAX_PAYLOAD:
         raise ValueError(f"a datagram has 1 to {MAX_PAYLOAD} bytes, not {len(payload)}")
-    line = _sending(to, len(payload), dialect.side)
-    return Request(f"{line} ".encode() + payload, line, _SENT, in_dialect=True)
+    line, head = _sending(to, len(payload), dialect.side)
+    return Request(head + payload, line, _SENT, in_dialect=True)
 
 
 @lru_cache(_REMEMBERED)
-def _sending(to: str, length: int, side: str) -> str:
-    return f"SKSENDTO 1 {_checked(to)} {ECHONET_PORT:04X} 1 {side}{length:04X}"
+def _sending(to: str, length: int, side: str) -> tuple[str, bytes]:
+    line = f"SKSENDTO 1 {_checked(to)} {ECHONET_PORT:04X} 1 {side}{length:04X}"
+    return line, f"{line} ".encode()
 
 
 def _checked(address: str) -> str:
@@ -299,12 +300,12 @@ class LineReader:
 
     def read(self, line: str) -> tuple[Heard, ...]:
         text = line.strip()
-        if text.startswith("SK"):
-            glued = _AFTER_ECHO.search(text)
-            text = glued[0] if glued else ""
         word = text.partition(" ")[0]
         if word not in _READERS:
-            return self._read_within(text)
+            if not text.startswith("SK"):
+                return self._read_within(text)
+            glued = _AFTER_ECHO.search(text)
+            return self.read(glued[0]) if glued else ()
         before = self._end_block() if self._beacon is not None else ()
         self._beacon = {} if word == "EPANDESC" else None
         self._in_list = word in _LISTS

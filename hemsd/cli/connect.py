@@ -17,12 +17,18 @@ from drivers.module import Credentials
 from drivers.ports import BytePort
 from hemsd.cli.exits import Exit, GaveUp
 from hemsd.daemon.config import Config, MeterTable, load
+from hemsd.daemon.instance import holder_of, meter_key
+from hemsd.daemon.operator import find_operator_socket
 from hemsd.daemon.state import StateError, find_state_directory, prepare
 from hemsd.daemon.wires import open_wire
 from hemsd.routeb.cache import PanCache
 from hemsd.routeb.meter import Meter
 from hemsd.routeb.stages import Progress, Stage
 
+AT_IT = (
+    "the daemon{} is at this meter: leave out --port, --credentials and --interface to read through it, "
+    "or end it first (systemctl stop hemsd)"
+)
 Wrap = Callable[[BytePort, Credentials], BytePort]
 
 
@@ -35,7 +41,10 @@ async def meter_of(
     `wrap` may wrap a serial port.
     Raises GaveUp when the time is over, and everything that can be wrong on the way.
     """
-    wire = await open_wire(_settings(arguments, config.meter))
+    settings = _settings(arguments, config.meter)
+    if (pid := holder_of(meter_key(settings))) is not None:
+        raise GaveUp(Exit.PORT, AT_IT.format(f" (pid {pid})" if pid else ""))
+    wire = await open_wire(settings)
     port = wire.port
     if wrap is not None and wire.credentials is not None:
         port = wrap(port, wire.credentials)
@@ -69,6 +78,16 @@ def config_of(arguments: argparse.Namespace) -> Config:
     """The configuration named on the command line, or the one there is, or the defaults. Raises ConfigError."""
     path: Path | None = arguments.config
     return load(path)
+
+
+def configured_socket(arguments: argparse.Namespace) -> str:
+    """Where the daemon of the configuration on the command line, or of the one there is, has its operator socket."""
+    return str(find_operator_socket(config_of(arguments).daemon, state_directory(arguments)))
+
+
+def state_directory(arguments: argparse.Namespace) -> Path:
+    """Where the daemon of that configuration keeps what it remembers."""
+    return find_state_directory(config_of(arguments).daemon.state_directory)
 
 
 def gave_up(meter: Meter, after_s: float) -> GaveUp:

@@ -37,6 +37,7 @@ url = "mqtt://{host}:{broker}"
 version = "3.1.1"
 [daemon]
 state_directory = "state"
+operator_socket = "operator.sock"
 """
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 
 
@@ -17,22 +16,27 @@ class Exit(IntEnum):
     REFUSED = 5
     PORT = 6
     NOT_HEARD = 7
+    NO_DAEMON = 8
+    ALREADY_RUNNING = 75  # of `hemsd run`; EX_TEMPFAIL of sysexits.h
 
 
 EXIT_CODES = """exit codes:
-  0  read                                    4  no answer in time
-  2  usage or configuration                  5  the meter refused us
-  3  a value you named does not exist        6  port or module trouble
-     on this meter                           7  no meter heard
+  0  read; all is well                       5  the meter refused us
+  2  usage or configuration                  6  port or module trouble
+  3  a value you named does not exist        7  no meter heard
+     on this meter                           8  no daemon runs that could be asked
+  4  no answer in time; values are stale    75  from run: another daemon runs already
   1  from decode: not every line was a frame"""
 
-
-@dataclass(frozen=True, slots=True)
-class Explained:
-    """An expected error, ready for a person."""
-
-    exit: Exit
-    text: str
+TROUBLE = {  # what a daemon says is wrong between it and the meter
+    "port": Exit.PORT,
+    "module": Exit.PORT,
+    "credentials": Exit.USAGE,
+    "unclear": Exit.USAGE,
+    "refused": Exit.REFUSED,
+    "not_heard": Exit.NOT_HEARD,
+    "radio": Exit.TIMEOUT,
+}
 
 
 class UsageError(Exception):
@@ -40,15 +44,24 @@ class UsageError(Exception):
 
 
 class GaveUp(Exception):
-    """--timeout is over; `exit` says how far we had come."""
+    """There is nothing more to wait for; `exit` says how far we had come."""
 
     def __init__(self, exit: Exit, text: str) -> None:
         super().__init__(text)
         self.exit = exit
 
 
-def explain(error: Exception) -> Explained | None:
-    """What to tell of an expected error; None of one that is a fault of ours and deserves its traceback."""
+def explain(error: Exception) -> tuple[Exit, str] | None:
+    """The exit code of an expected error and what to tell; None of one that deserves its traceback."""
+    if isinstance(error, GaveUp):
+        return error.exit, str(error)
+    if isinstance(error, UsageError):
+        return Exit.USAGE, str(error)
+    code = _code_of(error)
+    return None if code is None else (code, str(error))
+
+
+def _code_of(error: Exception) -> Exit | None:
     from drivers.ports import PortError
     from hemsd.daemon.config import ConfigError
     from hemsd.daemon.credentials import CredentialsError
@@ -56,17 +69,15 @@ def explain(error: Exception) -> Explained | None:
     from hemsd.routeb.errors import CredentialsRefused, MeterNotHeard, MeterUnclear, ModuleTrouble, RouteBError
 
     match error:
-        case GaveUp():
-            return Explained(error.exit, str(error))
-        case UsageError() | ConfigError() | CredentialsError() | StateError() | MeterUnclear():
-            return Explained(Exit.USAGE, str(error))
+        case ConfigError() | CredentialsError() | StateError() | MeterUnclear():
+            return Exit.USAGE
         case PortError() | ModuleTrouble():
-            return Explained(Exit.PORT, str(error))
+            return Exit.PORT
         case CredentialsRefused():
-            return Explained(Exit.REFUSED, str(error))
+            return Exit.REFUSED
         case MeterNotHeard():
-            return Explained(Exit.NOT_HEARD, str(error))
+            return Exit.NOT_HEARD
         case RouteBError():  # no answer in time, radio trouble
-            return Explained(Exit.TIMEOUT, str(error))
+            return Exit.TIMEOUT
         case _:
             return None

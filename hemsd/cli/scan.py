@@ -8,8 +8,7 @@ import json
 
 from drivers.module import NO_RADIO, Pan, rssi_dbm
 from hemsd.cli.connect import config_of, meter_of
-
-GOOD_DBM, WEAK_DBM = -80.0, -90.0
+from hemsd.cli.words import judged
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -28,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"meter at {pan.address}")
             continue
         dbm = None if pan.lqi is None else rssi_dbm(pan.lqi)
-        signal = "" if dbm is None else f"  LQI {pan.lqi:3}  {dbm:6.1f} dBm  {_judged(dbm)}"
+        signal = "" if dbm is None else f"  LQI {pan.lqi:3}  {dbm:6.1f} dBm  {judged(dbm)}"
         print(f"channel {pan.channel:02X}  PAN {pan.pan_id:04X}  {pan.mac}{signal}")
     return 0
 
@@ -42,9 +41,3 @@ def _object(pan: Pan) -> dict[str, object]:
         "lqi": pan.lqi,
         "rssi_dbm": None if pan.lqi is None else rssi_dbm(pan.lqi),
     }
-
-
-def _judged(dbm: float) -> str:
-    if dbm >= GOOD_DBM:
-        return "good"
-    return "weak: expect retries" if dbm >= WEAK_DBM else "very weak: bring the module closer"

@@ -25,9 +25,10 @@ from drivers.transcript import (
     read_transcript,
     serve_on_pty,
 )
+from hemsd.cli.answer import show, wanted
 from hemsd.cli.connect import config_of, meter_of
+from hemsd.cli.direct import read
 from hemsd.cli.exits import Exit, UsageError
-from hemsd.cli.read import read, show, wanted
 from hemsd.echonet.describe import describe_frame
 from hemsd.echonet.frame import FrameError, decode
 

@@ -75,6 +75,8 @@ class DaemonTable(Table, frozen=True, kw_only=True):
     """[daemon]: the process itself."""
 
     state_directory: str | None = None  # hemsd.daemon.state.find_state_directory says what None means
+    operator_socket: str | None = None  # hemsd.daemon.operator.find_operator_socket says what None means
+    operator_group: str | None = None  # hemsd.daemon.operator.listen says what None means
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
@@ -217,5 +219,9 @@ def _anchored(config: Config, base: Path, environ: Mapping[str, str]) -> Config:
         config,
         meter=replace(config.meter, credentials=absolute(config.meter.credentials)),
         gateway=GatewayTable(broker=broker),
-        daemon=replace(config.daemon, state_directory=absolute(config.daemon.state_directory)),
+        daemon=replace(
+            config.daemon,
+            state_directory=absolute(config.daemon.state_directory),
+            operator_socket=absolute(config.daemon.operator_socket),
+        ),
     )

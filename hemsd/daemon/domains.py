@@ -11,6 +11,7 @@ from pathlib import Path
 from drivers.ports import PermanentPortError, PortError, PortLost, PortMissing, TransientPortError
 from hemsd.daemon.config import HistoryTable, MeterTable
 from hemsd.daemon.credentials import CredentialsError
+from hemsd.daemon.instance import AlreadyRunning
 from hemsd.daemon.supervision import Kind
 from hemsd.daemon.wires import back_again, open_wire
 from hemsd.gateway.bridge import Bridge
@@ -19,7 +20,7 @@ from hemsd.history.database import NewerDatabase
 from hemsd.history.historian import Historian
 from hemsd.history.store import Retention
 from hemsd.hub.hub import Hub
-from hemsd.hub.messages import Domain, Event, MeterStatus
+from hemsd.hub.messages import Domain, Event, MeterStatus, Trouble
 from hemsd.routeb.backfill import Backlog
 from hemsd.routeb.cache import PanCache
 from hemsd.routeb.collector import Collector, Pace
@@ -34,12 +35,25 @@ from hemsd.routeb.stages import Recovering
 def kind_of(error: Exception) -> Kind:
     """What supervision is to make of a domain's error."""
     match error:
-        case PermanentPortError() | CredentialsError() | NewerDatabase():
+        case PermanentPortError() | CredentialsError() | AlreadyRunning() | NewerDatabase():
             return Kind.PERMANENT
         case PortError() | RouteBError():
             return Kind.TRANSIENT
         case _:
             return Kind.UNEXPECTED
+
+
+def trouble_of(error: Exception) -> Trouble:
+    """What the house is told of an error that ended the meter's domain; nothing of a fault of ours."""
+    match error:
+        case RouteBError():
+            return error.trouble
+        case CredentialsError():
+            return "credentials"
+        case PortError() | AlreadyRunning():
+            return "port"
+        case _:
+            return ""
 
 
 class MeterDomain:
@@ -52,32 +66,37 @@ class MeterDomain:
         hub: Hub,
         environ: Mapping[str, str],
         *,
+        claim: Callable[[], None] = lambda: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._settings = settings
         self._cache = PanCache(state)
         self._hub = hub
         self._environ = environ
+        self._claim = claim  # makes sure that the meter is ours
         self._clock = clock
         self._logbook = Logbook(random.random)
         self._backlog = Backlog()
         self._meter: Meter | None = None
         self._known_as: str | None = None
+        self._trouble: Trouble = ""
         self._gone_since: datetime | None = None
 
     async def run(self) -> None:
         """Until the port is lost or has to be opened again, or is not to be had.
 
-        Raises PortError, ModuleTrouble and CredentialsError. The two dearest rungs of the ladder are begun here: the
-        next run finds the port, the device, and perhaps the session in it.
+        Raises PortError, ModuleTrouble, CredentialsError and AlreadyRunning. The two dearest rungs of the ladder are
+        begun here: the next run finds the port, the device, and perhaps the session in it.
         """
         try:
+            self._claim()
             await self._collect()
-        except (PortMissing, PortLost) as error:
-            self._take(Rung.REPLUG, str(error))
-            raise
-        except TransientPortError as error:
-            self._take(Rung.REOPEN, str(error))
+        except Exception as error:
+            self._trouble = trouble_of(error)
+            if isinstance(error, PortMissing | PortLost):
+                self._take(Rung.REPLUG, str(error))
+            elif isinstance(error, TransientPortError):
+                self._take(Rung.REOPEN, str(error))
             raise
 
     async def _collect(self) -> None:
@@ -123,6 +142,7 @@ class MeterDomain:
             online=False,
             stage="waiting",
             detail=text,
+            trouble=self._trouble,
             since=self._gone_since,
             read_at=self._logbook.read_at,
             port=self._settings.interface or self._settings.port or "",

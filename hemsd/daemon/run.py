@@ -8,13 +8,18 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from functools import partial
+from pathlib import Path
 
 from hemsd import __version__
 from hemsd.daemon import logs
-from hemsd.daemon.config import Config
+from hemsd.daemon.config import Config, DaemonTable
+from hemsd.daemon.credentials import CredentialsError
 from hemsd.daemon.domains import MeterDomain, kind_of, run_gateway, run_history
+from hemsd.daemon.instance import AlreadyRunning, MeterClaim, claim_state
 from hemsd.daemon.notify import ServiceManager, feed_watchdog
+from hemsd.daemon.operator import Operator, find_operator_socket, listen
 from hemsd.daemon.state import StateError, find_state_directory, prepare, site_id
 from hemsd.daemon.supervision import KeepsFailing, supervise
 from hemsd.hub.hub import Hub, Seat
@@ -22,7 +27,7 @@ from hemsd.hub.messages import Domain, Event, MeterReading, MeterStatus
 from hemsd.hub.routes import ROUTES_6_4_3
 
 STOP_S = 4.5  # after a signal everything has ended within 5 s, whatever the kernel thinks of closing a port
-STOPPED, FAILED = 0, 1  # exit codes
+STOPPED, FAILED, ALREADY_RUNNING = 0, 1, 75  # exit codes; 75 is EX_TEMPFAIL of sysexits.h
 LEVELS: Mapping[str, int] = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 log = logging.getLogger(__name__)
@@ -58,26 +63,52 @@ def serve(config: Config) -> int:
 async def run(
     config: Config, environ: Mapping[str, str] = os.environ, *, on_stop: Callable[[], None] = lambda: None
 ) -> int:
-    """Run until SIGTERM or SIGINT (0), or until something keeps failing (1). To be run in the main thread.
+    """Run until SIGTERM or SIGINT (0), until something keeps failing (1), or not at all beside another daemon (75).
 
-    The service manager hears READY as soon as everything is under way, whether or not the meter answers. Logs go to
-    standard error unless they were set up before.
+    To be run in the main thread. The service manager hears READY as soon as everything is under way, whether or not
+    the meter answers. Logs go to standard error unless they were set up before.
     """
     logs.set_up(config.daemon.log_level, environ=environ)
     try:
         state = prepare(find_state_directory(config.daemon.state_directory, environ))
-        site = config.site.id or site_id(state)
+        path = find_operator_socket(config.daemon, state, environ)
+        with ExitStack() as held:
+            held.enter_context(claim_state(state, path))
+            hub = Hub(ROUTES_6_4_3)
+            if (operator := _operator(config.daemon, hub, path)) is not None:
+                held.callback(operator.close)
+            claim = MeterClaim(config.meter, environ)
+            held.callback(claim.release)
+            with suppress(CredentialsError):  # the domain tells of it
+                claim.hold()
+            meter = MeterDomain(config.meter, state, hub, environ, claim=claim.hold)
+            return await _run(config, state, hub, meter, operator, ServiceManager(environ), on_stop)
+    except AlreadyRunning as error:
+        log.error("%s", error)
+        return ALREADY_RUNNING
     except StateError as error:
         log.error("%s", error)
         return FAILED
+
+
+async def _run(
+    config: Config,
+    state: Path,
+    hub: Hub,
+    meter: MeterDomain,
+    operator: Operator | None,
+    manager: ServiceManager,
+    on_stop: Callable[[], None],
+) -> int:
+    site = config.site.id or site_id(state)
     log.info("hemsd %s: site %s, profile %s", __version__, site, config.profile)
-    hub, manager = Hub(ROUTES_6_4_3), ServiceManager(environ)
-    meter = MeterDomain(config.meter, state, hub, environ)
     code = STOPPED
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_signalled(manager, on_stop), name="signals")
             tasks.create_task(_report(hub.seat(Domain.OPERATOR), manager), name="report")
+            if operator is not None:
+                tasks.create_task(operator.run(), name="operator")
             history = partial(run_history, config.history, state, hub)
             tasks.create_task(supervise("history", history, kind_of), name="history")
             keeping = supervise("meter", meter.run, kind_of, on_failure=meter.failed, sooner=meter.sooner)
@@ -95,6 +126,15 @@ async def run(
             log.critical("%s", failure)
         code = FAILED
     return code
+
+
+def _operator(table: DaemonTable, hub: Hub, path: Path) -> Operator | None:
+    """What answers the command line. Without a place for its socket the house is served all the same."""
+    try:
+        return Operator(hub, listen(path, table.operator_group), path)
+    except StateError as error:
+        log.error("`hemsd read` and `hemsd status` cannot ask this daemon: %s", error)
+        return None
 
 
 async def _signalled(manager: ServiceManager, on_stop: Callable[[], None]) -> None:

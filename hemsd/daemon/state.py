@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import errno
 import os
 import re
@@ -13,10 +14,15 @@ from pathlib import Path
 
 SYSTEM_DIRECTORY = Path("/var/lib/hemsd")
 SITE_FILE = "site"
+READ_ONLY = "the disk is mounted read-only; remount it, or set [daemon] state_directory to another place"
 
 
 class StateError(Exception):
     """The state directory cannot be used; the text says what to do."""
+
+
+class ReadOnly(StateError):
+    """The disk that the state directory is on is mounted read-only."""
 
 
 def find_state_directory(configured: str | None = None, environ: Mapping[str, str] = os.environ) -> Path:
@@ -32,17 +38,21 @@ def find_state_directory(configured: str | None = None, environ: Mapping[str, st
 
 
 def prepare(path: Path) -> Path:
-    """Create the directory with mode 0700 where there is none, and inspect() it. Raises StateError."""
+    """Create the directory with mode 0700 where there is none, and inspect() it. Raises StateError.
+
+    A disk that has become read-only is no reason not to start: history tells of it, and readings go on.
+    """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise _explained(path, error) from error
-    inspect(path)
+    with contextlib.suppress(ReadOnly):
+        inspect(path)
     return path
 
 
 def inspect(path: Path) -> None:
-    """Check that the directory is private and can be written. Raises StateError.
+    """Check that the directory is private and can be written. Raises StateError, ReadOnly.
 
     A directory that others may enter is refused, not changed: it may be there for something else.
     """
@@ -52,8 +62,10 @@ def inspect(path: Path) -> None:
         raise _explained(path, error) from error
     if mode & 0o077:
         raise StateError(f"{path}: others may look into it (mode {mode:04o}); run: chmod 700 {path}")
+    if os.statvfs(path).f_flag & os.ST_RDONLY:
+        raise ReadOnly(f"{path}: {READ_ONLY}")
     if not os.access(path, os.W_OK | os.X_OK):
-        raise StateError(f"{path}: it cannot be written: not by this user, or the disk is read-only")
+        raise StateError(f"{path}: it cannot be written by this user; make it belong to the user hemsd runs as")
 
 
 def site_id(directory: Path) -> str:
@@ -98,7 +110,7 @@ def _explained(path: Path, error: OSError) -> StateError:
         case errno.ENOSPC | errno.EDQUOT:
             text = "the disk is full; make room on it"
         case errno.EROFS:
-            text = "the disk is mounted read-only; remount it, or set [daemon] state_directory to another place"
+            text = READ_ONLY
         case errno.EACCES | errno.EPERM:
             text = "no permission; make it belong to the user hemsd runs as, or set [daemon] state_directory"
         case errno.ENOTDIR | errno.EEXIST:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from drivers.module import Credentials, Module
-from drivers.ports import Port, PortLost, PortMissing
+from drivers.ports import Port, PortLost, PortMissing, PortUnclear
 from hemsd.daemon.config import MeterTable, find_port
 from hemsd.daemon.credentials import find_credentials, load_credentials
 
@@ -38,8 +38,11 @@ async def open_wire(settings: MeterTable, environ: Mapping[str, str] = os.enviro
 
 
 async def back_again(settings: MeterTable, error: Exception) -> None:
-    """Wait until the port whose loss or absence this error tells may be there again; for ever with other errors."""
-    if not isinstance(error, PortLost | PortMissing):
+    """Wait until the port whose loss or absence this error tells may be there again; for ever with other errors.
+
+    A port that is unclear is one that is absent, where the others that there are were never meant.
+    """
+    if not isinstance(error, PortLost | PortMissing | PortUnclear):
         await asyncio.get_running_loop().create_future()
     elif settings.interface is not None:
         from drivers.interface import usable

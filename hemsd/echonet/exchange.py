@@ -18,7 +18,6 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from functools import lru_cache
-from math import ceil
 
 from msgspec import Struct
 
@@ -88,7 +87,6 @@ class _Asking(Struct, eq=False):
     request: Request
     tid: int
     epcs: frozenset[int]
-    limit_s: float  # of the AIF
     asked_at: float
     observed: bool = False  # its round trip has been
 
@@ -140,7 +138,7 @@ class Exchange:
             raise QueueFull
         if esv not in IS_READ:
             raise ValueError("only a Get or SetC can be asked")
-        request = Request(IS_READ[esv], eoj, tuple({p.epc: p for p in properties}.values()))
+        request = Request(IS_READ[esv], eoj, tuple(properties))
         if not request.wanted:
             raise ValueError("there is nothing to ask for")
         self._queue.append(request)
@@ -165,26 +163,29 @@ class Exchange:
         request = self._queue[0]
         epcs, limit_s, body = self._next(request.is_read, request.eoj, request.wanted, request.alone)
         self._tid = tid = (self._tid + 1) & 0xFFFF
-        self._asking = self._last = asking = _Asking(request, tid, epcs, limit_s, now)
+        self._asking = self._last = asking = _Asking(request, tid, epcs, now)
         self._recent[tid % RECENT_LIMIT] = asking
         self.counters["requests"] += 1
         if request.since is None:
             request.since = now
-        self._arm(asking, now)
+        self._hard_at = request.since + limit_s
+        self._arm(request, now)
         return EHD + tid.to_bytes(2, "big") + body
 
     def sent(self, now: float) -> None:
         """The last datagram is out: its answer is waited for from now."""
         if (asking := self._last) is not None and asking is self._asking:
-            asking.request.unsent = 0
+            request = asking.request
+            request.unsent = 0
             asking.asked_at = now
-            self._arm(asking, now)
+            self._arm(request, now)
 
     def unsent(self, now: float) -> None:
         """The last datagram did not get out (or nobody acknowledged it): reads are tried again soon."""
         if (asking := self._last) is None or asking is not self._asking:
             return
         self.counters["unsent"] += 1
+        self.unanswered.append(True)
         request, self._asking = asking.request, None
         if not request.is_read or request.dropped:
             self._finish(request)
@@ -270,18 +271,19 @@ class Exchange:
 
     # --- inside
 
-    def _arm(self, asking: _Asking, now: float) -> None:
-        request, limit_s = asking.request, asking.limit_s
-        self._hard_at = limit_s + (now if request.since is None else request.since)
-        self._soft_at = min(now + self._soft_s * 2**request.repeats, now + limit_s, self._hard_at)
+    def _arm(self, request: Request, now: float) -> None:
+        """The soft deadline counts from now, and is never later than the hard one."""
+        soft_at = now + self._soft_s * 2**request.repeats
+        self._soft_at = soft_at if soft_at < self._hard_at else self._hard_at
 
     def _observe(self, round_trip: float) -> None:
-        if len(self._round_trips) == OBSERVED:
-            del self._ranked[bisect_left(self._ranked, self._round_trips.popleft())]
-        self._round_trips.append(round_trip)
-        insort(self._ranked, round_trip)
-        p95 = self._ranked[ceil(0.95 * len(self._ranked)) - 1]
-        self._soft_s = max(SOFT_MIN_S, SOFT_FACTOR * p95)
+        ranked, round_trips = self._ranked, self._round_trips
+        if len(round_trips) == OBSERVED:
+            del ranked[bisect_left(ranked, round_trips.popleft())]
+        round_trips.append(round_trip)
+        insort(ranked, round_trip)
+        soft_s = SOFT_FACTOR * ranked[(95 * len(ranked) - 1) // 100]
+        self._soft_s = soft_s if soft_s > SOFT_MIN_S else SOFT_MIN_S
 
     def _settle(self, asking: _Asking, frame: Frame) -> None:
         request, in_flight = asking.request, self._asking
@@ -322,6 +324,7 @@ def _next(
     is_read: bool, eoj: int, wanted: tuple[Property, ...], alone: frozenset[int]
 ) -> tuple[frozenset[int], float, bytes]:
     """The properties to ask now of those wanted, how long they may take, and what follows the TID."""
+    wanted = tuple({p.epc: p for p in wanted}.values())  # each once
     batch = _batch(wanted, alone) if is_read else wanted  # a write is never cut
     epcs = frozenset([p.epc for p in batch])
     limit_s = LIMIT_ONE_S if len(epcs) == 1 and epcs.isdisjoint(SLOW) else LIMIT_MANY_S
@@ -354,23 +357,21 @@ def _answers(frame: Frame, asking: _Asking) -> bool:
 
 
 def _settle_read(asking: _Asking, frame: Frame) -> None:
-    request = asking.request
-    answers, empty, given = request.answers, [], False
-    for each in frame.properties:
+    request, told = asking.request, frame.properties
+    answers, empty = request.answers, []
+    for each in told:
         if not each.edt:
             empty.append(each.epc)
-        else:
-            given = True
-            if not isinstance(answers.get(each.epc), bytes):
-                answers[each.epc] = each.edt
-    if len(asking.epcs) == 1:
-        if not given:
-            for epc in asking.epcs:
-                answers.setdefault(epc, Missing.REFUSED)
-    elif not given:
+        elif not isinstance(answers.get(each.epc), bytes):
+            answers[each.epc] = each.edt
+    if len(empty) < len(told):
+        if empty and len(asking.epcs) > 1:
+            request.alone |= frozenset(empty)
+    elif len(asking.epcs) > 1:
         request.alone |= asking.epcs
-    elif empty:
-        request.alone |= frozenset(empty)
+    else:
+        for epc in asking.epcs:
+            answers.setdefault(epc, Missing.REFUSED)
 
 
 def _settle_write(asking: _Asking, frame: Frame) -> None:

@@ -14,7 +14,7 @@ from typing import Final
 from construct import Construct, StreamError, StringError
 from msgspec import Struct
 
-from hemsd.echonet.layout import Counted, Fields, Misfit, Packed, build, parse
+from hemsd.echonet.layout import Fields, Misfit, Packed, build, parse
 
 
 class ESV(IntEnum):
@@ -94,29 +94,35 @@ class FrameError(ValueError):
         self.data = data
 
 
-class _PropertyField(Construct):
-    """EPC, PDC, and PDC bytes of EDT."""
+class _Properties(Construct):
+    """OPC, and that many times EPC, PDC and PDC bytes of EDT."""
 
-    def _parse(self, stream: BytesIO, context: None, path: None) -> Property:
+    def _parse(self, stream: BytesIO, context: None, path: None) -> tuple[Property, ...]:
+        read, properties = stream.read, []
         try:
-            epc, size = stream.read(2)
+            (count,) = read(1)
+            for _ in range(count):
+                epc, size = read(2)
+                edt = read(size)
+                if len(edt) < size:
+                    raise StreamError("cut off")
+                properties.append(Property(epc, edt))
         except ValueError as error:
             raise StreamError("cut off") from error
-        edt = stream.read(size)
-        if len(edt) < size:
-            raise StreamError("cut off")
-        return Property(epc, edt)
+        return tuple(properties)
 
-    def _build(self, obj: Property, stream: BytesIO, context: None, path: None) -> None:
+    def _build(self, obj: tuple[Property, ...], stream: BytesIO, context: None, path: None) -> None:
         try:
-            stream.write(bytes((obj.epc, len(obj.edt))) + obj.edt)
+            stream.write(bytes((len(obj),)))
+            for each in obj:
+                stream.write(bytes((each.epc, len(each.edt))) + each.edt)
         except ValueError as error:
-            raise StringError(f"property {obj.epc:02X}: neither EPC nor length may exceed 255") from error
+            raise StringError("neither the number of properties, nor EPC nor length may exceed 255") from error
 
 
 EHD: Final = b"\x10\x81"
-_HEADER: Final = Packed(">2sH3s3sB")  # EHD, TID, SEOJ, DEOJ, ESV
-_PROPERTIES: Final = Counted(_PropertyField())  # OPC, and that many
+_HEADER: Final = Packed(">2sHHBHBB")  # EHD, TID, class and instance of SEOJ and of DEOJ, ESV
+_PROPERTIES: Final = _Properties()
 _ONE_LIST: Final = Fields(_HEADER, _PROPERTIES)
 _TWO_LISTS: Final = Fields(_HEADER, _PROPERTIES, _PROPERTIES)
 _LAYOUT: Final[Mapping[int, Construct]] = {esv: _TWO_LISTS if esv in TWO_LISTS else _ONE_LIST for esv in ESV}
@@ -130,20 +136,21 @@ def decode(data: bytes) -> Frame:
 
     Bytes after the frame are kept in `trailing`. OPC 0 and an unknown ESV are no errors: see `empty`, `unknown_esv`.
     """
-    if data[:2] != EHD or len(data) < _SHORTEST:
+    if len(data) < _SHORTEST or not data.startswith(EHD):
         raise _refused(data)
     layout = _LAYOUT.get(data[_ESV_AT], _ONE_LIST)
     try:
-        ((_, tid, seoj, deoj, esv), properties, *more), end = parse(layout, data)
+        fields, end = parse(layout, data)
     except Misfit as misfit:
         raise FrameError(misfit.reason, misfit.at, data) from misfit
+    _, tid, seoj, s_instance, deoj, d_instance, esv = fields[0]
     return Frame(
         tid,
-        int.from_bytes(seoj, "big"),
-        int.from_bytes(deoj, "big"),
+        seoj << 8 | s_instance,
+        deoj << 8 | d_instance,
         _ESV.get(esv, esv),
-        properties,
-        more[0] if more else (),
+        fields[1],
+        fields[2] if layout is _TWO_LISTS else (),
         data[end:],
     )
 
@@ -153,10 +160,8 @@ def encode(frame: Frame) -> bytes:
     layout = _LAYOUT.get(frame.esv, _ONE_LIST)
     if frame.get_properties and layout is _ONE_LIST:
         raise ValueError("only SetGet and its answers have a second list of properties")
-    try:
-        header = (EHD, frame.tid, frame.seoj.to_bytes(3, "big"), frame.deoj.to_bytes(3, "big"), frame.esv)
-    except OverflowError as error:
-        raise ValueError("an object has 24 bits") from error
+    seoj, deoj = frame.seoj, frame.deoj
+    header = (EHD, frame.tid, seoj >> 8, seoj & 0xFF, deoj >> 8, deoj & 0xFF, frame.esv)
     lists = (frame.properties, frame.get_properties) if layout is _TWO_LISTS else (frame.properties,)
     return build(layout, (header, *lists)) + frame.trailing
 

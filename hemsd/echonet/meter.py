@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import IntEnum
 from functools import partial
 from typing import Any, Final
+
+from msgspec import Struct
 
 from hemsd.echonet.layout import Counted, Fields, Record, build
 from hemsd.echonet.objects import SUPER_CLASS
@@ -82,8 +84,7 @@ class HistoryMismatch(ValueError):
         self.answered = answered
 
 
-@dataclass(frozen=True, slots=True)
-class Currents:
+class Currents(Struct, frozen=True):
     """E8, in A. On a single-phase two-wire supply T is NO_DATA."""
 
     r: Decimal | State
@@ -123,15 +124,6 @@ class DayHistory:
         """Raises HistoryMismatch unless this is the day that was asked for (E5)."""
         if self.day != day:
             raise HistoryMismatch(f"day {day}", f"day {plain(self.day)}")
-
-    def registers(self, today: date) -> Iterator[tuple[datetime, Count]]:
-        """Each slot's moment and count, forward in time; `today` by the meter's clock (98)."""
-        if isinstance(self.day, State):
-            return
-        at = datetime.combine(today, time()) - timedelta(days=self.day)
-        for count in self.counts:
-            yield at, count
-            at += HALF_HOUR
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +232,7 @@ _OWN: Final = {
     MeterEPC.HISTORY_1_EXPORT: (_HISTORY_1, _COUNT),
     MeterEPC.HISTORY_1_DAY: (_DAY, ""),
     MeterEPC.INSTANTANEOUS_POWER: (_POWER, "W"),
-    MeterEPC.INSTANTANEOUS_CURRENT: (Record(Currents, _CURRENT, _CURRENT), "A"),
+    MeterEPC.INSTANTANEOUS_CURRENT: (Numbers(2, _CURRENT, Currents), "A"),
     MeterEPC.HALF_HOUR_ENERGY_IMPORT: (_FIXED_TIME, _COUNT),
     MeterEPC.HALF_HOUR_ENERGY_EXPORT: (_FIXED_TIME, _COUNT),
     MeterEPC.HISTORY_2: (_HISTORY_2, _COUNT),

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
 from io import BytesIO
 from typing import Any, Final
 
-from construct import Adapter, Construct, GreedyBytes, Int8ub, ValidationError
+from construct import Adapter, Construct, GreedyBytes, Int8ub, StreamError, ValidationError
 
 from hemsd.echonet.layout import Misfit, Packed, parse
 
@@ -63,7 +63,10 @@ class Number(Packed):
         self._step = step
 
     def _parse(self, stream: BytesIO, context: None, path: None) -> Any:
-        (number,) = Packed._parse(self, stream, context, path)
+        try:
+            (number,) = self._unpack(stream.read(self._size))
+        except struct.error as error:
+            raise StreamError("cut off") from error
         return self.meaning(number)
 
     def meaning(self, number: int) -> int | Decimal | State:
@@ -74,6 +77,10 @@ class Number(Packed):
             return self._states[number]
         raise ValidationError(f"{number} is not in {self._low} to {self._high}")
 
+    def stand_for_themselves(self, numbers: Collection[int]) -> bool:
+        """Whether each of these numbers on the line is its own meaning."""
+        return self._step is None and self._low <= min(numbers) and max(numbers) <= self._high
+
     def _build(self, obj: Any, stream: BytesIO, context: None, path: None) -> None:
         if not self._low <= obj <= self._high:
             raise ValidationError(f"{obj} is not in {self._low} to {self._high}")
@@ -81,14 +88,18 @@ class Number(Packed):
 
 
 class Numbers(Packed):
-    """The same number so many times, as a tuple."""
+    """The same number so many times, as a tuple, or as an object that `kind` makes of them."""
 
-    def __init__(self, count: int, number: Number) -> None:
+    def __init__(self, count: int, number: Number, kind: Callable[..., object] | None = None) -> None:
         super().__init__(f">{count}{number.form}")
-        self._meaning = number.meaning
+        self._number = number
+        self._kind = kind
 
     def _parse(self, stream: BytesIO, context: None, path: None) -> Any:
-        return tuple(map(self._meaning, Packed._parse(self, stream, context, path)))
+        values = Packed._parse(self, stream, context, path)
+        if not self._number.stand_for_themselves(values):
+            values = tuple(map(self._number.meaning, values))
+        return values if self._kind is None else self._kind(*values)
 
 
 class Code(Adapter):
@@ -170,7 +181,7 @@ def plain(value: Any) -> Any:
         case int() | str():
             return value
         case _:
-            return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+            return {name: plain(getattr(value, name)) for name in type(value).__match_args__}
 
 
 @dataclass(frozen=True, slots=True)

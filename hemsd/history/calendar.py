@@ -13,6 +13,7 @@ HALF_HOUR_S = 1800
 DAY_S = 86_400
 SLOTS = DAY_S // HALF_HOUR_S
 JST_S = 9 * 3600
+CLOCK_SET = datetime(2025, 1, 1, tzinfo=UTC)  # a machine without a battery starts before, until it is told the time
 EPOCH = date(1970, 1, 1).toordinal()
 
 Period = Literal["30m", "day", "week", "month"]

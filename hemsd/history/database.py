@@ -7,12 +7,14 @@ import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
+from hemsd.history.calendar import CLOCK_SET
 from hemsd.history.days import DayDamaged, unpack
 
 ASIDE_KEPT = 2  # damaged files, the newest; more of them would eat the disk
-SEQ_LEAP = 1 << 30  # what was given away since a copy was made is less: no seq comes twice
+SEQ_LEAP = 1_000_000  # what was given away since a copy was made is less: no seq comes twice
 BUSY_S = 10.0
 
 
@@ -166,13 +168,13 @@ def make_copy(db: sqlite3.Connection, path: Path) -> None:
         _settle(draft, copy_path(path))
 
 
-def restore(path: Path, stamp: str) -> tuple[Path, bool]:
+def restore(path: Path, now: datetime) -> tuple[Path, bool]:
     """Set a damaged database aside and put the last good copy in its place.
 
     Returns where the damaged file is now, and whether there was a good copy; without one open_database() begins anew.
-    The restored one continues far above every seq that may have been given away. Raises DiskTrouble.
+    The restored one goes on above every seq that may have been given away. Raises DiskTrouble.
     """
-    aside = path.with_name(f"{path.name}.damaged-{stamp}")
+    aside = path.with_name(f"{path.name}.damaged-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
     with explained(path):
         if path.exists():
             path.replace(aside)
@@ -182,7 +184,7 @@ def restore(path: Path, stamp: str) -> tuple[Path, bool]:
                 log.replace(aside.with_name(aside.name + end))
         _forget_oldest(path)
         draft = path.with_suffix(".restored")
-        good = _usable(copy_path(path))
+        good = _usable(copy_path(path), now)
         if good:
             shutil.copyfile(copy_path(path), draft, follow_symlinks=False)
             draft.chmod(0o600)
@@ -190,7 +192,7 @@ def restore(path: Path, stamp: str) -> tuple[Path, bool]:
     return aside, good
 
 
-def _usable(copy: Path) -> bool:
+def _usable(copy: Path, now: datetime) -> bool:
     """Whether the copy is whole; its seq then leaps, so that one restored twice gives no seq twice either."""
     if not copy.exists():
         return False
@@ -198,16 +200,21 @@ def _usable(copy: Path) -> bool:
         with closing(sqlite3.connect(copy, isolation_level=None)) as db:
             db.execute("PRAGMA journal_mode = DELETE")
             check(db, copy, days=True)
-            leap(db, SEQ_LEAP)
+            leap(db, now)
     except (sqlite3.DatabaseError, DayDamaged, Damaged):
         return False
     return True
 
 
-def leap(db: sqlite3.Connection, by: int, least: int = 0) -> None:
-    """Leave out so many seqs from now on, and all below `least`."""
-    head = max(db.execute(HEAD).fetchone()[0] + by, least)
-    db.execute("INSERT OR REPLACE INTO meta VALUES ('seq_floor', ?)", (head,))
+def leap(db: sqlite3.Connection, now: datetime) -> None:
+    """Go on above every seq that may have been given away, by this database before or by another in its place.
+
+    That is, from the present in epoch milliseconds, which no home has a record in each of; and by SEQ_LEAP at least,
+    where the clock is not set.
+    """
+    head: int = db.execute(HEAD).fetchone()[0]
+    floor = max(head + SEQ_LEAP if head else 0, int(now.timestamp() * 1000) if now >= CLOCK_SET else 0)
+    db.execute("INSERT OR REPLACE INTO meta VALUES ('seq_floor', ?)", (floor,))
 
 
 HEAD = """SELECT max(ifnull((SELECT max(seq) FROM record), 0), ifnull((SELECT max(seq) FROM event), 0),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from operator import sub
 from typing import NamedTuple
 
 from hemsd.history.calendar import SLOTS
@@ -44,16 +45,13 @@ def empty_day() -> Day:
 def pack(day: Sequence[Slot | None], key: int) -> bytes:
     """A day as bytes, fewer than 100 where nothing odd happened. `key` tells the row that they belong to."""
     out = bytearray()
-    for (mark, scale), run in groupby((slot[:2] if slot else (NOTHING, 0)) for slot in day):
+    for (mark, scale), run in groupby([slot[:2] if slot else (NOTHING, 0) for slot in day]):
         out.append(mark)
         _put(out, scale)
-        out.append(sum(1 for _ in run))
-    before = 0
-    for slot in day:
-        if slot is not None and slot.raw is not None:
-            difference = slot.raw - before
-            _put(out, difference << 1 if difference >= 0 else ~(difference << 1))
-            before = slot.raw
+        out.append(len(list(run)))
+    counts = [slot.raw for slot in day if slot is not None and slot.raw is not None]
+    for difference in map(sub, counts, [0, *counts]):
+        _put(out, difference << 1 if difference >= 0 else ~(difference << 1))
     return bytes(out + _checksum(out, key))
 
 
@@ -64,9 +62,10 @@ def unpack(packed: bytes, key: int, slots: int = SLOTS) -> Day:
         raise DayDamaged("the checksum of a day does not fit")
     numbers = _numbers(body)
     runs: list[tuple[int, int]] = []
-    while len(runs) < SLOTS:
-        mark, scale, length = next(numbers), next(numbers), next(numbers)
+    for mark, scale, length in zip(numbers, numbers, numbers, strict=False):
         runs += [(mark, scale)] * length
+        if len(runs) == SLOTS:
+            break
     day: Day = []
     count = 0
     for mark, scale in runs[:slots]:

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from hemsd.history import calendar
+from hemsd.history.calendar import CLOCK_SET
 from hemsd.history.database import Damaged, DiskTrouble, StoreError
 from hemsd.history.gaps import MEMORY_DAYS, GapFiller
-from hemsd.history.inbox import CLOCK_SET, SAMPLES_MAX, Batch, Inbox
+from hemsd.history.inbox import SAMPLES_MAX, Batch, Inbox
 from hemsd.history.query import Summary
 from hemsd.history.store import Restored, Retention, Store
 from hemsd.history.totals import Outcome
@@ -203,7 +204,7 @@ class Historian:
             await self._fill(self._meter, wall)
         if now >= self._samples_at or self._inbox.samples_waiting >= SAMPLES_MAX // 2:
             self._samples_at = now + SAMPLES_EVERY_S
-            await self._off(self._write_samples)
+            await self._write_samples()
         if now >= self._tidy_at:
             self._tidy_at = now + TIDY_EVERY_S
             await self._off(partial(self._store.tidy, wall))
@@ -220,10 +221,15 @@ class Historian:
                 self._tell("history.backfill", "info", f"asking the meter for {len(request.days)} days of its memory")
             self._seat.publish(request)
 
-    def _write_samples(self) -> None:
+    async def _write_samples(self) -> None:
         readings, minutes = self._inbox.samples()
-        if readings or minutes:
-            self._no_room = not self._store.write_samples(readings, minutes)
+        if not readings and not minutes:
+            return
+        try:
+            self._no_room = not await self._off(partial(self._store.write_samples, readings, minutes))
+        except StoreError:
+            self._inbox.put_back(readings, minutes)
+            raise
 
     def _finish(self) -> None:
         """The last turn, on the thread."""
@@ -236,19 +242,22 @@ class Historian:
     # --- questions
 
     async def _answer(self, question: RecordsAfter | HistoryQuery) -> None:
-        if isinstance(question, RecordsAfter):
-            if self._open:  # otherwise whoever reads by cursor asks again
-                self._seat.publish(
-                    await self._off(partial(self._store.ask, lambda history: history.records(question)))
-                )
-        elif not self._open:
-            self._seat.publish(HistoryAnswer(request=question.request, to=question.asker, error=self._trouble))
-        else:
-            answers = await self._off(
-                partial(self._store.ask, lambda history: history.query(question, self._clock()))
-            )
-            while answer := await self._off(partial(self._store.ask, lambda _: next(answers, None))):
-                self._seat.publish(answer)
+        try:
+            if isinstance(question, RecordsAfter):
+                if self._open:  # otherwise whoever reads by cursor asks again
+                    records = partial(self._store.ask, lambda history: history.records(question))
+                    self._seat.publish(await self._off(records))
+            elif self._open:
+                answers = self._store.history.query(question, self._clock())
+                while answer := await self._off(partial(self._store.ask, lambda _: next(answers, None))):
+                    self._seat.publish(answer)
+            else:
+                raise DiskTrouble(self._trouble)
+        except StoreError as error:
+            if isinstance(question, HistoryQuery):
+                self._seat.publish(HistoryAnswer(request=question.request, to=question.asker, error=str(error)))
+            if self._open:
+                raise
 
     # --- trouble
 
@@ -324,13 +333,8 @@ class Historian:
     # --- the thread
 
     async def _off(self, work: Callable[[], T]) -> T:
-        """Do this on the thread, to its end even where we are cancelled."""
-        done = asyncio.get_running_loop().run_in_executor(self._executor, work)
-        try:
-            return await asyncio.shield(done)
-        except asyncio.CancelledError:
-            await asyncio.wait([done])
-            raise
+        """Do this on the thread. Where we are cancelled it goes on to its end, before anything else is done there."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from msgspec.structs import replace
 
-from hemsd.history.calendar import day_of, number
+from hemsd.history.calendar import CLOCK_SET, day_of, number
 from hemsd.history.intervals import Interval, NotKept, kept
 from hemsd.hub.messages import BackfillProgress, Event, MeterInterval, MeterMinute, MeterReading
 
-CLOCK_SET = datetime(2025, 1, 1, tzinfo=UTC)  # a machine without a battery starts before, until it is told the time
 INTERVALS_MAX = 10_000  # 208 days of half-hours
 EVENTS_MAX, SAMPLES_MAX, EARLY_MAX = 1_000, 5_000, 1_000
 
@@ -108,6 +107,11 @@ class Inbox:
         self._readings.clear()
         self._minutes.clear()
         return taken
+
+    def put_back(self, readings: list[MeterReading], minutes: list[MeterMinute]) -> None:
+        """They could not be written."""
+        self._readings.extendleft(reversed(readings))
+        self._minutes.extendleft(reversed(minutes))
 
     @property
     def samples_waiting(self) -> int:

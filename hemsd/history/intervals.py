@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple, cast
+
+from msgspec import Struct
 
 from hemsd.history.calendar import HALF_HOUR_S, utc
 from hemsd.history.counters import TICKS_PER_KWH
@@ -31,8 +33,7 @@ class Scale(NamedTuple):
     digits: int = 0  # of the register, 0 where it did not tell
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(Struct, frozen=True):
     """The registers of a meter at one boundary: a count, or one of STATES where there is none."""
 
     meter: str
@@ -54,7 +55,7 @@ def kept(message: MeterInterval) -> Interval | None:
     at = int(message.end.timestamp())
     if at % HALF_HOUR_S or not EARLIEST <= at <= LATEST or message.end.microsecond:
         raise NotKept(f"a half-hour does not end at {message.end.isoformat()}")
-    scale = _scale(message)
+    scale = _scale(message.count_kwh, message.digits)
     values: dict[str, int | str] = {}
     for register, (kwh_field, count_field) in FIELDS.items():
         count: int | None = getattr(message, count_field)
@@ -72,20 +73,21 @@ def kept(message: MeterInterval) -> Interval | None:
     return Interval(message.meter, at, message.source, scale, values)
 
 
-def _scale(message: MeterInterval) -> Scale | None:
-    if message.count_kwh is None:
+@lru_cache(maxsize=16)  # all half-hours of a meter have the same
+def _scale(count_kwh: Decimal | None, digits: int | None) -> Scale | None:
+    if count_kwh is None:
         return None
-    ticks = message.count_kwh * TICKS_PER_KWH
+    ticks = count_kwh * TICKS_PER_KWH
     if ticks != int(ticks) or not 1 <= ticks <= LARGEST_TICKS:
         return None
-    return Scale(int(ticks), message.digits or 0)
+    return Scale(int(ticks), digits or 0)
 
 
-def slot_of_value(value: int | str, source: Source, scale: int) -> Slot:
-    """What is kept of one register."""
+def slot_of_value(value: int | str, mark: int, scale: int) -> Slot:
+    """What is kept of one register; `mark` is the place of the source in SOURCES."""
     if isinstance(value, str):
         return Slot(FIRST_STATE + STATES.index(value))
-    return Slot(SOURCES.index(source), scale, value)
+    return Slot(mark, scale, value)
 
 
 def message_of(meter: str, at: int, slots: Mapping[str, Slot | None], scales: Mapping[int, Scale]) -> MeterInterval:

@@ -6,9 +6,9 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from hemsd.history.calendar import day_of, number, slot_of
+from hemsd.history.calendar import day_of, moment, number, slot_of
 from hemsd.history.database import HEAD, day_key, transaction
-from hemsd.history.days import Day, Slot, empty_day, pack
+from hemsd.history.days import SOURCES, Day, Slot, empty_day, pack
 from hemsd.history.inbox import Batch
 from hemsd.history.intervals import Interval, Scale, slot_of_value
 from hemsd.history.schema import SEQ_REGISTER
@@ -59,7 +59,6 @@ class Keeper:
                 yield
         except BaseException:
             self._tables.forget()
-            self._totals.forget()
             raise
 
     # --- half-hours
@@ -78,40 +77,41 @@ class Keeper:
         """Half-hours of one meter and day: read what is known of it, better it, write what is new."""
         registers = {register for interval in batch for register in interval.values}
         channels = {register: self._channel(meter, register) for register in (*registers, SEQ_REGISTER)}
-        days = {channel: self._tables.day(channel, day) or empty_day() for channel in channels.values()}
-        changed: dict[int, set[Channel]] = {}
+        days = {register: self._tables.day(channel, day) or empty_day() for register, channel in channels.items()}
+        changed: dict[str, set[int]] = {register: set() for register in registers}
         for interval in batch:
-            slot, scale = slot_of(interval.at), self._scale(interval.scale)
+            slot, mark, scale = slot_of(interval.at), SOURCES.index(interval.source), self._scale(interval.scale)
             for register, value in interval.values.items():
-                channel = channels[register]
-                known, new = days[channel][slot], slot_of_value(value, interval.source, scale)
-                if _better(known, new):
-                    days[channel][slot] = new
-                    changed.setdefault(interval.at, set()).add(channel)
-                elif known is not None and new.raw not in (None, known.raw):
+                slots = days[register]
+                known, new = slots[slot], slot_of_value(value, mark, scale)
+                if known is None or _better(known, new):
+                    slots[slot] = new
+                    changed[register].add(slot)
+                elif new.raw is not None and new.raw != known.raw:
                     outcome.contradicted.append(interval.at)
-        if not changed:
+        touched = sorted(set().union(*changed.values()))
+        if not touched:
             return
-        seqs = channels[SEQ_REGISTER]
-        self._give_seqs(meter, sorted(changed), days[seqs])
-        written = {seqs}.union(*changed.values())
-        rows = [(day, channel.id, pack(days[channel], day_key(day, channel.id))) for channel in written]
+        self._give_seqs(meter, day, touched, days[SEQ_REGISTER])
+        outcome.kept += len(touched)
+        written = [SEQ_REGISTER, *(register for register, numbers in changed.items() if numbers)]
+        rows = [(day, channels[each].id, pack(days[each], day_key(day, channels[each].id))) for each in written]
         self._db.executemany("INSERT OR REPLACE INTO day VALUES (?, ?, ?)", rows)
-        outcome.kept += len(changed)
-        for channel in sorted(written - {seqs}):
-            at_of_it = [at for at in sorted(changed) if channel in changed[at]]
-            if known_at := [at for at in at_of_it if _is_known(days[channel][slot_of(at)])]:
-                self._totals.settle(channel, known_at, outcome)
+        for register in written[1:]:
+            slots_of_it = days[register]
+            known_slots = [each for each in sorted(changed[register]) if (kept := slots_of_it[each]) and kept.scale]
+            if known_slots:
+                self._totals.settle(channels[register], day, slots_of_it, known_slots, outcome)
 
-    def _give_seqs(self, meter: int, changed: list[int], seqs: Day) -> None:
+    def _give_seqs(self, meter: int, day: int, changed: list[int], seqs: Day) -> None:
         """A new seq for each half-hour that changed, in the order of time; the one it had is not used again."""
-        old = [(slot.raw,) for at in changed if (slot := seqs[slot_of(at)]) is not None]
+        old = [(known.raw,) for slot in changed if (known := seqs[slot]) is not None]
         if old:
             self._db.executemany("DELETE FROM record WHERE seq = ?", old)
-        rows = [(self._seq + number, meter, at) for number, at in enumerate(changed, 1)]
+        rows = [(seq, meter, moment(day, slot)) for seq, slot in enumerate(changed, self._seq + 1)]
         self._db.executemany("INSERT INTO record VALUES (?, ?, ?)", rows)
-        for seq, _, at in rows:
-            seqs[slot_of(at)] = Slot(SEQ_MARK, 0, seq)
+        for seq, slot in enumerate(changed, self._seq + 1):
+            seqs[slot] = Slot(SEQ_MARK, 0, seq)
         self._seq += len(rows)
 
     def _keep_events(self, events: Sequence[Event]) -> None:
@@ -140,21 +140,18 @@ class Keeper:
     def _scale(self, scale: Scale | None) -> int:
         if scale is None:
             return 0
-        for position, known in self._tables.scales.items():
-            if known == scale:
-                return position
-        position = self._added("INSERT INTO scale (ticks, digits) VALUES (?, ?)", *scale)
-        self._tables.scales[position] = scale
-        return position
+        numbers = self._tables.scale_numbers
+        if scale not in numbers:
+            numbers[scale] = self._added("INSERT INTO scale (ticks, digits) VALUES (?, ?)", *scale)
+            self._tables.scales[numbers[scale]] = scale
+        return numbers[scale]
 
     def _added(self, insert: str, *values: object) -> int:
         return self._db.execute(insert, values).lastrowid or 0
 
 
-def _better(known: Slot | None, new: Slot) -> bool:
+def _better(known: Slot, new: Slot) -> bool:
     """Whether what comes is to take the place of what is known: by what it tells, then by how it came."""
-    if known is None:
-        return True
     if new.raw is None:
         return False
     if known.raw is None:
@@ -162,7 +159,3 @@ def _better(known: Slot | None, new: Slot) -> bool:
     if new.raw == known.raw:
         return new.scale != known.scale and (not known.scale or (bool(new.scale) and new.mark >= known.mark))
     return new.mark >= known.mark
-
-
-def _is_known(slot: Slot | None) -> bool:
-    return slot is not None and slot.raw is not None and slot.scale != 0

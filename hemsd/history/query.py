@@ -16,11 +16,11 @@ from typing import Literal, NamedTuple
 from hemsd.history import calendar
 from hemsd.history.calendar import HALF_HOUR_S, SLOTS, day_of, moment, periods, slot_of
 from hemsd.history.counters import Piece
-from hemsd.history.database import HEAD, explained, open_to_read
+from hemsd.history.database import explained, open_to_read
 from hemsd.history.days import SOURCES, Day
 from hemsd.history.intervals import EXPORT, IMPORT, kwh, message_of
 from hemsd.history.schema import HISTORY
-from hemsd.history.tables import Span, Tables, total
+from hemsd.history.tables import DayByDay, Span, Tables, total
 from hemsd.hub.messages import (
     Domain,
     Event,
@@ -36,7 +36,7 @@ FILE_NAME = "history.db"
 ROWS_IN_AN_ANSWER = 500
 RECORDS_LIMIT = 1000
 SHOWN_DAYS = {"30m": 1, "day": 31, "week": 12 * 7, "month": 366}  # where a query does not say
-FOREVER = 1 << 62
+LARGEST_SEQ = FOREVER = 1 << 62
 DUE_AFTER_S = 15 * 60  # a half-hour younger than this may still come by itself
 
 
@@ -115,7 +115,7 @@ class History:
     def query(self, query: HistoryQuery, now: datetime | None = None) -> Iterator[HistoryAnswer]:
         """One or more answers, the last with `last`; periods that have not begun yet have no row."""
         until = int((now or datetime.now(UTC)).timestamp())
-        tables = Tables(self._db)
+        tables = DayByDay(self._db) if query.what == "30m" else Tables(self._db)
         meter, error = self._meter(tables, query.meter)
         rows = iter(()) if error else self._rows(tables, query, until)
         chunk = tuple(islice(rows, ROWS_IN_AN_ANSWER))
@@ -162,9 +162,10 @@ class History:
         """What was kept after a cursor, at most RECORDS_LIMIT, in the order of seq."""
         limit = max(1, min(asked.limit, RECORDS_LIMIT))
         query = "SELECT seq, meter, at FROM record WHERE seq > ? ORDER BY seq LIMIT ?"
-        intervals = self._db.execute(query, (asked.seq, limit)).fetchall()
+        after = max(0, min(asked.seq, LARGEST_SEQ))
+        intervals = self._db.execute(query, (after, limit)).fetchall()
         query = "SELECT seq, at_us, source, kind, severity, text FROM event WHERE seq > ? ORDER BY seq LIMIT ?"
-        events = [_event(row) for row in self._db.execute(query, (asked.seq, limit))]
+        events = [_event(row) for row in self._db.execute(query, (after, limit))]
         tables = Tables(self._db)
         names = {number: name for name, number in tables.meters.items()}
         days: dict[tuple[int, int], dict[str, Day | None]] = {}
@@ -180,8 +181,9 @@ class History:
         return Records(request=asked.request, to=asked.asker, records=tuple(merged), head=self.head())
 
     def head(self) -> int:
-        """The newest seq."""
-        head: int = self._db.execute(HEAD).fetchone()[0]
+        """The newest seq of a record, 0 where there is none."""
+        query = "SELECT max(ifnull((SELECT max(seq) FROM record), 0), ifnull((SELECT max(seq) FROM event), 0))"
+        head: int = self._db.execute(query).fetchone()[0]
         return head
 
     def newest(self) -> int | None:

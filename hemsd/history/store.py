@@ -6,12 +6,13 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from hemsd.history.calendar import DAY_S
 from hemsd.history.database import (
+    HEAD,
     Damaged,
     copy_path,
     explained,
@@ -19,7 +20,6 @@ from hemsd.history.database import (
     make_copy,
     open_database,
     restore,
-    transaction,
 )
 from hemsd.history.inbox import Batch
 from hemsd.history.keeper import Keeper
@@ -36,7 +36,6 @@ EVENTS_MAX = 100_000
 COPIED_BYTES_A_DAY = 200_000  # what copying may cost a memory card; a small database is copied every day,
 COPY_DAYS = (1, 45)  # a large one seldom: what a copy lacks, the meter still remembers
 RESERVE_BYTES = 64 << 20  # samples leave this much of the disk free
-SEQ_FLOOR_SHIFT = 20  # where all is lost, seqs go on from the time: above a million records for each second
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +82,12 @@ class Store:
         try:
             self._samples_db = open_database(self.samples_path, SAMPLES, durable=False)
         except Damaged as error:
-            restored.append(Restored(*restore(self.samples_path, _stamp(now)), str(error)))
+            restored.append(Restored(*restore(self.samples_path, now), str(error)))
             self._samples_db = open_database(self.samples_path, SAMPLES, durable=False)
         self._keeper, self._samples = Keeper(self._db), Samples(self._samples_db)
         self.history = History(self._db)
-        if any(not each.good and each.aside.name.startswith(FILE_NAME) for each in restored):
-            with transaction(self._db):
-                leap(self._db, 0, int(now.timestamp()) << SEQ_FLOOR_SHIFT)
+        if self._db.execute(HEAD).fetchone() == (0,):
+            leap(self._db, now)
         return restored
 
     def heal(self, now: datetime, reason: str) -> list[Restored]:
@@ -98,7 +96,7 @@ class Store:
         return [self._restore(now, reason), *self.open(now)]
 
     def _restore(self, now: datetime, reason: str) -> Restored:
-        return Restored(*restore(self.path, _stamp(now)), reason)
+        return Restored(*restore(self.path, now), reason)
 
     def close(self) -> None:
         """Safe to call twice."""
@@ -159,7 +157,3 @@ class Store:
         with explained(self.path):
             files = (each for name in (FILE_NAME, SAMPLES_NAME) for each in self.path.parent.glob(f"{name}*"))
             return sum(each.stat().st_size for each in files)
-
-
-def _stamp(now: datetime) -> str:
-    return now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")

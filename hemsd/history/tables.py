@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from bisect import bisect_right
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from hemsd.history.calendar import HALF_HOUR_S, day_of, moment, slot_of
@@ -41,6 +42,7 @@ class Tables:
         """Read names and scales anew."""
         self._channels: dict[tuple[int, str], Channel] | None = None
         self._scales: dict[int, Scale] | None = None
+        self._scale_numbers: dict[Scale, int] | None = None
         self._meters: dict[str, int] | None = None
 
     # --- names
@@ -67,6 +69,13 @@ class Tables:
             rows = self.db.execute("SELECT id, ticks, digits FROM scale")
             self._scales = {id_: Scale(ticks, digits) for id_, ticks, digits in rows}
         return self._scales
+
+    @property
+    def scale_numbers(self) -> dict[Scale, int]:
+        """The number of each scale."""
+        if self._scale_numbers is None:
+            self._scale_numbers = {scale: number for number, scale in self.scales.items()}
+        return self._scale_numbers
 
     def eras(self) -> list[tuple[int, int]]:
         """Since when which meter was the one that is there."""
@@ -136,6 +145,19 @@ class Tables:
         query = "SELECT since, base, holds, doubt_from FROM piece WHERE register = ? ORDER BY since"
         rows = self.db.execute(query, (register,))
         return [Piece(since, base, bool(holds), doubt_from) for since, base, holds, doubt_from in rows]
+
+
+class DayByDay(Tables):
+    """Remembers the days it read last, for whoever asks for one half-hour after the other."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        super().__init__(db)
+        self._whole = lru_cache(maxsize=8)(self.day)
+
+    def slot(self, channel: Channel, at: int) -> Slot | None:
+        """A register at a boundary. Raises DayDamaged."""
+        day = self._whole(channel, day_of(at))
+        return None if day is None else day[slot_of(at)]
 
 
 def clipped(spans: list[tuple[int, int]], since: int, until: int | None) -> Iterator[tuple[int, int]]:

@@ -6,8 +6,9 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from hemsd.history.calendar import HALF_HOUR_S
-from hemsd.history.counters import Counter, Piece, Reading, Step
+from hemsd.history.calendar import HALF_HOUR_S, moment
+from hemsd.history.counters import Counter, Piece, Step
+from hemsd.history.days import Day, Slot
 from hemsd.history.schema import SEQ_REGISTER
 from hemsd.history.tables import Channel, Span, Tables
 
@@ -28,19 +29,12 @@ class Outcome:
 class Totals:
     """The lifetime totals of this home, as pieces in the database. For use within the keeper's transactions.
 
-    They are a function of the half-hours known, however those came; what is remembered here only saves reading.
+    They are a function of the half-hours known, however those came.
     """
 
     def __init__(self, db: sqlite3.Connection, tables: Tables) -> None:
         self._db = db
         self._tables = tables
-        self._counters: dict[str, Counter] = {}  # as they stand at
-        self._newest: dict[str, int] = {}  # the newest boundary of each register
-
-    def forget(self) -> None:
-        """What is remembered may not be true: the transaction was rolled back."""
-        self._counters.clear()
-        self._newest.clear()
 
     def begin_era(self, meter: int, live: Iterable[int], outcome: Outcome) -> None:
         """Notice the first meter, and one that tells the present, at the boundaries `live`, where another one did."""
@@ -60,91 +54,54 @@ class Totals:
                 if register != SEQ_REGISTER:
                     self._retell(register, outcome)
 
-    def settle(self, channel: Channel, changed: list[int], outcome: Outcome) -> None:
-        """Follow the boundaries of a channel, in the order of time, that became known or changed."""
-        for first, last in _runs(changed):
-            self._extend(channel, first, last)
-        register = channel.register
-        since, owner = self._tables.eras()[-1]
-        if owner == channel.meter and register in self._newest and changed[0] > max(self._newest[register], since):
-            self._go_on(register, Span(changed[0], changed[-1], channel), outcome)
-            return
-        chain = self._tables.chain(register)
-        if not any(
-            span.channel == channel and span.first <= changed[-1] and span.last >= changed[0] for span in chain
-        ):
-            return  # of a meter that was not there then
-        if self._bent(register, chain, changed):
-            self._retell(register, outcome)
-        else:
-            self._counters.pop(register, None)
-            self._newest[register] = chain[-1].last
+    def settle(self, channel: Channel, number: int, day: Day, slots: list[int], outcome: Outcome) -> None:
+        """Follow the boundaries of one day of a channel, in the order of time, that became known or changed.
 
-    def _bent(self, register: str, chain: list[Span], changed: list[int]) -> bool:
-        """Whether pieces begin or end among what changed and its neighbours, or should."""
-        first = max(
-            (min(s.last, changed[0] - HALF_HOUR_S) for s in chain if s.first < changed[0]), default=changed[0]
-        )
-        last = min(
-            (max(s.first, changed[-1] + HALF_HOUR_S) for s in chain if s.last > changed[-1]), default=changed[-1]
-        )
-        pieces = self._tables.pieces(register)
+        As long as a register just counts, its pieces stay as they are; where it may not have, they are told anew.
+        """
+        for first, last in _runs(slots):
+            self._extend(channel, moment(number, first), moment(number, last))
+        chain = self._tables.chain(channel.register)
+        first, last = moment(number, slots[0]), moment(number, slots[-1])
+        if not any(span.channel == channel and span.first <= last and span.last >= first for span in chain):
+            return  # of a meter that was not there then
+        known = [slot for slot in day[slots[0] : slots[-1] + 1] if slot is not None and slot.scale]
+        if self._bent(channel, chain, first, last, known):
+            self._retell(channel.register, outcome)
+
+    def _bent(self, channel: Channel, chain: list[Span], first: int, last: int, known: list[Slot]) -> bool:
+        """Whether a piece begins or holds among these boundaries and their neighbours, or should."""
+        if (before := max((span for span in chain if span.first < first), default=None)) is not None:
+            first = min(before.last, first - HALF_HOUR_S)
+            known[:0] = filter(None, [self._tables.slot(before.channel, first)])
+        if (after := min((span for span in chain if span.last > last), default=None)) is not None:
+            last = max(after.first, last + HALF_HOUR_S)
+            known += filter(None, [self._tables.slot(after.channel, last)])
+        if any(span.channel != channel for span in (before, after) if span is not None):
+            return True
+        pieces = self._tables.pieces(channel.register)
         there = [piece for piece in pieces if piece.since <= first]
         if not there or there[-1].holds or any(first < piece.since <= last for piece in pieces):
             return True
-        counter = Counter()
-        return any(counter.add(each)[0] is not Step.COUNTED for each in self._tables.readings(chain, first, last))
-
-    def _go_on(self, register: str, span: Span, outcome: Outcome) -> None:
-        """Count what is newer than all that is known."""
-        counter = self._counters.get(register) or self._recalled(register)
-        self._count(register, counter, self._tables.readings([span], span.first, span.last), outcome)
-        self._newest[register] = span.last
-
-    def _recalled(self, register: str) -> Counter:
-        """The counter as it stands at the newest boundary."""
-        pieces = self._tables.pieces(register)
-        counter = Counter(piece=pieces[-1] if pieces else None)
-        counter.base = next((piece.base for piece in reversed(pieces) if not piece.holds), 0)
-        at = self._newest[register]
-        if pieces and pieces[-1].holds and pieces[-1].doubt_from is not None:
-            at = pieces[-1].doubt_from
-        for counter.last in self._tables.readings(self._tables.chain(register), at, at):
-            pass
-        return counter
+        counts = [slot.raw or 0 for slot in known]
+        return counts != sorted(counts) or len({slot.scale for slot in known}) > 1
 
     def _retell(self, register: str, outcome: Outcome) -> None:
         """Count a register from its beginning."""
         known = {piece.since for piece in self._tables.pieces(register)}
         self._db.execute("DELETE FROM piece WHERE register = ?", (register,))
-        chain = self._tables.chain(register)
-        if chain:
-            readings = self._tables.readings(chain, chain[0].first, chain[-1].last)
-            self._count(register, Counter(), readings, outcome, known)
-            self._newest[register] = chain[-1].last
-
-    def _count(
-        self,
-        register: str,
-        counter: Counter,
-        readings: Iterable[Reading],
-        outcome: Outcome,
-        known: Iterable[int] = (),
-    ) -> None:
-        for reading in readings:
+        chain, counter = self._tables.chain(register), Counter()
+        if not chain:
+            return
+        for reading in self._tables.readings(chain, chain[0].first, chain[-1].last):
             step, piece = counter.add(reading)
             if piece is None:
                 continue
             self._begin_piece(register, piece)
-            if piece.since not in known:
-                match step:
-                    case Step.REGRESSED:
-                        outcome.regressed.append((register, piece.since))
-                    case Step.JUMPED:
-                        outcome.jumped.append((register, piece.since))
-                    case _:
-                        pass
-        self._counters[register] = counter
+            if piece.since not in known and step is Step.REGRESSED:
+                outcome.regressed.append((register, piece.since))
+            elif piece.since not in known and step is Step.JUMPED:
+                outcome.jumped.append((register, piece.since))
 
     def _begin_piece(self, register: str, piece: Piece) -> None:
         values = (register, piece.since, piece.base, int(piece.holds), piece.doubt_from)
@@ -161,12 +118,12 @@ class Totals:
             self._db.execute("INSERT INTO span VALUES (?, ?, ?)", (channel.id, *joined))
 
 
-def _runs(boundaries: list[int]) -> Iterator[tuple[int, int]]:
+def _runs(slots: list[int]) -> Iterator[tuple[int, int]]:
     """First and last of each run of boundaries without a hole."""
-    first = last = boundaries[0]
-    for at in boundaries[1:]:
-        if at != last + HALF_HOUR_S:
+    first = last = slots[0]
+    for slot in slots[1:]:
+        if slot != last + 1:
             yield first, last
-            first = at
-        last = at
+            first = slot
+        last = slot
     yield first, last

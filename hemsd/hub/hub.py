@@ -6,12 +6,13 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from hemsd.hub.messages import (
     Backfill,
+    BackfillProgress,
     Domain,
     Event,
     Health,
@@ -19,16 +20,24 @@ from hemsd.hub.messages import (
     HistoryQuery,
     Message,
     MeterProperty,
+    MeterStatus,
     ReadMeter,
     Records,
     RecordsAfter,
     UserRequest,
     UserResponse,
 )
-from hemsd.hub.queue import Queue
+from hemsd.hub.queue import POLICIES, Queue
 from hemsd.hub.routes import Routes
 
 REPORT_EVERY_S = 60.0  # at most one event for each kind of denial or loss
+LATEST_MAX = 256  # messages kept for seats that are taken later
+
+LATEST: Mapping[type[Message], tuple[str, ...]] = {
+    **{kind: policy.latest_by for kind, policy in POLICIES.items() if policy.latest_by is not None},
+    BackfillProgress: ("meter",),
+}
+"""Messages that say how things stand until the next one does: the last with the same values in these fields."""
 
 _log = logging.getLogger("hemsd.hub")
 
@@ -88,6 +97,7 @@ class Seat:
 class Hub:
     """Delivers by a table of routes. A domain may hold several seats; no seat hears its own messages.
 
+    A new seat hears at once how things stand: the last of each message that is in LATEST and that it may hear.
     `denied` and `lost` count since the start; each kind is also logged once, and reported as an Event hub.denied or
     hub.lost at most once a minute, as far as the routes let events of that domain pass.
     """
@@ -98,11 +108,15 @@ class Hub:
         self._routes = routes
         self._clock = clock
         self._seats: list[Seat] = []
+        self._latest: dict[tuple[object, ...], tuple[Domain, Message]] = {}
         self._reported: dict[Denial | Loss, float] = {}
 
     def seat(self, domain: Domain) -> Seat:
-        """Take a seat; it hears what is published from now on."""
+        """Take a seat; it hears how things stand, then what is published from now on."""
         seat = Seat(self, domain)
+        for sender, message in self._latest.values():
+            if domain in self._routes[sender, type(message)]:
+                seat.put(message)
         self._seats.append(seat)
         return seat
 
@@ -122,7 +136,20 @@ class Hub:
         elif to and to not in allowed:
             self._deny(message, sender.domain, to, f"to {to.value}, which may not have it")
         else:
+            self._remember(message, sender.domain)
             self._deliver(message, frozenset({to}) if to else allowed, sender)
+
+    def _remember(self, message: Message, sender: Domain) -> None:
+        kind = type(message)
+        if (by := LATEST.get(kind)) is None:
+            return
+        if isinstance(message, MeterStatus) and message.meter is not None:
+            self._latest.pop((kind, None), None)  # it was this one before we knew it
+        key = (kind, *(getattr(message, field) for field in by))
+        self._latest.pop(key, None)
+        self._latest[key] = sender, message
+        if len(self._latest) > LATEST_MAX:
+            del self._latest[next(iter(self._latest))]
 
     def _deliver(self, message: Message, to: frozenset[Domain], sender: Seat | None = None) -> None:
         for seat in self._seats:

@@ -20,6 +20,9 @@ from msgspec import Struct
 _EDT = re.compile("([0-9A-Fa-f]{2}){0,255}")  # one byte counts them (ECHONET Lite specification, part 2, 3.2)
 _FRAME = re.compile("108[12]([0-9A-Fa-f]{2}){10,}")  # EHD, and at least TID, SEOJ, DEOJ, ESV and OPC (same)
 
+Scalar = float | int | str | bool | None
+Trouble = Literal["", "port", "module", "credentials", "not_heard", "radio", "refused", "unclear"]
+
 
 class Domain(Enum):
     """Who may hold a seat in the hub. ITU-T G.9958 keeps the first three apart; `operator` is the command line."""
@@ -118,6 +121,7 @@ class MeterStatus(Message, frozen=True, kw_only=True, tag=True):
     online: bool
     stage: str  # opening, surviving, joining, scanning, renewing, online, gated, waiting, refused, stopped
     detail: str = ""  # one plain sentence
+    trouble: Trouble = ""  # what ended the last attempt, until the meter is online again
     since: datetime
     last_heard_at: datetime | None = None
     read_at: datetime | None = None  # when the latest live values were read
@@ -148,16 +152,16 @@ class ReadMeter(Message, frozen=True, kw_only=True, tag=True):
 
 
 class MeterProperty(Message, frozen=True, kw_only=True, tag=True):
-    """One property of the meter in answer to ReadMeter. Exactly one of value, edt and error tells something."""
+    """One property of the meter in answer to ReadMeter: `edt`, and `value` where we understand it; or `error`."""
 
     request: str
     to: Domain
     meter: str
     epc: int
     name: str = ""
-    value: float | int | str | dict[str, float | int | str | None] | list[float | None] | None = None
+    value: Scalar | list[Scalar] | dict[str, Scalar | list[Scalar | dict[str, Scalar]]] = None
     unit: str = ""
-    edt: str | None = None  # hexadecimal, for a property we do not understand; at most 510 digits, never a frame
+    edt: str | None = None  # the data, in at most 510 hexadecimal digits; never a frame
     error: Literal["", "absent", "refused", "timeout"] = ""
     last: bool = False  # no more answers to this request
 

@@ -27,7 +27,7 @@ class Airtime:
     """Ours, in a ring of sixty minutes. `now` is seconds on a monotonic clock."""
 
     def __init__(self) -> None:
-        self._minutes: deque[tuple[int, float]] = deque(maxlen=MINUTES)
+        self._minutes: deque[tuple[int, float]] = deque(maxlen=MINUTES)  # which, and the seconds in it
 
     def given(self, command: Command, now: float) -> None:
         """The module is given this command."""

@@ -20,7 +20,6 @@ from hemsd.routeb.errors import (
     RouteBError,
     module_trouble,
 )
-from hemsd.routeb.gate import Gate
 from hemsd.routeb.ladder import Rung
 from hemsd.routeb.logbook import Logbook
 from hemsd.routeb.machine import TIME_IS_UP, Rules, StageMachine
@@ -33,7 +32,8 @@ SCAN_CHANNELS = 28
 SEEN_S = 30.0  # more than a join may take otherwise, while PANA messages are seen
 AFTER_LEAVE_S = 10.0
 LEAVE_S = 45.0  # an unanswered SKTERM takes the module about 38 s
-LIMIT_LOOK_S = 60.0
+
+ON_AIR = (module.Join, module.Rejoin, module.Scan)
 
 
 class Approach(StageMachine):
@@ -46,7 +46,8 @@ class Approach(StageMachine):
         self.pan = remembered
         self.info: ModuleInfo | None = None
         self.logbook = logbook
-        self.gate = Gate(logbook.dropped)
+        self.gate = logbook.gate
+        self.gate.connected()
         self._credentials = credentials
         self._persist = persist
         self._ladder = logbook.ladder
@@ -72,6 +73,12 @@ class Approach(StageMachine):
     ) -> None:
         super()._move(stage, text, command, due=due, **told)
         self.gate.authenticated = stage is Stage.ONLINE or stage is Stage.SURVIVING
+
+    def command(self) -> Command | None:
+        """Take the command that the module, being free, is to be given now; none that needs the air while limited."""
+        if self.gate.limited and isinstance(self._wanted, ON_AIR):
+            return None
+        return super().command()
 
     # --- climbing
 
@@ -120,17 +127,15 @@ class Approach(StageMachine):
     def _proceed(self, now: float) -> None:
         """Take the next step that there is on this rung."""
         course, pan = self._course, None if self._scan_only else self.pan
-        match course.step(now, knows_pan=pan is not None, limited=self.gate.limited and not self._scan_only):
+        match course.step(now, knows_pan=pan is not None):
             case Step.OPEN:
                 self._open(now)
-            case Step.AWAIT_LIMIT:
-                self._wait(LIMIT_LOOK_S, self._proceed, now, "no join while the hourly send limit is reached")
             case Step.RENEW:
                 self._move(Stage.RENEWING, "authenticating again", module.Rejoin(), pan=pan)
             case Step.PREPARE:
                 self._hand_over()
             case Step.LEAVE:
-                course.standing = False
+                course.leaving(prepared=self._credentials is None)
                 self._wait(LEAVE_S, self._proceed, now, "leaving the silent session", module.Leave())
             case Step.SCAN:
                 at_start = not self._ladder.rounds and course.rung is Rung.RESCAN
@@ -212,7 +217,14 @@ class Approach(StageMachine):
     def _authenticating(self, event: module.Done, now: float) -> None:
         self._ladder.command_done()
         self._seen = None
-        self._due = self._authenticated_by = now + self._ladder.join_limit_s(self._join_limits_s())
+        self._due = self._authenticated_by = now + self._ladder.join_limit_s(
+            self._join_limits_s(), trusted=self._trusted
+        )
+
+    @property
+    def _trusted(self) -> bool:
+        """Whether the password is known to be right."""
+        return self.logbook.sessions > 0
 
     def _join_limits_s(self) -> tuple[float, ...]:
         return (60.0,) if self.info is None else self.info.join_limits_s
@@ -236,17 +248,16 @@ class Approach(StageMachine):
     def _join_failed(self, event: module.JoinFailed | None, now: float) -> None:
         course, pan = self._course, self.pan
         refused = self._ladder.refused(event, pan, self._seen)
-        trusted = self.logbook.sessions > 0  # the password was right before
         error: RouteBError = RadioTrouble(None if pan is None else pan.dbm)
-        if refused and trusted:
+        if refused and self._trusted:
             error = MeterTaken()
             self._displaced(now)
         course.stuck = event is None
         again = self._ladder.join_failed(
-            refused=refused and not trusted,
+            refused=refused and not self._trusted,
             heard=course.heard,
             first=course.rung is Rung.REJOIN,
-            untold=course.stuck and self._ladder.has_longer(self._join_limits_s()),
+            untold=course.stuck and self._ladder.has_longer(self._join_limits_s(), trusted=self._trusted),
         )
         if isinstance(again, CredentialsRefused):
             self._conclude(again, now)
@@ -269,6 +280,12 @@ class Approach(StageMachine):
         self.gate.peer = address
         self._resuming = resuming
         self._events.append(Probing())
+
+    def _unproved(self, _: None, now: float) -> None:
+        if self.gate.limited:
+            self._due = now + PROOF_S  # that holds the Get back
+        else:
+            self._not_surviving(None, now)
 
     def _not_surviving(self, event: object, now: float) -> None:
         self.gate.peer = None
@@ -328,7 +345,7 @@ class Approach(StageMachine):
         Stage.WAITING: {TIME_IS_UP: StageMachine._waited, module.SessionClosed: _left},
         Stage.OPENING: {module.Ready: _ready, module.Done: _opened, module.Unsupported: _fault},
         Stage.SURVIVING: {
-            TIME_IS_UP: _not_surviving,
+            TIME_IS_UP: _unproved,
             module.SessionClosed: _not_surviving,
             module.SessionExpired: _not_surviving,
             module.JoinFailed: _not_surviving,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -11,13 +12,11 @@ from msgspec.structs import replace
 
 from drivers.ports import PortError
 from hemsd.echonet.exchange import Missing
-from hemsd.echonet.frame import EHD
-from hemsd.echonet.meter import describe
 from hemsd.echonet.objects import METER
-from hemsd.echonet.values import PropertyError
 from hemsd.hub.hub import Seat
-from hemsd.hub.messages import Backfill, Domain, Event, MeterInterval, MeterProperty, MeterReading, ReadMeter
+from hemsd.hub.messages import Backfill, Domain, Event, MeterInterval, MeterReading, ReadMeter
 from hemsd.routeb import readings
+from hemsd.routeb.asked import answer
 from hemsd.routeb.backfill import Backfiller, Backlog
 from hemsd.routeb.errors import ModuleTrouble, RouteBError
 from hemsd.routeb.meter import Meter
@@ -26,15 +25,12 @@ from hemsd.routeb.stages import Lost, Online, SessionEvent
 
 WATCHED_FOR_S = 60.0  # after someone asked
 ROUND_S = 150.0  # a round of readings, a re-authentication in it included
-ASKED_S = 90.0  # an answer to ReadMeter
 STATUS_S = 60.0
 LATE_S = 60.0  # the longest a meter may take to answer (AIF 1.01): so long after the next reading was due
 HALF_HOUR = timedelta(minutes=30)
 NOTIFIED_WITHIN = timedelta(minutes=5)  # of the half-hour (AIF 1.01); after it the meter is asked
 HALF_HOUR_TRIES = 3
 HALF_HOUR_RETRY = timedelta(minutes=2)
-EHD_2 = b"\x10\x82"  # format 2 frames
-ASKED_LIMIT = 32  # properties of one ReadMeter
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,44 +246,21 @@ class Collector:
             match message:
                 case ReadMeter():
                     self.watch()
-                    with self._backfiller.giving_way():
-                        answers = await self._properties(message)
-                    for answer in answers:
-                        self._seat.publish(answer)
+                    await self._answer_read(message)
                 case Backfill():
                     self._backfiller.take(message)
 
-    async def _properties(self, asked: ReadMeter) -> list[MeterProperty]:
-        epcs = [epc for epc in asked.epcs[:ASKED_LIMIT] if 0x80 <= epc <= 0xFF]
-        answers: dict[int, bytes | Missing]
-        try:
-            answers = await self._meter.read(epcs, timeout=ASKED_S)
-        except RouteBError:
-            answers = dict.fromkeys(epcs, Missing.TIMEOUT)
-        told = list(self._told(asked, answers))
-        return [*told[:-1], *(replace(each, last=True) for each in told[-1:])]
-
-    def _told(self, asked: ReadMeter, answers: dict[int, bytes | Missing]) -> Iterator[MeterProperty]:
-        for epc, answer in answers.items():
-            property_ = MeterProperty(request=asked.request, to=asked.asker, meter=self._meter.name, epc=epc)
-            if isinstance(answer, Missing):
-                yield replace(property_, error=answer.value)
-                continue
-            try:
-                told = describe(epc, answer, self._meter.scale)
-                yield replace(property_, name=told.name, value=told.value, unit=told.unit)
-            except PropertyError:
-                yield _unknown(property_, answer)
+    async def _answer_read(self, asked: ReadMeter) -> None:
+        with self._backfiller.giving_way():
+            with suppress(RouteBError):
+                await self._meter.identify()  # nothing to do but for one who asks at the very start
+            answers = await answer(self._meter, asked)
+        self._publish_status()  # with the link as it was heard just now
+        for each in answers:
+            self._seat.publish(each)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
-
-
-def _unknown(property_: MeterProperty, edt: bytes) -> MeterProperty:
-    """The answer for data that we do not understand: its digits, unless it might be a frame."""
-    if edt[:2] in (EHD, EHD_2):
-        return replace(property_, error="refused")
-    return replace(property_, edt=edt.hex().upper())
 
 
 def _merged(known: MeterInterval, new: MeterInterval) -> MeterInterval:

@@ -17,6 +17,7 @@ from hemsd.echonet.exchange import Exchange, Finished, Missing, Notification, Re
 from hemsd.echonet.frame import Property
 from hemsd.hub.messages import Link, MeterStatus
 from hemsd.routeb.errors import NoAnswerInTime, RouteBError
+from hemsd.routeb.gate import LIMITED
 from hemsd.routeb.link import LinkEvent, MeterLink
 from hemsd.routeb.logbook import Logbook
 from hemsd.routeb.session import Session
@@ -142,7 +143,8 @@ class Connection:
         return MeterStatus(
             online=self.is_online,
             stage=(Stage.GATED if stage is Stage.ONLINE and gate.limited else stage).value,
-            detail=self._doing if self._trouble is None else str(self._trouble),
+            detail=LIMITED if gate.limited else self._doing if self._trouble is None else str(self._trouble),
+            trouble="" if self._trouble is None else self._trouble.trouble,
             since=self._since,
             last_heard_at=None if heard is None else at - heard,
             link=self.link,
@@ -207,20 +209,23 @@ class Connection:
         self._check()
         if not self.is_online:
             raise NoAnswerInTime(f"the meter is not reachable now: {self.status.detail}")
-        request = self._link.ask(esv, properties, self._loop.time())
-        wanted = request.wanted
-        answered = self._waiting[request] = self._loop.create_future()
-        timer = None if timeout is None else self._loop.call_later(timeout, _settle, answered)
+        loop = self._loop
+        request = self._link.ask(esv, properties, loop.time())
+        answered = self._waiting[request] = loop.create_future()
+        timer = None if timeout is None else loop.call_later(timeout, _settle, answered)
         self._pump.poke()
         try:
             await answered
         finally:
             if timer is not None:
                 timer.cancel()
-            if self._waiting.pop(request, None) is not None:
-                self._link.cancel(request, self._loop.time())
+            if request in self._waiting:
+                del self._waiting[request]
+                self._link.cancel(request, loop.time())
                 self._pump.poke()
-        return dict.fromkeys([each.epc for each in wanted], Missing.TIMEOUT) | request.answers
+        if request.done:
+            return request.answers
+        return request.answers | dict.fromkeys([each.epc for each in request.wanted], Missing.TIMEOUT)
 
     # --- inside
 
@@ -241,8 +246,8 @@ class Connection:
 
     def _on_event(self, event: LinkEvent) -> None:
         match event:
-            case Finished(request):
-                if (answered := self._waiting.pop(request, None)) is not None:
+            case Finished():
+                if (answered := self._waiting.pop(event.request, None)) is not None:
                     _settle(answered)
             case Notification():
                 self._notifications.put(event)

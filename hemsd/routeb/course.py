@@ -11,7 +11,6 @@ class Step(Enum):
     """What is to be done now."""
 
     OPEN = "the module set up afresh"
-    AWAIT_LIMIT = "nothing, for nothing may be sent"
     RENEW = "authenticated again within the session"
     PREPARE = "the credentials handed over"
     LEAVE = "the session left that the module holds"
@@ -38,6 +37,14 @@ class Course:
         self.rung, self.heard, self._seek = rung, False, rung is Rung.RESCAN
         self.stuck = self.stuck or rung is Rung.RESET
 
+    def arrived(self) -> None:
+        """The meter is online."""
+        self.rung, self.fresh, self.standing = None, False, True
+
+    def leaving(self, *, prepared: bool) -> None:
+        """The session is ended; with it a J11 module forgets the credentials. `prepared` as in opening()."""
+        self.standing, self.prepared = False, prepared
+
     def opening(self, *, keep_session: bool, prepared: bool) -> None:
         """The module is opened; `prepared`, where it needs no credentials of ours."""
         self.prepared = prepared
@@ -63,12 +70,10 @@ class Course:
             return None
         return None if rung is Rung.REOPEN else rung
 
-    def step(self, now: float, *, knows_pan: bool, limited: bool) -> Step:
+    def step(self, now: float, *, knows_pan: bool) -> Step:
         """The first that is needed of what leads to a session on this rung."""
         if self.stuck:
             return Step.OPEN
-        if limited:
-            return Step.AWAIT_LIMIT
         if self.rung is Rung.REAUTHENTICATE:
             return Step.RENEW
         if self.standing:

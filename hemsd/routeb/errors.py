@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 from drivers.module import NoAnswer, Open, Refused, Unsupported
+from hemsd.hub.messages import Trouble
 
 
 class RouteBError(Exception):
     """Trouble on Route B; the text says what happened and what to do."""
 
+    trouble: ClassVar[Trouble] = "radio"
+
 
 class MeterNotHeard(RouteBError):
     """Nothing with our pairing ID, or on our network interface, answered a whole round of scans."""
+
+    trouble = "not_heard"
 
     def __init__(self, *, by_radio: bool = True) -> None:
         super().__init__(
@@ -26,6 +32,8 @@ class MeterNotHeard(RouteBError):
 
 class MeterUnclear(RouteBError):
     """Several nodes of the link say that they are a meter; taking one of them would be a guess."""
+
+    trouble = "unclear"
 
     def __init__(self, addresses: Iterable[str]) -> None:
         super().__init__(
@@ -58,6 +66,8 @@ class MeterMute(RouteBError):
 class CredentialsRefused(RouteBError):
     """The meter challenged us several times over a good link and never accepted the proof: the password, probably."""
 
+    trouble = "refused"
+
     def __init__(self) -> None:
         super().__init__(
             "the meter refused us several times over a good radio link: the Route B password is probably wrong; "
@@ -81,6 +91,8 @@ class NoAnswerInTime(RouteBError):
 
 class ModuleTrouble(RouteBError):
     """The Wi-SUN module is of no use as it is: silent, refusing commands, or of a kind that cannot be driven."""
+
+    trouble = "module"
 
 
 def module_trouble(event: Refused | NoAnswer | Unsupported) -> ModuleTrouble:

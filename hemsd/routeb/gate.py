@@ -8,18 +8,33 @@ from drivers.module import ECHONET_PORT, Datagram
 
 LIMIT_S = 3600.0  # the send limit looks back one hour (ARIB STD-T108): then it is over, even if "released" was lost
 
+DOUBTED_S = 300.0  # how much longer it is believed in on a port opened anew: its release may have gone unheard
+LIMITED = "the hourly send limit is reached, nothing is sent"
+
 
 class Gate:
-    """Kept by the session: `peer` and `authenticated` as it moves on, `limit_due` while the send limit is engaged."""
+    """Kept by the session: `peer` and `authenticated` as it moves on, `limit_due` while the send limit is engaged.
 
-    def __init__(self, dropped: Counter[str]) -> None:
+    The limit is the module's and outlives our connection to it, and so does the gate.
+    """
+
+    def __init__(self) -> None:
         self.peer: str | None = None  # the meter's address while there may be a session
         self.authenticated = False  # the session stands, as far as we know
         self.limit_due: float | None = None
         self.lqi: int | None = None  # of the last datagram heard
         self.heard_at: float | None = None
         self.rssi_dbm: float | None = None  # the same, from modules that tell that
-        self.dropped = dropped  # datagrams, by reason
+        self.dropped: Counter[str] = Counter()  # datagrams, by reason
+
+    def connected(self) -> None:
+        """Another connection: no session is known of."""
+        self.peer, self.authenticated = None, False
+
+    def begin(self, now: float) -> None:
+        """That connection begins."""
+        if self.limit_due is not None:
+            self.limit_due = min(self.limit_due, now + DOUBTED_S)
 
     @property
     def limited(self) -> bool:

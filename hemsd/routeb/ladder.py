@@ -40,17 +40,18 @@ RUNGS = tuple(Rung)
 
 BOUND_S: Mapping[Rung, float] = {
     Rung.RETRY: 120.0,  # after the first silence two more, of at most 60 s each (AIF 1.01, response timer 2)
-    Rung.REAUTHENTICATE: 120.0,  # an authentication, 60 s or 90 while it is seen to go on, and a Get, 20 s
-    Rung.REJOIN: 300.0,  # SKTERM unanswered 38 s, 10 s of rest, two joins of 90 s, a pause between, and a Get
-    Rung.RESCAN: 540.0,  # leaving, scans of durations 4 to 8 (135 s), three joins and their pauses, a Get
-    Rung.RESET: 600.0,  # setting up (15 s, three times), a join, scans of durations 6 to 8 (121 s), three more joins
-    Rung.REOPEN: 360.0,  # at most a minute of supervision, opening, a Get on the surviving session, two joins, a Get
-    Rung.REPLUG: 360.0,  # the same, from the moment the device is back
+    Rung.REAUTHENTICATE: 150.0,  # an authentication (120 s) and a Get (20 s)
+    Rung.REJOIN: 360.0,  # SKTERM unanswered (45 s), 10 s of rest, two joins of 120 s, a pause between, a Get
+    Rung.RESCAN: 600.0,  # leaving (55 s), scans of durations 4 to 8 (135 s), three joins and their pauses, a Get
+    Rung.RESET: 720.0,  # setting up (15 s, three times), a join, scans of durations 6 to 8 (121 s), three more joins
+    Rung.REOPEN: 420.0,  # a minute of supervision, opening (twice), a Get on the surviving session, two joins, a Get
+    Rung.REPLUG: 420.0,  # the same, from the moment the device is back
 }
 """How long a rung may take until the meter is online or the next rung is begun, or the round concluded.
 
-For modules whose joins end within 90 s; where `ModuleInfo.join_limits_s` says more, that comes on top. An engaged
-send limit stops these clocks: nothing may be sent.
+Authentications end within 120 s: text modules give up after 40 s and get 60, or 90 while PANA messages are seen; a
+J11 module gets 120 s once the password is known to be right. An engaged send limit stops these clocks: nothing may
+be sent.
 """
 
 JOIN_TRIES_REMEMBERED, JOIN_TRIES_AGAIN, JOIN_TRIES_HEARD = (
@@ -133,13 +134,17 @@ class Ladder:
         remembered = JOIN_TRIES_REMEMBERED if first and not self.rounds else JOIN_TRIES_AGAIN
         return self._joins < (JOIN_TRIES_HEARD if heard else remembered)
 
-    def join_limit_s(self, limits_s: tuple[float, ...]) -> float:
-        """How long the next join may take, if the last ones failed; the last limit repeats."""
-        return limits_s[min(self._failed_joins, len(limits_s) - 1)]
+    def join_limit_s(self, limits_s: tuple[float, ...], *, trusted: bool) -> float:
+        """How long the next join may take, if the last ones failed; the last limit repeats.
 
-    def has_longer(self, limits_s: tuple[float, ...]) -> bool:
+        The longer ones are there to hear that the password is wrong. One that was right before is `trusted`: a join
+        that has not succeeded within the first limit is over, and the way back goes on.
+        """
+        return limits_s[0 if trusted else min(self._failed_joins, len(limits_s) - 1)]
+
+    def has_longer(self, limits_s: tuple[float, ...], *, trusted: bool) -> bool:
         """Whether the join after this one may take longer."""
-        return self._failed_joins + 1 < len(limits_s)
+        return not trusted and self._failed_joins + 1 < len(limits_s)
 
     def join_pause_s(self) -> float:
         """How long to wait before joining again."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -25,6 +25,7 @@ from hemsd.routeb.stages import Lost, Probing, SessionEvent, Stage
 
 PROBE_EPC = 0xE7  # every meter has it
 PROBED = (Stage.SURVIVING, Stage.ONLINE)
+SENT, FAILED = Fate.SENT, Fate.FAILED
 
 LinkEvent = SessionEvent | Finished | Notification
 
@@ -41,8 +42,9 @@ class MeterLink:
         self._exchange = exchange
         self._airtime = session.logbook.airtime
         self._probe: Request | None = None
-        self._was_open = False
+        self._to: str | None = None  # the meter, while datagrams may be sent to it
         self._events: list[LinkEvent] = []
+        self.outgoing = module.outgoing  # what is to be written, in order; empties
 
     def begin(self, now: float, *, scan_only: bool = False) -> None:
         """Set out for the meter, or only to hear which PANs answer; once."""
@@ -63,39 +65,40 @@ class MeterLink:
     def receive(self, item: Any, now: float) -> None:
         """Take bytes from the line, or a packet."""
         self._module.receive(item, now)
-        self._turn(now)
+        if heard := self._module.events():
+            self._turn(now, heard)
 
     def tick(self, now: float) -> None:
         """Let time pass."""
         self._module.tick(now)
         self._session.tick(now)
         self._exchange.tick(now)
-        self._turn(now)
+        self._turn(now, self._module.events())
 
     def deadline(self) -> float | None:
         """When tick() is wanted next."""
-        session = self._session
-        due = self._module.deadline()
-        for other in (session.deadline(), self._exchange.deadline() if session.gate.open else None):
-            if other is not None and (due is None or other < due):
-                due = other
+        due, other = self._module.deadline(), self._session.deadline()
+        if due is None or (other is not None and other < due):
+            due = other
+        other = None if self._to is None else self._exchange.deadline()
+        if due is None or (other is not None and other < due):
+            due = other
         return due
-
-    def outgoing(self) -> Sequence[Any]:
-        """What is to be written, in order; empties."""
-        return self._module.outgoing()
 
     def events(self) -> list[LinkEvent]:
         """What happened, in order; empties."""
         events, self._events = self._events, []
         return events
 
-    def _turn(self, now: float) -> None:
-        """Carry everything on as far as it goes at this moment."""
+    def _turn(self, now: float, heard: Sequence[Event] = ()) -> None:
+        """Carry everything on as far as it goes at this moment, beginning with what the module said."""
         module, session, exchange = self._module, self._session, self._exchange
         while True:
-            for heard in module.events():
-                self._heard(heard, now)
+            for event in heard:
+                if (rule := _HEARD.get(type(event))) is not None:
+                    rule(self, event, now)
+                else:
+                    session.receive(event, now)
             for happened in exchange.events():
                 if isinstance(happened, Silent):
                     session.silent(now)
@@ -105,33 +108,38 @@ class MeterLink:
                 self._tell(told)
             elif module.busy or not self._give(now) or module.busy:
                 return
+            heard = module.events()
 
     def _give(self, now: float) -> bool:
         """Give the module, which is free, its next command if there is one."""
-        command, gate = self._session.command(), self._session.gate
+        command = self._session.command()
         if command is None:
-            if gate.peer is None or not gate.open or (payload := self._exchange.send(now)) is None:
+            if self._to is None or (payload := self._exchange.send(now)) is None:
                 return False
-            command = Send(gate.peer, payload)
+            command = Send(self._to, payload)
         self._airtime.given(command, now)
         self._module.command(command, now)
         return True
 
-    def _heard(self, event: Event, now: float) -> None:
-        session, exchange = self._session, self._exchange
-        match event:
-            case Datagram():
-                if session.accept(event, now):
-                    exchange.receive(event.payload, now)
-            case Transmission(fate=Fate.SENT):
-                exchange.sent(now)
-            case Transmission(fate=Fate.FAILED) | Refused(command=Send()) | NoAnswer(command=Send()):
-                exchange.unsent(now)
-                session.unsent(event, now)
-            case Transmission() | Done(command=Send()):
-                pass
-            case _:
-                session.receive(event, now)
+    def _received(self, event: Datagram, now: float) -> None:
+        if self._session.accept(event, now):
+            self._exchange.receive(event.payload, now)
+
+    def _transmitted(self, event: Transmission, now: float) -> None:
+        if event.fate is SENT:
+            self._exchange.sent(now)
+        elif event.fate is FAILED:
+            self._unsent(event, now)
+
+    def _ended(self, event: Done | Refused | NoAnswer, now: float) -> None:
+        if not isinstance(event.command, Send):
+            self._session.receive(event, now)
+        elif not isinstance(event, Done):
+            self._unsent(event, now)
+
+    def _unsent(self, event: Transmission | Refused | NoAnswer, now: float) -> None:
+        self._exchange.unsent(now)
+        self._session.unsent(event, now)
 
     def _ask_probe(self) -> None:
         if self._probe is None or self._probe.done:
@@ -150,6 +158,17 @@ class MeterLink:
         if self._probe is not None and self._session.stage not in PROBED:
             self._exchange.cancel(self._probe)
             self._probe = None
-        if self._was_open and not self._session.gate.open:
+        gate = self._session.gate
+        was_open, self._to = self._to is not None, gate.peer if gate.open else None
+        if was_open and self._to is None:
             self._exchange.interrupted()
-        self._was_open = self._session.gate.open
+
+
+_HEARD: Mapping[type[Event], Callable[[MeterLink, Any, float], None]] = {
+    Datagram: MeterLink._received,
+    Transmission: MeterLink._transmitted,
+    Done: MeterLink._ended,
+    Refused: MeterLink._ended,
+    NoAnswer: MeterLink._ended,
+}
+"""What is done about an event of the module; the others are the session's."""

@@ -14,6 +14,7 @@ from hemsd.echonet.exchange import WATCHED
 from hemsd.hub.messages import RadioHealth
 from hemsd.routeb.airtime import Airtime
 from hemsd.routeb.contention import Contention
+from hemsd.routeb.gate import Gate
 from hemsd.routeb.ladder import Ladder, Rung
 
 TOLD_AGAIN_S = 3600.0
@@ -33,11 +34,11 @@ class Logbook:
 
     def __init__(self, jitter: Callable[[], float] = lambda: 0.5) -> None:
         self.ladder = Ladder(jitter)
+        self.gate = Gate()
         self.airtime = Airtime()
         self.contention = Contention()
         self.counters: Counter[str] = Counter()  # of the exchange
         self.unanswered: deque[bool] = deque(maxlen=WATCHED)  # the same
-        self.dropped: Counter[str] = Counter()  # datagrams, by reason
         self.sessions = 0
         self.authenticated_at: float | None = None  # when the present session began, None where we were not there
         self.lifetime_s: int | None = None
@@ -104,5 +105,5 @@ class Logbook:
             lifetime_s=self.lifetime_s,
             recoveries={rung.value: count for rung, count in self.recoveries.items()},
             recovery_s=None if self.recovery_s is None else round(self.recovery_s, 3),
-            dropped=dict(self.dropped),
+            dropped=dict(self.gate.dropped),
         )

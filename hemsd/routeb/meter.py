@@ -33,6 +33,7 @@ from hemsd.routeb.stages import Lost, Online, Progress, SessionEvent
 
 __all__ = ["Meter", "Missing"]
 
+GET, ABSENT, REFUSED = ESV.GET, Missing.ABSENT, Missing.REFUSED  # on the way of every reading
 SELECT_TRIES = 3
 SCALE = (MeterEPC.COEFFICIENT, MeterEPC.CUMULATIVE_ENERGY_UNIT)
 STATIC = (
@@ -136,10 +137,10 @@ class Meter(Connection):
         timeout: float | None = None,  # noqa: ASYNC109 - what came in time is returned
     ) -> dict[int, bytes | Missing]:
         """The EDT of each property, or why there is none; what the meter is known not to have is not asked again."""
-        answers: dict[int, bytes | Missing] = dict.fromkeys(epcs, Missing.ABSENT)
+        answers: dict[int, bytes | Missing] = dict.fromkeys(epcs, ABSENT)
         if wanted := [Property(epc) for epc in answers if not self.lacks(epc)]:
-            answers |= await self.ask(ESV.GET, wanted, timeout=timeout)
-        if Missing.REFUSED in answers.values():
+            answers |= await self.ask(GET, wanted, timeout=timeout)
+        if REFUSED in answers.values():
             self._refused(answers)
         if not LEARNT.isdisjoint(answers):
             self._learn_from(answers)

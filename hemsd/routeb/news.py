@@ -17,7 +17,7 @@ DOING: Mapping[Rung, str] = {
     Rung.RESCAN: "looking for it on all channels",
     Rung.RESET: "setting the module up afresh",
     Rung.REOPEN: "closing the port and opening it again",
-    Rung.REPLUG: "waiting for the module",
+    Rung.REPLUG: "waiting for the device",
 }
 DONE: Mapping[Rung, str] = {
     Rung.RETRY: "it answers again",
@@ -26,7 +26,7 @@ DONE: Mapping[Rung, str] = {
     Rung.RESCAN: "found on the air and joined again",
     Rung.RESET: "joined after the module was set up afresh",
     Rung.REOPEN: "joined after the port was opened again",
-    Rung.REPLUG: "joined after the module was there again",
+    Rung.REPLUG: "joined after the device was there again",
 }
 SEVERE = frozenset(RUNGS[RUNGS.index(Rung.RESET) :])
 

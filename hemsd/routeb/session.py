@@ -14,7 +14,7 @@ from drivers import module
 from drivers.module import Credentials, Datagram, Pan
 from hemsd.routeb.approach import Approach
 from hemsd.routeb.errors import module_trouble
-from hemsd.routeb.gate import LIMIT_S
+from hemsd.routeb.gate import LIMIT_S, LIMITED
 from hemsd.routeb.ladder import SILENCES, Rung
 from hemsd.routeb.logbook import Logbook
 from hemsd.routeb.machine import TIME_IS_UP, Rules
@@ -45,6 +45,7 @@ class Session(Approach):
 
     def begin(self, now: float, *, scan_only: bool = False) -> None:
         """Set out for the meter, or only to hear which PANs answer."""
+        self.gate.begin(now)
         self._scan_only = scan_only
         remembered = self.pan is not None and not scan_only
         self._course.take(Rung.REJOIN if remembered else Rung.RESCAN)
@@ -96,17 +97,15 @@ class Session(Approach):
 
     def deadline(self) -> float | None:
         """When tick() is wanted next."""
-        if self._not_before is None and self.gate.limit_due is None:
-            return self._due
-        dues = (self._due, self._not_before, self.gate.limit_due)
-        return min(due for due in dues if due is not None)
+        due, limit_due = super().deadline(), self.gate.limit_due
+        return due if limit_due is None or (due is not None and due < limit_due) else limit_due
 
     # --- online and after
 
     def _online(self, address: str, now: float, *, resumed: bool) -> None:
         self._move(Stage.ONLINE, "online", pan=self.pan)
         self.gate.peer = address
-        self._course.rung, self._course.standing = None, True
+        self._course.arrived()
         self._ladder.reached()
         self._events.append(Online(resumed, self.logbook.back(now)))
 
@@ -148,8 +147,7 @@ class Session(Approach):
 
     def _limit(self, event: module.SendLimit, now: float) -> None:
         self.gate.limit_due = now + LIMIT_S if event.engaged else None
-        text = "the hourly send limit is reached, nothing is sent" if event.engaged else "sending is allowed again"
-        self._events.append(Progress(self.stage, text))
+        self._events.append(Progress(self.stage, LIMITED if event.engaged else "sending is allowed again"))
 
     RULES: ClassVar[Mapping[Stage, Rules]] = {
         **Approach.RULES,

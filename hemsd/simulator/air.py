@@ -67,7 +67,10 @@ class Listener(Protocol):
 
 
 class Air:
-    """One module's radio and one meter; the module sets `tuned` (channel, PAN ID), `renews` and `patience_s`."""
+    """One module's radio and one meter.
+
+    The module sets `tuned` (channel, PAN ID), `renews`, `patience_s` and `gates_plain`.
+    """
 
     def __init__(
         self,
@@ -84,6 +87,7 @@ class Air:
         self.network = network
         self.tuned = (0, 0)
         self.renews = True
+        self.gates_plain = True  # during an authentication nothing is sent, not even in plaintext
         self.patience_s = (timing.join_limit_s, timing.join_limit_s)  # with a meter that is silent, or that refuses
         self.challenged = False  # by the meter, in the last authentication
         self.neighbours: dict[str, str] = {}  # address: MAC
@@ -162,7 +166,8 @@ class Air:
 
         It is `done` when its solicitation, or itself, has gone out or not, and `settled` when itself has.
         """
-        if self._gated or self._faults.take(Flaw.SEND_REFUSED, self._agenda.now):
+        gated = self._gated and (security > 0 or self.gates_plain)
+        if gated or self._faults.take(Flaw.SEND_REFUSED, self._agenda.now):
             raise Busy
         self._agenda.play(self._send(to, port, security, payload, done, settled))
 

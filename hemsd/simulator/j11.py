@@ -65,8 +65,10 @@ class J11Module(Board):
         super().__init__(meter, network, timing, faults, seed)
         self.plaintext: list[bytes] = []
         self._asked = False  # for PANA, by a command
+        self._renewing = False  # a session whose lifetime is over
         self._beacons: list[Network] = []  # heard on the present channel
         self._timing = timing
+        self.air.gates_plain = False
         self.air.patience_s = timing.silent_join_limit_s, timing.refused_join_limit_s
         self._commands = self._table()
         self._power_up()
@@ -93,12 +95,14 @@ class J11Module(Board):
     def signal(self, signal: Signal, address: str | None = None, fate: Fate | None = None) -> None:
         """Notify what the interface has a notification for; a session that was renewed is not mentioned."""
         match signal:
+            case Signal.EXPIRED:
+                self._renewing = True
             case Signal.JOINED:
                 if self._asked:
                     self._notify(0x6028, b"\x01" + self._meter_mac())
-                self._asked = False
+                self._asked = self._renewing = False
             case Signal.JOIN_FAILED:
-                self._asked = False
+                self._asked = self._renewing = False
                 self._notify(0x6028, (b"\x02" if self.air.challenged else b"\x03") + self._meter_mac())
             case Signal.PEER_CLOSED:
                 self._notify(0x601A, b"\x04" + self._meter_mac() + _rssi(self.air.network.lqi))
@@ -148,7 +152,7 @@ class J11Module(Board):
         self._input = Input()
         self._fed = 0  # how many times bytes came
         self._busy = False
-        self._asked = False
+        self._asked = self._renewing = False
         self._settings: bytes | None = None
         self._credentials: tuple[str, str] | None = None
         self._running = False
@@ -359,11 +363,13 @@ class J11Module(Board):
             outcome = SENT if fate is Fate.SENT else NO_ACKNOWLEDGEMENT
             self._end(0x0008, OK, bytes([outcome]) + payload[:5])
 
-        security = 1 if self.air.joined else 0
+        security = 1 if self.air.joined or self._renewing else 0
         self.air.send(_text(to), int.from_bytes(port, "big"), security, payload, lambda: None, settled)
         if not security:
             self.plaintext.append(payload)
         self._busy = True
+        if not security:
+            self.plaintext.append(payload)
         return None
 
     def _reset(self, _: bytes) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -12,11 +13,16 @@ OVERHEAD_BYTES = 60  # radio and IPv6 headers, security, roughly
 BROADCAST = "FF02:0000:0000:0000:0000:0000:0000:0001"
 
 
+def _route_b_id() -> str:
+    """One for each process: hemsd runs once for each meter of a machine. Meters answer to the last 8 digits."""
+    return f"00112233{os.getpid():016X}0194BFAD"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
     """The meter's radio: where it is heard and whom it admits."""
 
-    route_b_id: str = field(default="00112233445566778899AABB0194BFAD", repr=False)
+    route_b_id: str = field(default_factory=_route_b_id, repr=False)
     password: str = field(default="0123456789AB", repr=False)
     channel: int = 0x31
     pan_id: int = 0xB5FB

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.benchmarks.asking import asking
 from tests.benchmarks.backfill import backfill
 from tests.benchmarks.codec import codec
 from tests.benchmarks.counting import history, reading
@@ -23,9 +24,12 @@ from tests.benchmarks.report import Row, table
 from tests.benchmarks.start import start
 from tests.benchmarks.store import history_store
 
-BENCHMARKS = {each.__name__: each for each in (start, reading, history, history_store, backfill, line, codec, daemon)}
+BENCHMARKS = {
+    each.__name__: each for each in (start, asking, reading, history, history_store, backfill, line, codec, daemon)
+}
 NEEDS = {  # programs and packages that may be missing
     "start": ["momonga"],
+    "asking": ["valgrind", "momonga"],
     "reading": ["valgrind", "momonga"],
     "history": ["valgrind", "momonga"],
     "history_store": [],

@@ -71,7 +71,7 @@ async def _beside_the_link() -> list[Row]:
     ours, alone = [], []
     async with simulated_module("--import-only", "--latency", "0.02") as module:
         for _ in range(ROUNDS):
-            ours.append(await _tell(python("by_hemsd", "backfill", *module.access, ALL_DAYS, 3600)))
+            ours.append(await _tell(python("by_hemsd", "backfill", *module.access, ALL_DAYS, 5)))
             alone.append(await _tell(python("by_nobody", module.access[0], ALL_DAYS)))
     return [
         Row(

@@ -63,6 +63,7 @@ def configure(directory: Path, module: Module, broker: str = "") -> str:
     config = directory / "hemsd.toml"
     config.write_text(
         f'version = 1\n[meter]\nport = "{port}"\ncredentials = "{credentials}"\n'
-        f'[daemon]\nstate_directory = "{directory / "state"}"\n{broker}'
+        f'[daemon]\nstate_directory = "{directory / "state"}"\noperator_socket = "{directory / "operator.sock"}"\n'
+        f"{broker}"
     )
     return str(config)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from support.cli import START, hemsd, house
+from support.cli import HURRIED, START, hemsd, house
 
 from hemsd.cli.exits import Exit
 from hemsd.simulator import Fault, Network, Plate, Spell
@@ -21,7 +21,7 @@ KEYS = {
 }
 
 
-@pytest.mark.parametrize("family", ["SE", "DUAL"])
+@pytest.mark.parametrize("family", ["SE", "DUAL", "J11"])
 async def test_read_prints_power_current_and_energy_one_a_line(tmp_path: Path, family: str) -> None:
     """A plain `hemsd read` tells what the household uses, with units, whichever family the module is of."""
     async with house(tmp_path, family) as home:
@@ -173,7 +173,7 @@ async def test_a_wrong_password_ends_with_5_and_is_told_from_radio_trouble(tmp_p
     """The meter is heard well, asks for the proof and never accepts it, three times."""
     async with house(tmp_path) as home:
         home.write_credentials(home.network.route_b_id, "ZZZZZZZZZZZZ")
-        ran = await home.hemsd("read")
+        ran = await home.hemsd("read", program=HURRIED)
     assert ran.code == Exit.REFUSED
     assert "password" in ran.err and "ZZZZ" not in ran.err
 
@@ -183,9 +183,9 @@ async def test_a_meter_that_falls_silent_ends_with_4(tmp_path: Path) -> None:
     async with house(tmp_path) as home:
         await home.hemsd("read", "power")
         home.module.faults.add(Fault(Spell.METER_SILENT, seconds=3600.0))
-        ran = await home.hemsd("read", "power", "--timeout", "8")
+        ran = await home.hemsd("read", "power", "--timeout", "2")
     assert ran.code == Exit.TIMEOUT
-    assert "8 s" in ran.err
+    assert "2 s" in ran.err
 
 
 async def test_port_trouble_ends_with_6_and_names_who_holds_it(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ async def test_port_trouble_ends_with_6_and_names_who_holds_it(tmp_path: Path) -
         plain = await home.hemsd(
             "read", "--port", str(home.credentials), "--credentials", str(home.credentials), connect=False
         )
-        first = asyncio.create_task(home.hemsd("record", str(tmp_path / "one.txt"), "--seconds", "4"))
+        first = asyncio.create_task(home.hemsd("record", str(tmp_path / "one.txt"), "--seconds", "2"))
         while not (tmp_path / "one.txt").exists():
             await asyncio.sleep(0.02)
         busy = await home.hemsd("read")
@@ -228,10 +228,11 @@ async def test_scan_shows_channel_and_signal(tmp_path: Path) -> None:
     assert told["pans"][0]["lqi"] == 0xA5
 
 
-async def test_a_recording_holds_no_secret_and_replays_to_the_same_reading(tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", ["DUAL", "J11"])
+async def test_a_recording_holds_no_secret_and_replays_to_the_same_reading(tmp_path: Path, family: str) -> None:
     """`record` writes a masked transcript; `replay` shows the same power in what the driver makes of it."""
     network = Network(password="SECRETSECRET")
-    async with house(tmp_path, "DUAL", network=network, meter={"plate": Plate(serial="SERIAL9876")}) as home:
+    async with house(tmp_path, family, network=network, meter={"plate": Plate(serial="SERIAL9876")}) as home:
         recorded = await home.hemsd("record", "session.txt")
     text = (tmp_path / "session.txt").read_text()
     assert recorded.code == Exit.READ
@@ -273,7 +274,7 @@ async def test_config_check_names_file_table_and_key(tmp_path: Path) -> None:
 async def test_the_demo_publishes_what_the_simulated_house_uses(tmp_path: Path) -> None:
     """Module, meter, daemon and broker in one terminal, ended by --seconds."""
     async with house(tmp_path) as home:
-        ran = await home.hemsd("demo", "--seconds", "6", connect=False)
+        ran = await home.hemsd("demo", "--seconds", "4", connect=False)
     assert ran.code == Exit.READ
     assert "/live" in ran.out and "power_w" in ran.out
     assert "availability                       online" in ran.out

@@ -8,16 +8,19 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from support.clock import run as run_virtually
 from support.daemon import Listener
+from support.routeb import FakeSeat
 
 from drivers.serialport import open_serial
 from hemsd.daemon import run as daemon
 from hemsd.daemon.config import Config, load
+from hemsd.hub.messages import MeterStatus
+from hemsd.routeb.errors import CredentialsRefused
 from hemsd.simulator import Fault, Household, Meter, Network, SkModule, Spell, Timing
 from hemsd.simulator.pty import serve_on_pty
 
@@ -33,6 +36,7 @@ def configured(directory: Path, more: str = "", port: str = "/dev/hemsd-test-non
     credentials.write_text(f'id = "{network.route_b_id}"\npassword = "{network.password}"\n')
     (directory / "hemsd.toml").write_text(f"""version = 1
 daemon.state_directory = "state"
+daemon.operator_socket = "operator.sock"
 meter.credentials = "credentials.toml"
 meter.port = "{port}"
 {more}""")
@@ -130,6 +134,43 @@ async def test_a_port_in_use_is_told(tmp_path: Path, listener: Listener) -> None
             await house.says("STATUS=online")
 
 
+async def test_a_second_daemon_is_refused(
+    tmp_path: Path, listener: Listener, caplog: pytest.LogCaptureFixture
+) -> None:
+    """For the same state directory, socket or meter: exit code 75, and a text that names pid and socket."""
+    house = Daemon(configured(tmp_path), listener)
+    text = (tmp_path / "hemsd.toml").read_text()
+    async with house.running():
+        for number, changed in enumerate(
+            (
+                text,
+                text.replace('"state"', '"state2"'),
+                text.replace('"state"', '"state2"').replace("operator.sock", "operator2.sock"),
+            )
+        ):
+            caplog.clear()
+            (tmp_path / "second.toml").write_text(changed)
+            assert await daemon.run(load(tmp_path / "second.toml", {}), {}) == daemon.ALREADY_RUNNING == 75
+            assert f"(pid {os.getpid()}" in caplog.text
+            assert ("operator.sock)" in caplog.text) is (number < 2)
+    assert not (tmp_path / "operator.sock").exists()
+
+
+async def test_a_socket_that_cannot_be_made_does_not_keep_the_house_from_running(
+    tmp_path: Path, listener: Listener, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The meter matters more than the command line; the log says what is missing."""
+    config = configured(tmp_path)
+    (tmp_path / "hemsd.toml").write_text(
+        (tmp_path / "hemsd.toml").read_text().replace("operator.sock", "/proc/none/operator.sock")
+    )
+    house = Daemon(load(tmp_path / "hemsd.toml", {}), listener)
+    async with house.running():
+        await house.says("STATUS=waiting")
+    assert config.daemon.operator_socket != "/proc/none/operator.sock"
+    assert "`hemsd read` and `hemsd status` cannot ask this daemon" in caplog.text
+
+
 def test_a_domain_that_keeps_failing_ends_the_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -183,6 +224,27 @@ def test_a_stop_is_never_held_up(tmp_path: Path, listener: Listener, stuck: str,
     process.terminate()
     process.communicate(timeout=10)
     assert process.returncode == code
+
+
+async def test_the_status_line_says_what_to_do() -> None:
+    """A meter that refuses us is told where `systemctl status` shows it."""
+
+    class Manager:
+        said: list[str] = []  # noqa: RUF012
+
+        def tell(self, *words: str) -> None:
+            self.said += words
+
+    seat = FakeSeat()
+    manager = Manager()
+    reporting = asyncio.create_task(daemon._report(seat, manager))  # type: ignore[arg-type]
+    text = str(CredentialsRefused())
+    seat.inbox.put_nowait(MeterStatus(online=False, stage="refused", detail=text, since=datetime.now(UTC)))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    reporting.cancel()
+    await asyncio.wait([reporting])
+    assert manager.said == [f"STATUS=refused: {text}"]
 
 
 def wait_for(happened: Callable[[], bool]) -> None:

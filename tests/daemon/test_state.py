@@ -4,12 +4,13 @@ import errno
 import os
 import re
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from hemsd.daemon import state
-from hemsd.daemon.state import StateError, find_state_directory, prepare, site_id, write_atomically
+from hemsd.daemon.state import ReadOnly, StateError, find_state_directory, inspect, prepare, site_id, write_atomically
 
 
 def mode(path: Path) -> int:
@@ -82,3 +83,21 @@ def test_disk_trouble_is_told_plainly(
     with pytest.raises(StateError, match=words):
         write_atomically(tmp_path / "site", b"new\n")
     assert (tmp_path / "site").read_bytes() == b"old\n"
+
+
+@pytest.mark.needs("root", "mount")
+def test_a_read_only_disk_is_no_reason_not_to_start(tmp_path: Path) -> None:
+    """It is told where the configuration is checked; the site keeps its name, and history tells the rest."""
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "none", tmp_path], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"needs the right to mount: {mounted.stderr.decode().strip()}")
+    try:
+        name = site_id(tmp_path)
+        subprocess.run(["mount", "-o", "remount,ro", tmp_path], check=True)
+        assert site_id(prepare(tmp_path)) == name
+        with pytest.raises(ReadOnly, match="mounted read-only; remount it"):
+            inspect(tmp_path)
+    finally:
+        subprocess.run(["umount", "-l", tmp_path], check=True)

@@ -6,7 +6,6 @@ ordinary: what the Appendix allows has to be decoded as it says, what it does no
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterator
 from datetime import date, datetime, time
@@ -159,8 +158,8 @@ def flat(value: Any) -> list[Any]:
         return [value.at, *flat(value.slots)]
     if isinstance(value, tuple):
         return [each for item in value for each in flat(item)]
-    if dataclasses.is_dataclass(value):
-        return [each for field in dataclasses.fields(value) for each in flat(getattr(value, field.name))]
+    if hasattr(type(value), "__match_args__"):
+        return [each for name in type(value).__match_args__ for each in flat(getattr(value, name))]
     return [value]
 
 

@@ -152,16 +152,6 @@ def test_there_are_no_kwh_before_the_unit_is_known() -> None:
     assert Scale(1).kwh(65139) is None
 
 
-def test_a_day_of_history_runs_forward_from_midnight() -> None:
-    """48 registers at 00:00 to 23:30 of the day that lies so many days back."""
-    history = decode(0xE2, "000B" + "".join(f"{count:08X}" for count in range(1000, 1047)) + "FFFFFFFE")
-    registers = list(history.registers(today=date(2026, 5, 20)))
-    assert len(registers) == 48
-    assert registers[0] == (datetime(2026, 5, 9, 0, 0), 1000)
-    assert registers[1] == (datetime(2026, 5, 9, 0, 30), 1001)
-    assert registers[47] == (datetime(2026, 5, 9, 23, 30), State.NO_DATA)
-
-
 @pytest.mark.parametrize(("epc", "step"), [(0xEC, timedelta(minutes=30)), (0xEE, timedelta(minutes=1))])
 def test_histories_2_and_3_run_backwards(epc: int, step: timedelta) -> None:
     """The first slot is the selected moment, each further one a step earlier."""
@@ -175,7 +165,6 @@ def test_histories_2_and_3_run_backwards(epc: int, step: timedelta) -> None:
 
 def test_nothing_selected_has_no_registers() -> None:
     """A history that was never asked for has values, but no moments to put them to."""
-    assert list(DayHistory(State.NOT_SELECTED, (1,) * 48).registers(date(2026, 5, 20))) == []
     assert list(SlotHistory(MINUTE, State.NOT_SELECTED, ((1, 1),)).registers()) == []
 
 

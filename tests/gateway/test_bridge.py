@@ -251,6 +251,15 @@ async def test_a_meter_is_available_while_it_is_heard(broker: Mosquitto) -> None
         await settled(view, METER_AVAILABILITY, "online")
 
 
+async def test_stale_values_are_not_available(broker: Mosquitto) -> None:
+    """A meter that is online and gives no values is not available, before it is given up as silent."""
+    house = House()
+    async with observer(broker.ports.open) as view, bridging(house, plain(broker.ports.open)):
+        for fresh, payload in ((True, "online"), (False, "offline"), (True, "online")):
+            house.status(fresh=fresh)
+            await settled(view, METER_AVAILABILITY, payload)
+
+
 async def test_availability_is_repeated(broker: Mosquitto) -> None:
     """The will of an earlier connection that arrives late is corrected within a minute."""
     house = House()

@@ -10,7 +10,6 @@ from support.history import DAY, NOON, at, batch, event, interval, records
 
 from hemsd.history.database import (
     ASIDE_KEPT,
-    SEQ_LEAP,
     Damaged,
     NewerDatabase,
     StoreError,
@@ -164,12 +163,34 @@ def test_a_copy_restored_twice_gives_no_seq_twice(store: Store, tmp_path: Path) 
 def test_without_a_good_copy_it_begins_anew(store: Store, tmp_path: Path) -> None:
     """Above every seq of before, whose number nobody knows any more."""
     filled(store)
+    given = told(tmp_path)
     for name in (FILE_NAME, "history.copy"):
         damage(tmp_path / name, 0)
-    (restored,) = store.open(NOON)
+    (restored,) = store.open(NOON + timedelta(days=DAYS))
     assert not restored.good
     store.write(batch(events=[event("x")]))
-    assert store.ask(lambda history: history.head()) > SEQ_LEAP
+    assert store.ask(lambda history: history.head()) > max(given)
+    store.close()
+
+
+def test_a_history_made_anew_goes_on_above_the_one_before(store: Store, tmp_path: Path) -> None:
+    """Someone deleted all of it: a reader's cursor still means what it did."""
+    filled(store)
+    given = told(tmp_path)
+    for path in tmp_path.iterdir():
+        path.unlink()
+    assert store.open(NOON + timedelta(minutes=1)) == []
+    store.write(batch(events=[event("x")]))
+    store.close()
+    assert told(tmp_path)[0] > max(given)
+
+
+def test_a_cursor_of_before_a_restore_has_all_there_is(store: Store, tmp_path: Path) -> None:
+    """The head is that of a record, so that nobody waits for seqs that were left out."""
+    filled(store)
+    damage(tmp_path / FILE_NAME, 0)
+    store.open(NOON)
+    assert store.ask(lambda history: history.head()) == told(tmp_path)[-1]
     store.close()
 
 

@@ -53,12 +53,15 @@ def test_it_keeps_what_it_hears_and_answers_by_cursor(tmp_path: Path) -> None:
         house.gateway.publish(event)
         house.half_hour(1, 1003)
         await asyncio.sleep(0.1)
-        house.gateway.publish(RecordsAfter(request="a", asker=Domain.GATEWAY, seq=1, limit=1))
-        house.gateway.publish(RecordsAfter(request="b", asker=Domain.GATEWAY, seq=2))
-        first, second = await house.told(house.gateway, Records)
-        assert (first.request, first.head, [record.seq for record in first.records]) == ("a", 3, [2])
+        begun = int(NOON.timestamp() * 1000)
+        house.gateway.publish(RecordsAfter(request="a", asker=Domain.GATEWAY, seq=begun + 1, limit=1))
+        house.gateway.publish(RecordsAfter(request="b", asker=Domain.GATEWAY, seq=begun + 2))
+        house.gateway.publish(RecordsAfter(request="c", asker=Domain.GATEWAY, seq=1 << 70))
+        first, second, third = await house.told(house.gateway, Records)
+        assert (first.request, first.head, [record.seq for record in first.records]) == ("a", begun + 3, [begun + 2])
         contents = [record.content for record in first.records + second.records]
         assert {type(content) for content in contents} == {MeterInterval, Event}
+        assert third.records == ()
         assert await house.told(house.operator, Records) == []
 
     virtually(story, tmp_path)
@@ -229,6 +232,8 @@ def test_damage_found_while_running_is_healed(tmp_path: Path) -> None:
         house.operator.publish(HistoryQuery(request="q", asker=Domain.OPERATOR, what="day"))
         (event,) = [each for each in await house.told(house.operator, Event) if each.kind == "history.restored"]
         assert "the last good copy is in its place" in event.text
+        (answer,) = await house.told(house.operator, HistoryAnswer)
+        assert "checksum" in answer.error
         house.operator.publish(HistoryQuery(request="q", asker=Domain.OPERATOR, what="day"))
         (answer,) = await house.told(house.operator, HistoryAnswer)
         assert [row.imported_kwh for row in answer.rows] == [2.0]
@@ -251,8 +256,8 @@ def test_a_newer_database_is_for_a_person(tmp_path: Path) -> None:
 
 
 async def test_the_event_loop_does_not_wait_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the disk is stuck the loop goes on, and all of it is written when the disk comes back."""
-    stuck, seat = threading.Event(), Hub(ROUTES_6_4_3)
+    """While the disk is stuck the loop goes on; stopped then, everything is kept, and each event once."""
+    stuck, hub = threading.Event(), Hub(ROUTES_6_4_3)
     write = Store.write
 
     def slow(self: Store, batch: Any) -> Any:
@@ -260,15 +265,18 @@ async def test_the_event_loop_does_not_wait_for_the_disk(tmp_path: Path, monkeyp
         return write(self, batch)
 
     monkeypatch.setattr(Store, "write", slow)
-    meter = seat.seat(Domain.ROUTEB)
-    task = asyncio.create_task(Historian(seat.seat(Domain.HISTORY), tmp_path).run())
+    meter = hub.seat(Domain.ROUTEB)
+    task = asyncio.create_task(Historian(hub.seat(Domain.HISTORY), tmp_path).run())
     for slot in range(10):
-        meter.publish(
-            MeterInterval(meter=METER, end=NOON + slot * timedelta(minutes=30), energy_import_kwh=slot, source="read")
-        )
+        end = NOON + slot * timedelta(minutes=30)
+        meter.publish(MeterInterval(meter=METER, end=end, energy_import_kwh=slot, source="read"))
+        meter.publish(Event(at=NOON, source=Domain.ROUTEB, kind="x", severity="info", text=str(slot)))
         await asyncio.sleep(0.01)
-    stuck.set()
     task.cancel()
+    await asyncio.sleep(0.01)
+    stuck.set()
     with suppress(asyncio.CancelledError):
         await task
-    assert [content.energy_import_kwh for content in stored(tmp_path)] == list(range(10))
+    kept = stored(tmp_path)
+    assert [each.energy_import_kwh for each in kept if isinstance(each, MeterInterval)] == list(range(10))
+    assert [each.text for each in kept if isinstance(each, Event)] == [str(slot) for slot in range(10)]

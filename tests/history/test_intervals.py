@@ -39,7 +39,9 @@ def test_what_is_kept_becomes_the_same_message(message: MeterInterval) -> None:
     interval = kept(message)
     assert interval is not None
     scale = 0 if interval.scale is None else 1
-    slots = {name: slot_of_value(value, interval.source, scale) for name, value in interval.values.items()}
+    slots = {
+        name: slot_of_value(value, SOURCES.index(interval.source), scale) for name, value in interval.values.items()
+    }
     scales = {1: interval.scale} if interval.scale else {}
     assert message_of(METER, interval.at, slots, scales) == message
     assert SOURCES[next(slot.mark for slot in slots.values() if slot.raw is not None)] == message.source

@@ -21,6 +21,9 @@ from hemsd.history.inbox import Batch
 from hemsd.history.query import FILE_NAME
 from hemsd.history.store import Retention, Store
 
+# the parent does nothing but wait; threads that it may have are pytest's
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+
 MEMORY = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
 Acknowledge = Callable[[int], None]
 

@@ -5,9 +5,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from support.history import METER, NOON
+from support.history import METER, NOON, in_memory
 
-from hemsd.history.database import migrate
 from hemsd.history.samples import Samples
 from hemsd.history.schema import SAMPLES
 from hemsd.history.store import Retention, Store
@@ -16,9 +15,7 @@ from hemsd.hub.messages import MeterMinute, MeterReading
 
 @pytest.fixture
 def db() -> sqlite3.Connection:
-    db = sqlite3.connect(":memory:", isolation_level=None)
-    migrate(db, SAMPLES)
-    return db
+    return in_memory(SAMPLES)
 
 
 def reading(seconds: float, power_w: int | None = None, **more: float) -> MeterReading:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.hub import AT, METER, heard, make
 
-from hemsd.hub.hub import REPORT_EVERY_S, Denial, Hub, Loss, Seat
+from hemsd.hub.hub import LATEST_MAX, REPORT_EVERY_S, Denial, Hub, Loss, Seat
 from hemsd.hub.messages import (
     Domain,
     Event,
@@ -82,6 +82,32 @@ async def test_a_closed_seat_ends_and_hears_no_more(hub: Hub) -> None:
     routeb.publish(reading(2))
     assert [message async for message in gateway.messages()] == []
     assert await heard(operator) == [reading(2)]
+
+
+async def test_a_new_seat_hears_how_things_stand(hub: Hub) -> None:
+    """The last of each message that stands until the next one, as far as the seat's domain may hear it."""
+    routeb, control = hub.seat(Domain.ROUTEB), hub.seat(Domain.CONTROL)
+    unknown = MeterStatus(meter=None, online=False, stage="scanning", since=AT)
+    status = MeterStatus(meter=METER, online=True, stage="online", since=AT)
+    aggregate = SiteAggregate(at=AT, grid_w=5)
+    for message in (unknown, reading(1), MeterInterval(meter=METER, end=AT, source="read"), status, reading(2)):
+        routeb.publish(message)
+    control.publish(aggregate)
+    assert await heard(hub.seat(Domain.OPERATOR)) == [status, reading(2), aggregate]
+    assert await heard(hub.seat(Domain.CONTROL)) == [status, reading(2)]
+    assert await heard(hub.seat(Domain.APPLIANCES)) == []
+
+
+async def test_what_is_kept_for_later_seats_is_bounded(hub: Hub) -> None:
+    """However many names there are, the newest stay; what was denied is not kept."""
+    routeb, gateway = hub.seat(Domain.ROUTEB), hub.seat(Domain.GATEWAY)
+    gateway.publish(reading(0, "forged"))
+    for number in range(LATEST_MAX + 10):
+        routeb.publish(MeterStatus(meter=str(number), online=True, stage="online", since=AT))
+    kept = [message.meter for message in await heard(hub.seat(Domain.OPERATOR)) if isinstance(message, MeterStatus)]
+    assert kept[-1] == str(LATEST_MAX + 9)
+    assert len(hub._latest) == LATEST_MAX
+    assert all(not isinstance(message, MeterReading) for message in await heard(hub.seat(Domain.OPERATOR)))
 
 
 async def test_nobody_hears_himself(hub: Hub) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from support.history import DAY, at, batch, in_memory, records, rows
 
 from hemsd.history import calendar

@@ -33,7 +33,9 @@ from drivers.module import (
 from hemsd.echonet.exchange import Exchange, Finished, Missing, Request
 from hemsd.echonet.frame import ESV, Property
 from hemsd.echonet.objects import METER
-from hemsd.routeb.stages import Stage
+from hemsd.routeb.gate import DOUBTED_S
+from hemsd.routeb.ladder import BOUND_S, JITTER, PAUSE_MAX_S, REFUSED_S, Rung
+from hemsd.routeb.stages import Concluded, Online, Recovering, Stage
 
 EPCS = [0xE7, 0xE8, 0xE0, 0xE3, 0xD3, 0xE1, 0xEA, 0xE2, 0xF0]
 DATAGRAMS = FakeModule()
@@ -107,6 +109,10 @@ class Rules(FakeModule):
                     self.ended_at = self.now
         return events
 
+    def reopened(self) -> None:
+        super().reopened()
+        self.limited_until = min(self.limited_until, self.now + DOUBTED_S)
+
     def command(self, command: Command, now: float) -> None:
         match command:
             case Send(to):
@@ -124,7 +130,10 @@ class Rules(FakeModule):
 
 @given(chaos, st.booleans(), st.booleans())
 def test_chaos(script: list[tuple[str, object]], remembered: bool, persist: bool) -> None:
-    """No event sequence makes an illegal move, an endless loop or a forbidden sending; a daemon always comes back."""
+    """No event sequence makes an illegal move, an endless loop or a forbidden sending; a daemon always comes back.
+
+    It climbs the ladder rung by rung, and no rung takes longer than its bound, but for the send limit's sake.
+    """
     module = Rules()
     driven = Driven(module, remembered=PAN if remembered else None, persist=persist)
     driven.begin()
@@ -146,9 +155,50 @@ def test_chaos(script: list[tuple[str, object]], remembered: bool, persist: bool
     module.instead.clear()
     module.joins.clear()
     module.silent = False
-    driven.run(4 * 3600.0)
+    driven.run(COMES_BACK_S, lambda: driven.session.stage is Stage.ONLINE)
     stage = driven.session.stage
     assert stage is Stage.ONLINE or (stage is Stage.STOPPED and not persist)
+    limited = any(isinstance(how, SendLimit) for _, how in script)
+    check_the_climb(driven, timed=not limited)
+
+
+COMES_BACK_S = REFUSED_S + PAUSE_MAX_S * (1 + JITTER) + sum(BOUND_S.values())
+"""After everything else: the longest wait there is, an hour for the password or the send limit, and a whole round."""
+
+FOLLOWS: dict[Rung | type | None, set[Rung]] = {
+    None: {Rung.RETRY, Rung.REJOIN, Rung.RESCAN},  # while online, or on the way for the first time
+    Rung.RETRY: {Rung.RETRY, Rung.REAUTHENTICATE, Rung.REJOIN},  # again: it was heard in between
+    Rung.REAUTHENTICATE: {Rung.REJOIN},
+    Rung.REJOIN: {Rung.RESCAN},
+    Rung.RESCAN: {Rung.RESET},
+    Rung.RESET: set(),
+    Rung.REOPEN: {Rung.RESCAN},  # trying the surviving session, and joining again, belong to it
+    Concluded: {Rung.REJOIN, Rung.RESCAN},
+}
+"""What may follow a rung without the meter, when the module does what it is told."""
+
+
+def check_the_climb(driven: Driven, *, timed: bool) -> None:
+    """No rung is left out, none takes too long, and what the module is to blame for leads to RESET and REOPEN."""
+    last: Rung | type | None = None
+    began = 0.0
+    for at, event in driven.told:
+        if isinstance(event, Online | Concluded | Recovering) and isinstance(last, Rung) and timed:
+            assert last is Rung.RETRY or at - began <= BOUND_S[last], (last, at - began)
+        match event:
+            case Recovering(Rung.RESET, text) if last is not Rung.RESCAN:
+                assert text.startswith("the module")
+                last, began = Rung.RESET, at
+            case Recovering(Rung.REOPEN):
+                assert last is Concluded
+                last, began = Rung.REOPEN, at
+            case Recovering(rung):
+                assert rung in FOLLOWS[last], (last, rung)
+                last, began = rung, at
+            case Concluded():
+                last = Concluded
+            case Online():
+                last = None
 
 
 class Told:

@@ -12,10 +12,14 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from support.backfill import DAY, SCAN_AND_JOIN_S, START, House
 
+from hemsd.echonet.exchange import Missing
+from hemsd.echonet.meter import DayHistory, decode
+from hemsd.echonet.values import State
 from hemsd.hub.messages import BackfillProgress, Domain, MeterInterval, MeterMinute, MeterReading, ReadMeter
 from hemsd.routeb.backfill import _follows
 from hemsd.routeb.clock import AGE_LIMIT_S, DRIFT, MeterClock
 from hemsd.routeb.collector import Pace
+from hemsd.routeb.readings import day_rows
 from hemsd.simulator import Fault, Flaw, Plate, Spell, Strike, Timing
 
 SECOND_GENERATION = Plate(generation=2)
@@ -482,6 +486,17 @@ def test_a_meter_that_turns_out_to_be_another() -> None:
 
 
 # --- registers
+
+
+def test_a_day_of_history_runs_forward_from_midnight() -> None:
+    """48 registers at 00:00 to 23:30 of Japan's clock, both directions side by side."""
+    forward = decode(0xE2, bytes.fromhex("000B" + "".join(f"{n:08X}" for n in range(1000, 1047)) + "FFFFFFFE"))
+    rows = day_rows(forward, DayHistory(11, tuple(range(48))), date(2026, 5, 9))
+    assert len(rows) == 48
+    assert rows[0] == (datetime(2026, 5, 8, 15, 0, tzinfo=UTC), 1000, 0)
+    assert rows[1] == (datetime(2026, 5, 8, 15, 30, tzinfo=UTC), 1001, 1)
+    assert rows[47] == (datetime(2026, 5, 9, 14, 30, tzinfo=UTC), State.NO_DATA, 47)
+    assert day_rows(forward, Missing.ABSENT, date(2026, 5, 9))[1][2] is Missing.ABSENT
 
 
 def test_a_register_that_begins_again() -> None:

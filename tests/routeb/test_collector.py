@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TypeVar
 
 import pytest
+from msgspec.structs import replace
 from support.clock import run
 from support.routeb import (
     CREDENTIALS,
@@ -24,7 +26,7 @@ from support.routeb import (
     virtual_now,
 )
 
-from drivers.module import JoinFailed, Send, SessionClosed, SessionExpired
+from drivers.module import AuthenticationStep, Fate, Join, JoinFailed, Send, SessionClosed, SessionExpired
 from drivers.ports import PortLost
 from hemsd.hub.messages import (
     Domain,
@@ -35,8 +37,8 @@ from hemsd.hub.messages import (
     MeterStatus,
     ReadMeter,
 )
-from hemsd.routeb.collector import Collector, Pace
-from hemsd.routeb.errors import MeterMute
+from hemsd.routeb.collector import LATE_S, Collector, Pace
+from hemsd.routeb.errors import CredentialsRefused, MeterMute
 from hemsd.routeb.ladder import JITTER, PAUSE_MAX_S
 from hemsd.routeb.meter import Meter
 
@@ -90,6 +92,11 @@ class Bench:
     def hear(self, payload: bytes) -> None:
         """Let the meter send something now."""
         self.happen(self.module.datagram(payload))
+
+    @property
+    def status(self) -> MeterStatus:
+        """The last published."""
+        return self.seat.of(MeterStatus)[-1]
 
     def gets(self, epc: int) -> int:
         """How often a property was asked for."""
@@ -290,6 +297,115 @@ def test_silence_is_survived() -> None:
     Bench().run(scenario)
 
 
+def test_fresh_and_stale() -> None:
+    """Live values are fresh for one idle period and a minute; the status says when they cease to be and are again."""
+
+    async def scenario(bench: Bench) -> None:
+        await asyncio.sleep(95)
+        assert (bench.status.online, bench.status.fresh) == (True, True)
+        last = bench.seat.times(MeterReading)[-1]
+        bench.module.silent = True
+        await asyncio.sleep(last + 30 + LATE_S - asyncio.get_running_loop().time() - 0.1)
+        assert bench.status.fresh
+        await asyncio.sleep(0.2)
+        assert (bench.status.online, bench.status.fresh) == (True, False)
+        assert bench.status.read_at == bench.seat.of(MeterReading)[-1].measured_at
+        bench.module.silent = False
+        back = asyncio.get_running_loop().time()
+        await asyncio.sleep(60)
+        read = bench.seat.times(MeterReading, back)[0]
+        fresh = next(at for at, m in bench.seat.published if at > back and isinstance(m, MeterStatus) and m.fresh)
+        assert fresh == read
+
+    Bench().run(scenario)
+
+
+def test_no_value_is_fresh_without_a_meter() -> None:
+    """A reading of a moment ago is not fresh once the meter is lost."""
+
+    async def scenario(bench: Bench) -> None:
+        await asyncio.sleep(91)
+        bench.happen(SessionClosed(PAN.address, by_peer=True))
+        await asyncio.sleep(1)
+        assert (bench.status.online, bench.status.fresh) == (False, False)
+
+    Bench().run(scenario)
+
+
+def test_a_slow_pace_is_not_stale() -> None:
+    """Who has the meter read every five minutes has values that are five minutes old."""
+
+    async def scenario(bench: Bench) -> None:
+        await asyncio.sleep(1700)
+        stale = [m for at, m in bench.seat.published if at > 10 and isinstance(m, MeterStatus) and not m.fresh]
+        assert stale == []
+
+    Bench().run(scenario, Pace(idle_s=300.0, watched_s=10.0))
+
+
+def test_the_status_tells_of_the_radio() -> None:
+    """Counts of the exchange, time on the air, the session, what was dropped; the module and its port."""
+
+    async def scenario(bench: Bench) -> None:
+        await asyncio.sleep(100)
+        bench.happen(bench.module.datagram(b"", secured=False))
+        bench.module.fates = [Fate.FAILED]
+        await asyncio.sleep(500)
+        status = bench.meter.status
+        radio = status.radio
+        assert (status.port, status.module) == ("/dev/nothing", "SKSTACK-IP dual stack, firmware 1.5.2")
+        asked_for = len(bench.module.meter.requests) + 1  # one did not get out
+        assert (radio.requests, radio.repeated, radio.silences, radio.loss) == (
+            asked_for,
+            0,
+            0,
+            round(1 / asked_for, 3),
+        )
+        assert (radio.sessions, radio.recoveries, radio.dropped) == (1, {}, {"unsecured": 1})
+        assert radio.session_since is not None
+        assert abs(radio.session_since - EPOCH) < timedelta(seconds=5)
+        assert 0.1 < radio.air_s < 1.0
+
+    Bench().run(scenario)
+
+
+def test_the_same_trouble_is_not_told_with_every_round() -> None:
+    """A day without a meter: what is wrong, and what is done about it, about once an hour, not 200 times."""
+
+    async def scenario(bench: Bench) -> None:
+        await asyncio.sleep(100)
+        bench.module.beacons, bench.module.joins = {}, [[]] * 2000
+        bench.happen(SessionClosed(PAN.address, by_peer=True))
+        await asyncio.sleep(86_400)
+        told = Counter((event.kind, event.severity) for event in bench.seat.of(Event))
+        assert told["meter.lost", "warning"] == 1
+        assert 20 <= told["meter.unreachable", "error"] <= 25
+        assert 20 <= told["meter.recovery", "warning"] <= 25
+
+    Bench().run(scenario)
+
+
+def test_a_refusal_is_told_everywhere() -> None:
+    """A wrong password: the status says refused and why, an error tells it, again only after the hourly attempt."""
+
+    async def scenario(bench: Bench) -> None:
+        bench.module.joins = [[AuthenticationStep.STARTED, AuthenticationStep.CHALLENGED]] * 100
+        await asyncio.sleep(3000)
+        assert (bench.status.stage, bench.status.detail) == ("refused", str(CredentialsRefused()))
+        assert [event.text for event in bench.seat.of(Event) if event.severity == "error"] == [
+            str(CredentialsRefused())
+        ]
+        joins = len(bench.module.commands(Join))
+        assert joins == 3
+        await asyncio.sleep(3600)
+        assert bench.status.stage == "refused"
+        assert len(bench.module.commands(Join)) == joins + 1
+        assert [event.severity for event in bench.seat.of(Event)].count("error") == 2
+        assert not bench.port.closed
+
+    Bench().run(scenario)
+
+
 def test_lost_port_is_raised() -> None:
     """The port's loss ends the collector with that very error."""
 
@@ -308,7 +424,7 @@ def test_read_meter() -> None:
     async def scenario(bench: Bench) -> None:
         await asyncio.sleep(60)
         bench.module.meter.properties |= {0xF0: "ABCD", 0xF1: "1081000102880105FF01"}
-        bench.meter.facts = type(bench.meter.facts)(mac=PAN.mac, unit=bench.meter.facts.unit, coefficient=1)
+        bench.meter.facts = replace(bench.meter.facts, properties=None)
         request = ReadMeter(request="r1", asker=Domain.OPERATOR, epcs=(0xE7, 0xE0, 0xF0, 0xF1, 0xE2, 0x1234))
         bench.seat.inbox.put_nowait(request)
         await asyncio.sleep(2)
@@ -320,6 +436,44 @@ def test_read_meter() -> None:
         assert (power.name, power.value, power.unit) == ("instantaneous_power", 632, "W")
         assert (energy.value, energy.unit) == (6513.9, "kWh")
         assert (unknown.edt, frame_like.error, history.error) == ("ABCD", "refused", "absent")
+
+    Bench().run(scenario)
+
+
+def test_what_a_count_is_worth_is_asked_along_while_it_is_unknown() -> None:
+    """Energies asked for before the first reading come in kWh all the same, with a fresh status before them."""
+
+    async def scenario(bench: Bench) -> None:
+        await asyncio.sleep(60)
+        bench.meter.facts = replace(bench.meter.facts, unit=None, coefficient=None)
+        before = len(bench.seat.of(MeterStatus))
+        bench.seat.inbox.put_nowait(ReadMeter(request="r1", asker=Domain.OPERATOR, epcs=(0xE0, 0xEA)))
+        await asyncio.sleep(5)
+        energy, half_hour = bench.seat.of(MeterProperty)
+        assert (energy.value, energy.unit, half_hour.unit) == (6513.9, "kWh", "kWh")
+        assert energy.meter == bench.meter.name != ""
+        assert len(bench.seat.of(MeterStatus)) > before
+        published = [type(message) for _, message in bench.seat.published]
+        assert published.index(MeterProperty) - 1 == max(
+            number for number, kind in enumerate(published) if kind is MeterStatus
+        )
+
+    Bench().run(scenario)
+
+
+def test_a_map_whose_bytes_begin_like_a_frame_is_told_without_them() -> None:
+    """Sixteen properties make a map of 10 8x ...: the value crosses, the bytes do not; unknown ones are refused."""
+
+    async def scenario(bench: Bench) -> None:
+        await asyncio.sleep(60)
+        bench.module.meter.properties |= {0x9E: "1081" + "00" * 15, 0xF1: "1082" + "00" * 15}
+        bench.meter.facts = replace(bench.meter.facts, properties=None)
+        bench.seat.inbox.put_nowait(ReadMeter(request="r1", asker=Domain.OPERATOR, epcs=(0x9E, 0xF1)))
+        await asyncio.sleep(2)
+        known, unknown = bench.seat.of(MeterProperty)
+        assert (known.error, known.edt) == ("", None)
+        assert known.value
+        assert (unknown.error, unknown.edt, unknown.value) == ("refused", None, None)
 
     Bench().run(scenario)
 

@@ -181,6 +181,9 @@ def test_datagrams_go_to_the_pinned_meter_only_and_only_frames() -> None:
     assert (fate(full(ELSEWHERE), FRAME), fate(to, b"SSDP"), fate(full(ALL_NODES), FRAME)) == (Fate.FAILED,) * 3
     assert bench.give(Leave()) == [SessionClosed(to, by_peer=False), Done(Leave())]
     assert fate(to, FRAME) is Fate.FAILED
+    bench.joined().give(Join(pan(ELSEWHERE)))
+    assert [packet.address for packet in bench.machine.outgoing()] == [full(ELSEWHERE)]
+    assert fate(to, FRAME) is Fate.FAILED
     assert bench.machine.outgoing() == []
 
 

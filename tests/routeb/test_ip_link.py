@@ -97,13 +97,16 @@ async def test_a_reading_over_link_local_ipv6_and_nothing_else(link: Street) -> 
         await meter.identify()
         reading = await meter.read_live()
         interval = await meter.read_interval()
+        history = await meter.select_and_read(0xE5, b"\x01", [0xE2], lambda value: value.require(1))
+    assert len(history[0xE2].counts) == 48
     assert reading.power_w in (HOUSEHOLD.power_w(START), HOUSEHOLD.power_w(START.replace(minute=21)))
     assert interval is not None and interval.energy_import_kwh is not None
     frames = capture.stop()
     assert strangers(frames) == []
     sent = asked(frames, ours)
     assert [to for to, _ in sent if to != theirs] == ["ff02::1"]
-    assert {payload[10] for _, payload in sent} == {0x62}
+    assert {payload[10] for _, payload in sent} == {0x61, 0x62}
+    assert [payload[12] for _, payload in sent if payload[10] == 0x61] == [0xE5]
     assert len(sent) > 5
 
 

@@ -5,16 +5,21 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from support.routeb import CREDENTIALS, PAN, Driven, FakeModule, frame
+from msgspec.structs import replace
+from support.routeb import CREDENTIALS, OUR_ADDRESS, PAN, Driven, FakeModule, frame
 
 from drivers.module import (
+    Authentication,
     AuthenticationStep,
+    BeaconHeard,
+    Event,
     Fate,
     Join,
     Joined,
     JoinFailed,
     Leave,
     NoAnswer,
+    Noise,
     Open,
     Pan,
     Refused,
@@ -24,13 +29,16 @@ from drivers.module import (
     SendLimit,
     SessionClosed,
     SessionExpired,
+    Transmission,
     Unsupported,
     UseCredentials,
 )
-from hemsd.routeb.errors import CredentialsRefused, MeterNotHeard, ModuleTrouble, RadioTrouble
+from hemsd.routeb.errors import CredentialsRefused, MeterMute, MeterNotHeard, ModuleTrouble, RadioTrouble
 from hemsd.routeb.ladder import Rung
+from hemsd.routeb.logbook import Recovery
 from hemsd.routeb.stages import MOVES, Concluded, IllegalMove, Lost, Online, Progress, Recovering, Scanned, Stage
 
+DATAGRAMS = FakeModule()
 CHALLENGED = [AuthenticationStep.STARTED, AuthenticationStep.CHALLENGED]
 ACCEPTED = [*CHALLENGED, AuthenticationStep.ANSWERED]
 
@@ -574,3 +582,256 @@ def test_the_table_of_moves() -> None:
     driven = Driven(FakeModule())
     with pytest.raises(IllegalMove):
         driven.session._move(Stage.ONLINE, "")
+
+
+# --- coming back
+
+
+def lost(module: FakeModule, event: SessionClosed | JoinFailed | None = None) -> Driven:
+    """A daemon whose meter was online, and is lost now."""
+    driven = Driven(module, persist=True)
+    driven.online()
+    module.log.clear()
+    driven.hear(event or SessionClosed(PAN.address, by_peer=True))
+    return driven
+
+
+def test_a_round_of_the_ladder(module: FakeModule) -> None:
+    """Joins of the PAN we know, scans, a reset with a join and scans; then the diagnosis, a pause, and all again."""
+    module.beacons = {4: [PAN]}
+    driven = lost(module)
+    module.beacons, module.joins = {}, [[]] * 100
+    driven.run(900)
+    assert rungs(driven)[:6] == [Rung.REJOIN, Rung.RESCAN, Rung.RESET] * 2
+    assert set(concluded(driven)) == {MeterNotHeard}
+    scans = ["Scan"] * 3
+    assert kinds(module)[:8] == ["Join", "Join", *scans, *scans[:2], "Open"]
+    assert kinds(module)[8:17] == ["UseCredentials", "Join", *scans, "Join", *scans]
+
+
+def test_a_long_radio_outage_does_not_forget_the_pan(module: FakeModule) -> None:
+    """However long nothing is heard: the PAN we know is tried first, once a round, and brings the meter back."""
+    driven = lost(module)
+    module.beacons, module.joins = {}, [[]] * 1000
+    driven.run(86_400)
+    rounds = len(driven.events(Concluded))
+    assert 100 < rounds < 300
+    assert driven.session.pan == PAN
+    assert 2 * rounds <= len(module.commands(Join)) <= 2 * rounds + 3  # once, and once more after the reset
+    module.joins = []
+    driven.run(400)
+    assert driven.session.stage is Stage.ONLINE
+
+
+def test_a_meter_that_moved_is_joined_where_it_is_heard(module: FakeModule) -> None:
+    """A stale PAN costs two failed joins, and then the beacon counts."""
+    moved = Pan(0x3B, 0x1234, PAN.mac, PAN.pairing_id, 0xDD)
+    driven = lost(module)
+    module.joins = [[], []]
+    module.beacons = {4: [moved]}
+    driven.run(300, lambda: driven.session.stage is Stage.ONLINE)
+    assert [join.pan for join in module.commands(Join) if isinstance(join, Join)] == [PAN, PAN, moved]
+    assert rungs(driven) == [Rung.REJOIN, Rung.RESCAN]
+    assert driven.session.pan == moved
+
+
+def test_one_silence_is_asked_again_at_once(module: FakeModule) -> None:
+    """Whether the session stands does not wait for the next reading: one Get follows, which no one asked for."""
+    driven = Driven(module)
+    driven.online()
+    module.silent = True
+    driven.get(0xE8)
+    driven.run(21)
+    module.silent = False
+    driven.run(30)
+    assert rungs(driven) == [Rung.RETRY]
+    assert list(module.meter.requests[-1][2]) == [0xE7]
+    assert driven.events(Lost) == []
+    assert driven.logbook.recoveries == {Rung.RETRY: 1}
+    assert driven.logbook.recovery_s == pytest.approx(6, abs=0.1)  # the probe sent while it was silent was lost, too
+
+
+def test_an_admission_is_no_answer(module: FakeModule) -> None:
+    """After a loss a join is proved by one Get: a meter that lets us in and is silent is not online, and we climb."""
+    driven = lost(module)
+    module.silent = True
+    driven.run(1000, lambda: bool(driven.events(Concluded)))
+    assert driven.events(Online) == [Online(resumed=False)]  # the first
+    assert rungs(driven) == [Rung.REJOIN, Rung.RESCAN, Rung.RESET]
+    assert concluded(driven) == [MeterMute]
+    module.silent = False
+    driven.run(200)
+    assert driven.session.stage is Stage.ONLINE
+
+
+def test_an_announcement_to_all_is_no_answer(module: FakeModule) -> None:
+    """The instance list that a meter multicasts when it authenticated us proves that we hear it, and no more."""
+    driven = lost(module)
+    module.silent = True
+    driven.run(60, lambda: driven.session.stage is Stage.SURVIVING)
+    told = module.datagram(frame(0, 0x73, {0xD5: "01028801"}, "0EF001", "0EF001"))
+    driven.hear(replace(told, to="FF02:0000:0000:0000:0000:0000:0000:0001"))
+    assert driven.session.stage is Stage.SURVIVING
+    driven.hear(told)
+    assert driven.session.stage is Stage.ONLINE
+
+
+def test_a_leave_that_is_never_confirmed(module: FakeModule) -> None:
+    """SessionClosed may be lost: the join follows after the time that a module takes to give up, within the bound."""
+    driven = Driven(module, persist=True)
+    driven.online()
+    module.silent, module.drop = True, SessionClosed
+    driven.get(0xE7)
+    driven.run(200, lambda: bool(module.commands(Leave)))
+    left, module.silent = driven.now, False
+    driven.run(300, lambda: driven.session.stage is Stage.ONLINE)
+    assert 45 <= driven.now - left < 50
+    assert driven.session.stage is Stage.ONLINE
+
+
+def test_reauthentication_after_silence(module: FakeModule) -> None:
+    """Where the session can be renewed nothing is left, scanned or reset."""
+    driven = Driven(module, persist=True)
+    driven.online()
+    module.silent = True
+    module.log.clear()
+    driven.get(0xE7)
+    driven.run(100, lambda: bool(module.commands(Rejoin)))
+    module.silent = False
+    driven.run(5)
+    assert kinds(module) == ["Rejoin"]
+    assert rungs(driven) == [Rung.RETRY, Rung.REAUTHENTICATE]
+    assert driven.events(Online)[-1] == Online(False, Recovery(Rung.REAUTHENTICATE, pytest.approx(40.0, abs=1)))
+
+
+def test_reauthentication_that_fails_is_a_join(module: FakeModule) -> None:
+    """EVENT 24 to our renewal: the session is gone, so nothing has to be left."""
+    driven = Driven(module, persist=True)
+    driven.online()
+    module.silent, module.joins = True, [[]]
+    module.log.clear()
+    driven.get(0xE7)
+    driven.run(100, lambda: bool(module.commands(Rejoin)))
+    module.silent = False
+    driven.run(60)
+    assert kinds(module) == ["Rejoin", "Join"]
+    assert driven.session.stage is Stage.ONLINE
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        SendLimit(engaged=True),
+        SendLimit(engaged=False),
+        SessionExpired(PAN.address),
+        Noise("ERXUDP FE80"),
+        DATAGRAMS.datagram(b"\x10\x81", secured=False),
+        DATAGRAMS.datagram(b"\x10\x81\x00"),
+        DATAGRAMS.datagram(b"\0" * 40, sender=OUR_ADDRESS),
+        DATAGRAMS.datagram(b"\0" * 40, port=716),
+        BeaconHeard(PAN),
+        Joined(PAN.address),
+        Transmission(PAN.address, Fate.FAILED),
+        Authentication(AuthenticationStep.CHALLENGED),
+    ],
+    ids=str,
+)
+def test_what_never_starts_the_ladder(module: FakeModule, event: Event) -> None:
+    """The send limit, re-authentication, noise, strays and damage are none of its business."""
+    driven = Driven(module, persist=True)
+    driven.online()
+    for _ in range(10):
+        driven.hear(event)
+    driven.run(50)
+    assert driven.session.stage in (Stage.ONLINE, Stage.GATED)
+    assert rungs(driven) == []
+
+
+def test_the_send_limit_holds_the_whole_ladder(module: FakeModule) -> None:
+    """Nothing that needs the air is begun while it is engaged."""
+    driven = lost(module)
+    driven.hear(SendLimit(engaged=True))
+    driven.run(3000)
+    assert module.commands(Join, Scan, Rejoin) == []
+    driven.hear(SendLimit(engaged=False))
+    driven.run(60)
+    assert driven.session.stage is Stage.ONLINE
+
+
+def test_the_send_limit_is_doubted_on_a_port_opened_anew(module: FakeModule) -> None:
+    """Its release may have fallen into the time without a port: five minutes more, and not up to an hour."""
+    driven = lost(module)
+    driven.hear(SendLimit(engaged=True))
+    driven.run(1000)
+    driven.reopen()
+    driven.run(299)
+    assert module.commands(Join, Scan, Rejoin) == []
+    driven.run(30)
+    assert driven.session.stage is Stage.ONLINE
+
+
+def test_a_surviving_session_waits_for_the_send_limit(module: FakeModule) -> None:
+    """A port opened again while nothing may be sent: the session in the module is not thrown away for it."""
+    driven = Driven(module, persist=True)
+    driven.online()
+    driven.hear(SendLimit(engaged=True))
+    driven.reopen()
+    driven.run(290)
+    assert driven.session.stage is Stage.SURVIVING
+    driven.hear(SendLimit(engaged=False))
+    driven.run(10)
+    assert driven.events(Online)[-1] == Online(resumed=True)
+    assert module.session
+
+
+def test_a_silent_module_has_its_port_opened_again(module: FakeModule) -> None:
+    """RESET twice, then REOPEN, which tries the surviving session first; one loss, from its beginning to its end."""
+    driven = lost(module)
+    module.session = True
+    module.instead = [lambda command: [NoAnswer(command, 3.0)]] * 4
+    driven.run(60, lambda: driven.session.stage is Stage.STOPPED)
+    assert rungs(driven) == [Rung.REJOIN, Rung.RESET, Rung.REOPEN]
+    assert concluded(driven) == [ModuleTrouble]
+    driven.run(60)
+    assert driven.session.stage is Stage.ONLINE
+    online = driven.events(Online)[-1]
+    assert isinstance(online, Online)
+    assert online.recovery is not None
+    assert online.recovery.rung is Rung.REOPEN
+    assert online.recovery.took_s > 10
+
+
+def test_a_module_with_long_joins_is_waited_for(module: FakeModule) -> None:
+    """The limit of each failing join in a row is the module's own; after it the module is reset."""
+    module.join_limits_s = (60.0, 100.0, 720.0)
+    module.joins, module.drop = [[]] * 3, JoinFailed
+    driven = Driven(module)
+    driven.begin()
+    driven.run(2000, lambda: driven.session.stage is Stage.STOPPED or bool(driven.events(Online)))
+    starts = [now for now, command in module.log if isinstance(command, Join)]
+    resets = [now for now, command in module.log if isinstance(command, Open)][1:]
+    assert [round(reset - start) for start, reset in zip(starts, resets, strict=False)] == [60, 100, 720]
+
+
+def test_who_was_admitted_before_does_not_wait_for_a_refusal(module: FakeModule) -> None:
+    """The long limits are for the diagnosis of a password; on the way back each join has the first one."""
+    module.join_limits_s = (60.0, 100.0, 720.0)
+    driven = lost(module)
+    module.joins, module.drop = [[]] * 3, JoinFailed
+    driven.run(400, lambda: driven.session.stage is Stage.ONLINE)
+    assert driven.session.stage is Stage.ONLINE
+    starts = [now for now, command in module.log if isinstance(command, Join)]
+    resets = [now for now, command in module.log if isinstance(command, Open)]
+    assert [round(reset - start) for start, reset in zip(starts, resets, strict=False)] == [60, 60, 60]
+
+
+def test_sessions_are_counted(module: FakeModule) -> None:
+    """Authentications, the module's silent ones included, with the lifetime that the meter told."""
+    driven = Driven(module)
+    driven.online()
+    assert (driven.logbook.sessions, driven.logbook.authenticated_at) == (1, driven.now)
+    driven.run(100)
+    driven.hear(Authentication(AuthenticationStep.COMPLETED, 0, 86_400))
+    driven.hear(Joined(PAN.address))
+    assert (driven.logbook.sessions, driven.logbook.authenticated_at) == (2, driven.now)
+    assert driven.logbook.lifetime_s == 86_400

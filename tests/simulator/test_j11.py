@@ -49,7 +49,8 @@ class Bench:
             self.module.tick(due)
             said += self.module.outgoing()
         self.now = end
-        return said
+        self.module.tick(end)
+        return said + self.module.outgoing()
 
     def raw(self, data: bytes, seconds: float = 0.0) -> list[bytes]:
         self.module.receive(data, self.now)
@@ -227,9 +228,23 @@ def test_plaintext_goes_out_before_authentication() -> None:
     bench = Bench().connected()
     assert bench.send() == [frame(0x2008, b"\x01\x00" + GET[:5])]
     assert bench.module.plaintext == [GET]
+    bench.ask(0x0056)
+    assert bench.send(seconds=0.5) == [frame(0x2008, b"\x01\x00" + GET[:5])]
+    assert bench.module.plaintext == [GET, GET]
     joined = Bench().joined()
     assert len(joined.send()) == 2
     assert joined.module.plaintext == []
+
+
+def test_a_session_whose_lifetime_is_over_sends_nothing() -> None:
+    """52 until it is renewed."""
+    bench = Bench().joined()
+    bench.module.faults.add(Fault(Strike.EXPIRE))
+    bench.wait(0.1)
+    assert bench.send(seconds=0) == [frame(0x2008, b"\x52")]
+    bench.wait(10)
+    assert len(bench.send()) == 2
+    assert bench.module.plaintext == []
 
 
 def test_ends_of_pana() -> None:

@@ -38,11 +38,22 @@ class House:
         """A live reading."""
         self._routeb.publish(MeterReading(meter=METER, **{"measured_at": AT, **values}))
 
-    def status(self, online: bool = True, heard: datetime = AT, meter: str | None = METER) -> None:
+    def status(
+        self, online: bool = True, heard: datetime = AT, meter: str | None = METER, fresh: bool | None = None
+    ) -> None:
         """How it stands with the meter."""
         stage = "online" if online else "waiting"
         self._routeb.publish(
-            MeterStatus(meter=meter, online=online, stage=stage, since=AT, last_heard_at=heard, link=Link(lqi=200))
+            MeterStatus(
+                meter=meter,
+                online=online,
+                stage=stage,
+                since=AT,
+                last_heard_at=heard,
+                read_at=None if fresh is None else AT,
+                fresh=bool(fresh),
+                link=Link(lqi=200),
+            )
         )
 
     def interval(self, number: int) -> None:

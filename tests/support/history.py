@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from datetime import UTC, date, datetime
 from typing import Any
@@ -34,10 +34,17 @@ class Inline(Executor):
         return future
 
 
-def in_memory() -> sqlite3.Connection:
-    """An empty history.db."""
-    db = sqlite3.connect(":memory:", isolation_level=None)
-    migrate(db, HISTORY)
+class _Fleeting(sqlite3.Connection):
+    """Closed when nobody has it any more; others are told of since Python 3.13."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def in_memory(migrations: Sequence[str] = HISTORY) -> sqlite3.Connection:
+    """An empty database, a history.db by default."""
+    db = sqlite3.connect(":memory:", isolation_level=None, factory=_Fleeting)
+    migrate(db, migrations)
     return db
 
 

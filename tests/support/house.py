@@ -18,6 +18,8 @@ from hemsd.daemon.config import MeterTable
 from hemsd.daemon.domains import MeterDomain, kind_of
 from hemsd.daemon.supervision import supervise
 from hemsd.hub.messages import Domain, Event, MeterReading, MeterStatus
+from hemsd.routeb.ladder import RUNGS, Rung
+from hemsd.routeb.news import DOING
 from hemsd.simulator import Board, Family, Fault, Household, J11Module, Network, SkModule
 from hemsd.simulator import Meter as SimulatedMeter
 from support.routeb import EPOCH, FakeSeat, SimulatedPort, virtual_now
@@ -52,6 +54,7 @@ class House:
         self.module = module
         self.seat = FakeSeat()
         self.opened: list[float] = []  # when the port was
+        self._port: SimulatedPort | None = None
         directory.mkdir(mode=0o700, exist_ok=True)
         credentials = directory / "credentials.toml"
         credentials.touch(0o600)
@@ -67,7 +70,8 @@ class House:
         if not self.module.plugged:
             raise PortMissing(path, f"{path} does not exist")
         self.opened.append(now)
-        return SimulatedPort(self.module)
+        self._port = SimulatedPort(self.module)
+        return self._port
 
     @asynccontextmanager
     async def living(self) -> AsyncIterator[House]:
@@ -91,6 +95,8 @@ class House:
     def strike(self, *faults: Fault) -> None:
         """Let things happen, by the time from now."""
         self.module.faults.add(*(replace(fault, at=fault.at + self.now) for fault in faults))
+        if self._port is not None:
+            self._port.turn()
 
     @property
     def now(self) -> float:
@@ -109,3 +115,16 @@ class House:
 
     def readings(self, since: float = 0.0) -> list[float]:
         return self.seat.times(MeterReading, since)
+
+
+def rung_of(text: str) -> Rung:
+    """Which rung an event tells of."""
+    return next(rung for rung in RUNGS if text.endswith(DOING[rung]))
+
+
+def walk(house: House, since: float) -> list[tuple[float, Rung, float]]:
+    """The rungs taken since: when, and how long each lasted, until the next, a conclusion, online or a reading."""
+    taken = [(at, rung_of(event.text)) for at, event in house.told("meter.recovery", since)]
+    ended = [*house.told("meter.unreachable", since), *house.told("meter.online", since)]
+    ends = sorted([*[at for at, _ in taken], *[at for at, _ in ended], *house.readings(since)])
+    return [(at, rung, next(end for end in ends if end > at) - at) for at, rung in taken]

@@ -17,13 +17,13 @@ class SimulatedLink:
     """A DatagramPort; `others` are further nodes on the same link. What passes is kept, with the time of it."""
 
     name = "wlan1"
+    address = OURS
 
     def __init__(self, node: MeterNode, *others: MeterNode) -> None:
         self.nodes = [node, *others]
         self.sent: list[tuple[float, Packet]] = []
         self.closed = False
         self._loop = asyncio.get_running_loop()
-        self._began = self._loop.time()  # the meter's time begins, too
         self._timer: asyncio.TimerHandle | None = None
         self._on_packet: Callable[[Packet], None] = lambda packet: None
 
@@ -44,7 +44,6 @@ class SimulatedLink:
 
     async def close(self) -> None:
         self.closed = True
-        self._on_packet = lambda packet: None
 
     def lose(self, error: PortError) -> None:
         self._on_lost(error)
@@ -54,6 +53,8 @@ class SimulatedLink:
         self._on_packet(Packet(sender, payload))
 
     def _turn(self) -> None:
+        if self.closed:
+            return
         now = self._loop.time()
         if self._timer is not None:
             self._timer.cancel()

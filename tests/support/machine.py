@@ -88,7 +88,8 @@ class Machine:
     def run(self, *command: str, check: bool = True) -> str:
         """Run a command inside and return what it wrote; it must succeed unless `check` is off."""
         enter = ["nsenter", "-t", str(self.init), "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w", "--"]
-        finished = subprocess.run([*enter, *command], capture_output=True, text=True, timeout=STEP_S)
+        environ = {name: value for name, value in os.environ.items() if name != "RUNTIME_DIRECTORY"}  # of out here
+        finished = subprocess.run([*enter, *command], capture_output=True, text=True, timeout=STEP_S, env=environ)
         if check and finished.returncode != 0:
             raise AssertionError(f"{command}: {finished.stdout}{finished.stderr}\n{self._last_words()}")
         return (finished.stdout + finished.stderr).strip()

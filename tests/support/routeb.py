@@ -6,6 +6,7 @@ import asyncio
 import heapq
 import itertools
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -125,6 +126,7 @@ class FakeModule:
         self.scan_s = 0.5
         self.join_s = 0.3
         self.send_s = 0.005
+        self.join_limits_s = (60.0,)
         self.latency_s = 0.02
         self.joins: list[Sequence[AuthenticationStep] | None] = []  # of the joins to come: how far failing ones get
         self.silent = False  # the meter
@@ -211,6 +213,7 @@ class FakeModule:
     def opened(self, command: Command) -> list[Event]:
         """What ends an Open, for `instead`."""
         info = ModuleInfo(Family.DUAL, "1.5.2", OUR_ADDRESS, "001D12900005747B", self.channel, self.pan_id)
+        info = replace(info, join_limits_s=self.join_limits_s)
         return [Ready(info), Done(command)]
 
     def later(self, delay_s: float, event: Event) -> None:
@@ -369,12 +372,12 @@ class SimulatedPort:
         self._on_bytes, self._on_lost = on_bytes, on_lost
         self.module.tick(self._loop.time())
         self.module.outgoing()  # what it said while nobody had the port open
-        self._turn()
+        self.turn()
 
     def write(self, data: bytes) -> None:
         if self._line.baudrate == self.module.baudrate:
             self.module.receive(data, self._loop.time())
-        self._loop.call_soon(self._turn)
+        self._loop.call_soon(self.turn)
 
     def configure(self, line: Line) -> None:
         self._line = line
@@ -384,7 +387,8 @@ class SimulatedPort:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _turn(self) -> None:
+    def turn(self) -> None:
+        """Let the module do what is due."""
         if self._closed:
             return
         now = self._loop.time()
@@ -400,7 +404,7 @@ class SimulatedPort:
         if printed and flows and self._line.baudrate == self.module.baudrate:
             self._on_bytes(printed)
         due = self.module.deadline()
-        self._timer = None if due is None else self._loop.call_later(max(1e-6, due - now), self._turn)
+        self._timer = None if due is None else self._loop.call_later(max(1e-6, due - now), self.turn)
 
 
 class FakeSeat:

@@ -102,7 +102,7 @@ def test_the_simulated_module_does_send_in_plaintext() -> None:
     table.do(Join(PAN))
     engine = table.engine
     assert isinstance(engine, Engine)
-    engine._authenticated = True
+    engine._standing.authenticated = True
     table.do(Send(NETWORK.address, GET_POWER))
     assert module_of(table).plaintext == [GET_POWER]
 

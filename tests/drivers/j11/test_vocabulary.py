@@ -7,8 +7,8 @@ from support.j11 import CREDENTIALS, GET_POWER, MAC, METER, PAN, POWER, SELF, li
 
 from drivers.j11 import vocabulary
 from drivers.j11.framing import Frame, Framer
+from drivers.j11.results import WORDS, Result, words
 from drivers.j11.vocabulary import (
-    WORDS,
     Address,
     Answer,
     Booted,
@@ -19,7 +19,6 @@ from drivers.j11.vocabulary import (
     PanaEnded,
     PanId,
     Request,
-    Result,
     Sent,
     Settings,
     State,
@@ -230,8 +229,8 @@ def test_a_frame_of_another_form_is_noise(code: int, data: str) -> None:
 def test_every_result_has_words() -> None:
     """Table 34; an unknown one is told as its number."""
     assert WORDS.keys() == set(Result)
-    assert vocabulary.words(0x51) == "51, the credentials are missing"
-    assert vocabulary.words(0x99).startswith("99, ")
+    assert words(0x51) == "51, the credentials are missing"
+    assert words(0x99).startswith("99, ")
 
 
 def test_an_address_is_packed_as_it_stands() -> None:

@@ -1,0 +1,132 @@
+"""The command line as argparse sees it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TypeAlias
+
+from hemsd import __version__
+from hemsd.cli.exits import EXIT_CODES
+
+WHAT = "power current energy interval clock identity all, or a property code like 0xE7; default: power current energy"
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    top = argparse.ArgumentParser(
+        prog="hemsd",
+        description="Read the Japanese smart meter over Wi-SUN Route B, and give it to the home over MQTT.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"hemsd {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_read(commands)
+    status = _add(commands, "status", "say how the running daemon and its meter are doing")
+    _add_config(status)
+    status.add_argument("--json", action="store_true", help="one JSON object (one a line with --watch)")
+    status.add_argument("--watch", action="store_true", help="go on, and say it anew whenever it changes")
+    _add_history(commands)
+    scan = _add(commands, "scan", "show which meters answer, and how well")
+    _add_connection(scan)
+    scan.add_argument("--json", action="store_true", help="one JSON object")
+    ports = _add(commands, "ports", "show the serial ports a module could be on")
+    ports.add_argument("--json", action="store_true", help="one JSON array")
+    run = _add(commands, "run", "run as the daemon (this is what the systemd unit does)")
+    run.add_argument("--config", type=Path, metavar="FILE", help="configuration, default /etc/hemsd/hemsd.toml")
+    _add_demo(commands)
+    _add_sessions(commands)
+    decode = _add(commands, "decode", "print ECHONET Lite frames as JSON, one object a line")
+    decode.add_argument("frames", nargs="+", metavar="HEX", help="a frame in hexadecimal, or - for standard input")
+    config = _add(commands, "config", "work with the configuration")
+    check = config.add_subparsers(dest="action", required=True, metavar="ACTION").add_parser(
+        "check", help="check the configuration and what it points to", description="Check the configuration."
+    )
+    check.add_argument("--config", type=Path, metavar="FILE", help="default /etc/hemsd/hemsd.toml")
+    return top
+
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def _add(commands: Commands, name: str, text: str) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _add_connection(command: argparse.ArgumentParser) -> None:
+    where = command.add_mutually_exclusive_group()
+    where.add_argument(
+        "--port", metavar="PATH", help="serial port; default: the configured one, or the only likely one"
+    )
+    where.add_argument(
+        "--interface", metavar="NAME", help="network interface instead, for a second-generation meter over Wi-Fi"
+    )
+    command.add_argument("--credentials", type=Path, metavar="FILE", help="TOML file with id and password, mode 0600")
+    command.add_argument("--config", type=Path, metavar="FILE", help="configuration that names both")
+    command.add_argument(
+        "--timeout",
+        type=_seconds,
+        metavar="SECONDS",
+        help="give up after this long; default: when there is no hope left",
+    )
+
+
+def _add_read(commands: Commands) -> None:
+    read = _add(commands, "read", "read the meter")
+    read.add_argument("what", nargs="*", metavar="WHAT", help=WHAT)
+    _add_connection(read)
+    read.add_argument("--json", action="store_true", help="one JSON object (one a line with --watch)")
+    read.add_argument("--watch", type=_seconds, metavar="SECONDS", help="go on reading, this often; at least 10")
+
+
+def _add_config(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--config", type=Path, metavar="FILE", help="configuration of the daemon to ask")
+
+
+def _add_history(commands: Commands) -> None:
+    history = _add(commands, "history", "show energy by period, what is missing, or fetch it from the meter")
+    what = ["day", "week", "month", "30m", "gaps", "backfill"]
+    history.add_argument("what", nargs="?", default="day", choices=what, help="default: day")
+    history.add_argument("--from", dest="from_", metavar="DATE", help="first day, like 2026-01-31")
+    history.add_argument("--to", dest="to_", metavar="DATE", help="last day; default: today")
+    history.add_argument("--days", type=int, metavar="N", help="of backfill: the last N days, at most 100")
+    history.add_argument("--meter", metavar="M", help="short name of a meter; default: the one that is there")
+    _add_config(history)
+    form = history.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="a JSON array with one object for each period or gap")
+    form.add_argument("--csv", metavar="FILE", help="write a CSV file with a header; - for standard output")
+
+
+def _add_demo(commands: Commands) -> None:
+    demo = _add(commands, "demo", "run everything against a simulated house, in this terminal")
+    demo.add_argument(
+        "--family", choices=["SE", "DUAL", "J11"], default="SE", help="language of the simulated module"
+    )
+    demo.add_argument("--seconds", type=_seconds, metavar="SECONDS", help="end after this long; default: at Ctrl-C")
+
+
+def _add_sessions(commands: Commands) -> None:
+    record = _add(commands, "record", "read the meter while writing the session down, secrets masked")
+    record.add_argument("file", type=Path, metavar="FILE", help="transcript to write; must not exist")
+    _add_connection(record)
+    record.add_argument("--seconds", type=_seconds, metavar="SECONDS", help="go on listening this long after reading")
+    replay = _add(commands, "replay", "run a recorded session through the driver and show what it makes of it")
+    replay.add_argument(
+        "file", type=Path, metavar="FILE", help="a transcript, or a published capture of the same style"
+    )
+    replay.add_argument("--pty", action="store_true", help="put it on a pseudo-terminal instead, for another program")
+    replay.add_argument("--real-time", action="store_true", help="keep the recorded pace")
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < 1e7:
+        raise argparse.ArgumentTypeError("a positive number of seconds is wanted")
+    return seconds

@@ -1,0 +1,233 @@
+"""`hemsd status`: how the running daemon, its meter and everything else in the house are doing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from msgspec import convert, to_builtins
+
+from hemsd.cli.asking import Daemon, Gone
+from hemsd.cli.exits import TROUBLE, Exit, GaveUp
+from hemsd.cli.read import daemon_for
+from hemsd.cli.words import clock, judged, lasted, painted, rfc3339
+from hemsd.hub.messages import BackfillProgress, Domain, Health, MeterReading, MeterStatus
+
+if TYPE_CHECKING:
+    from hemsd.cli.asking import Told
+
+NONE_RUNS = "no daemon runs that could be asked; start it with `systemctl start hemsd` or `hemsd run`"
+FIRST_S = 5.0  # for the daemon to tell how things stand
+AIR_ALLOWED_S = 360  # within an hour (ARIB STD-T108)
+GREEN, YELLOW, RED = 32, 33, 31
+CLEAR = "\x1b[H\x1b[J"  # cursor home, erase to the end (ECMA-48)
+
+STAGES = {
+    "opening": "setting up the module",
+    "surviving": "trying the session of the last time",
+    "scanning": "looking for the meter",
+    "joining": "joining the meter",
+    "renewing": "renewing the session",
+    "online": "online",
+    "gated": "online, not allowed to send at the moment",
+    "waiting": "waiting before the next attempt",
+    "refused": "refused by the meter; tried again once an hour",
+    "stopped": "stopped",
+}
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """What the house said last, by meter and by domain."""
+
+    meters: dict[str | None, MeterStatus] = field(default_factory=dict)
+    readings: dict[str, MeterReading] = field(default_factory=dict)
+    backfills: dict[str, BackfillProgress] = field(default_factory=dict)
+    healths: dict[Domain, Health] = field(default_factory=dict)
+
+    def note(self, told: Told) -> bool:
+        """Take in a message; False for one that says nothing of how things stand."""
+        match told["type"]:
+            case "MeterStatus":
+                status = convert(told, MeterStatus)
+                if status.meter is not None:
+                    self.meters.pop(None, None)
+                self.meters[status.meter] = status
+            case "MeterReading":
+                reading = convert(told, MeterReading)
+                self.readings[reading.meter] = reading
+            case "BackfillProgress":
+                progress = convert(told, BackfillProgress)
+                self.backfills[progress.meter] = progress
+            case "Health":
+                health = convert(told, Health)
+                self.healths[health.source] = health
+            case _:
+                return False
+        return True
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Say how it stands; with --watch again whenever it changes. The exit code judges the meter."""
+    daemon = daemon_for(arguments)
+    if daemon is None:
+        raise GaveUp(Exit.NO_DAEMON, NONE_RUNS)
+    snapshot = first(daemon)
+    _show(daemon, snapshot, arguments)
+    while arguments.watch:
+        try:
+            changed = _changed(daemon, snapshot)
+        except Gone as gone:
+            daemon = daemon.back(gone)
+            snapshot, changed = first(daemon), True
+        if changed:
+            _show(daemon, snapshot, arguments)
+    return verdict(snapshot)
+
+
+def first(daemon: Daemon) -> Snapshot:
+    """How things stand: what the daemon tells everyone at once, ending with its own health."""
+    snapshot, until = Snapshot(), time.monotonic() + FIRST_S
+    while Domain.OPERATOR not in snapshot.healths and (told := daemon.next(until)) is not None:
+        snapshot.note(told)
+    return snapshot
+
+
+def _changed(daemon: Daemon, snapshot: Snapshot) -> bool:
+    """Wait for something new, or for a second to pass where a person looks; whether there is something to show."""
+    looking = sys.stdout.isatty()
+    told = daemon.next(time.monotonic() + (1.0 if looking else 3600.0))
+    return looking if told is None else snapshot.note(told)
+
+
+def verdict(snapshot: Snapshot) -> int:
+    """The worst of the meters; a daemon that has said nothing of one is not there yet."""
+    return max((judge(status) for status in snapshot.meters.values()), default=Exit.TIMEOUT)
+
+
+def judge(status: MeterStatus) -> Exit:
+    """One meter: online with fresh values, or what is wrong."""
+    if status.online:
+        return Exit.READ if status.fresh else Exit.TIMEOUT
+    if status.stage == "refused":
+        return Exit.REFUSED
+    return TROUBLE.get(status.trouble, Exit.TIMEOUT)
+
+
+def _show(daemon: Daemon, snapshot: Snapshot, arguments: argparse.Namespace) -> None:
+    if arguments.json:
+        print(json.dumps(as_json(daemon, snapshot), ensure_ascii=False), flush=True)
+        return
+    if arguments.watch and sys.stdout.isatty():
+        print(CLEAR, end="")
+    for label, text in lines(snapshot, datetime.now(UTC)):
+        print(f"{label:<12}{text}")
+    sys.stdout.flush()
+
+
+# --- for programs ---------------------------------------------------------------------------------------------
+
+
+def as_json(daemon: Daemon, snapshot: Snapshot) -> dict[str, Any]:
+    """Everything as one object; times as RFC 3339 in Japan's time."""
+    return {
+        "daemon": {"version": daemon.version, "socket": daemon.path},
+        "meters": [
+            _plain(status) | {"reading": _plain(snapshot.readings.get(status.meter or ""))}
+            for status in snapshot.meters.values()
+        ],
+        "backfills": [_plain(progress) for progress in snapshot.backfills.values()],
+        "health": {health.source.value: _plain(health) for health in snapshot.healths.values()},
+    }
+
+
+def _plain(message: object) -> Any:
+    if message is None:
+        return None
+    plain = to_builtins(message, builtin_types=(datetime,))
+    plain.pop("type")
+    return _in_japan(plain)
+
+
+def _in_japan(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    return {key: _in_japan(each) for key, each in value.items()} if isinstance(value, dict) else value
+
+
+# --- for people -----------------------------------------------------------------------------------------------
+
+
+def lines(snapshot: Snapshot, now: datetime) -> Iterator[tuple[str, str]]:
+    """Labels and texts, in the order of interest."""
+    if not snapshot.meters:
+        yield "meter", painted("nothing is known of it yet", YELLOW)
+    for status in snapshot.meters.values():
+        yield from _meter_lines(status, now)
+        if (reading := snapshot.readings.get(status.meter or "")) is not None and reading.power_w is not None:
+            yield "reading", f"{reading.power_w} W at {clock(reading.measured_at, now)}"
+    for progress in snapshot.backfills.values():
+        if not progress.last:
+            yield "backfill", f"{progress.done} of {progress.total} days"
+    for health in snapshot.healths.values():
+        yield from _health_lines(health)
+
+
+def _meter_lines(status: MeterStatus, now: datetime) -> Iterator[tuple[str, str]]:
+    yield "meter", _state(status, now)
+    if not status.online and status.detail:
+        yield "", status.detail
+    if status.contended:
+        yield "", painted("another controller seems to be at this meter: it must be the only one (G.9958)", RED)
+    identity = status.identity
+    if identity is not None:
+        known = (identity.maker and f"maker {identity.maker}", identity.serial and f"serial {identity.serial}")
+        yield "identity", ", ".join([identity.meter, *(text for text in known if text)])
+    if status.read_at is not None:
+        ago = lasted((now - status.read_at).total_seconds())
+        yield "values", painted(f"fresh, {ago} old", GREEN) if status.fresh else painted(f"stale, {ago} old", RED)
+    if status.module or status.port:
+        yield "module", " on ".join(text for text in (status.module, status.port) if text)
+    yield from _radio_lines(status, now)
+
+
+def _state(status: MeterStatus, now: datetime) -> str:
+    word = STAGES.get(status.stage, status.stage)
+    since = f" since {clock(status.since, now)} ({lasted((now - status.since).total_seconds())})"
+    if status.online:
+        return painted(word, GREEN if status.stage == "online" else YELLOW) + since
+    return painted(f"offline: {word}", RED) + since
+
+
+def _radio_lines(status: MeterStatus, now: datetime) -> Iterator[tuple[str, str]]:
+    link, radio = status.link, status.radio
+    if link.rssi_dbm is not None:
+        yield "signal", f"{link.rssi_dbm:.0f} dBm, {judged(link.rssi_dbm)} (LQI {link.lqi})"
+    if link.channel is not None:
+        yield "radio", f"channel {link.channel}, PAN {link.pan_id}"
+    if radio.loss is not None:
+        yield "loss", f"{radio.loss:.0%} of the last requests drew no answer in the usual time"
+    yield "air time", f"{radio.air_s:.1f} s of {AIR_ALLOWED_S} s allowed in an hour"
+    if radio.session_since is not None:
+        lifetime = f", of {lasted(radio.lifetime_s)}" if radio.lifetime_s else ""
+        yield "session", f"for {lasted((now - radio.session_since).total_seconds())}{lifetime}"
+    if radio.recoveries:
+        steps = ", ".join(f"{step} {count}" for step, count in radio.recoveries.items())
+        last = f"; the last took {lasted(radio.recovery_s)}" if radio.recovery_s is not None else ""
+        yield "recoveries", f"{steps}{last}"
+    if radio.dropped:
+        yield "dropped", ", ".join(f"{why} {count}" for why, count in radio.dropped.items())
+
+
+def _health_lines(health: Health) -> Iterator[tuple[str, str]]:
+    name = "hub" if health.source is Domain.OPERATOR else health.source.value
+    counters = ", ".join(f"{what} {count}" for what, count in health.counters.items())
+    told = "; ".join(text for text in (health.detail, counters) if text)
+    word = painted("well", GREEN) if health.ok else painted("not well", RED)
+    yield name, f"{word}{': ' if told else ''}{told}"

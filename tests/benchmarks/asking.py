@@ -1,0 +1,62 @@
+"""Instructions of `hemsd read` through a running daemon, beside those of importing momonga, counted by valgrind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.benchmarks.processes import instructions, simulated_module, started
+from tests.benchmarks.report import Row
+from tests.benchmarks.start import HEMSD, configure
+
+DEADLINE_S = 60.0
+READY_S = 20.0
+ONCE = ["read", "power", "--json"]
+
+
+async def asking() -> list[Row]:
+    """Instructions to read through a running daemon; momonga's are those of importing it."""
+    with _compiled():
+        async with _daemon():
+            ours = await _counted(HEMSD, "read")
+        peer = await _counted(sys.executable, "-c", "import momonga")
+    return [Row(name="read through the daemon", unit="instr.", hemsd=ours, peer=peer, goal=0.35, goal_is_ratio=True)]
+
+
+async def _counted(*command: str) -> int:
+    """The second time: modules are compiled at the first, as they are after an installation."""
+    async with started(*command) as first:
+        await first.end(DEADLINE_S)
+    return await instructions(*command, deadline_s=DEADLINE_S)
+
+
+@contextmanager
+def _compiled() -> Iterator[None]:
+    forbidden = os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    try:
+        yield
+    finally:
+        if forbidden is not None:
+            os.environ["PYTHONDONTWRITEBYTECODE"] = forbidden
+
+
+@asynccontextmanager
+async def _daemon() -> AsyncIterator[None]:
+    """A daemon with its meter online, where `hemsd read` finds it."""
+    with TemporaryDirectory() as directory:
+        os.environ["RUNTIME_DIRECTORY"] = directory
+        async with simulated_module() as module:
+            config = configure(Path(directory), module)
+            async with started(HEMSD, "run", "--config", config):
+                async with asyncio.timeout(READY_S):
+                    while not Path(directory, "operator.sock").exists():
+                        await asyncio.sleep(0.05)
+                async with started(HEMSD, *ONCE) as reader:  # waits for the meter
+                    assert isinstance((await reader.told(DEADLINE_S))["power_w"], int)
+                yield
+        del os.environ["RUNTIME_DIRECTORY"]

@@ -1,0 +1,202 @@
+"""`hemsd status`: what it says and how it ends, for a house that a test plays."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from support.cli import daemon_of, house, stage
+from support.hub import METER, make
+
+from hemsd.cli.exits import Exit
+from hemsd.cli.status import Snapshot, lines
+from hemsd.hub.messages import (
+    BackfillProgress,
+    Domain,
+    Health,
+    Link,
+    MeterIdentity,
+    MeterReading,
+    MeterStatus,
+    RadioHealth,
+    ReadMeter,
+)
+
+NOW = datetime(2026, 10, 1, 3, 30, tzinfo=UTC)  # 12:30 in Japan
+RADIO = RadioHealth(
+    loss=0.034,
+    air_s=12.34,
+    session_since=NOW - timedelta(hours=2),
+    lifetime_s=86_400,
+    recoveries={"retry": 3, "rejoin": 1},
+    recovery_s=42.0,
+    dropped={"not secured": 2},
+)
+WELL = MeterStatus(
+    meter=METER,
+    online=True,
+    stage="online",
+    since=NOW - timedelta(minutes=75),
+    read_at=NOW - timedelta(seconds=12),
+    fresh=True,
+    link=Link(channel=0x31, pan_id="B5FB", lqi=50, rssi_dbm=-85.4),
+    identity=MeterIdentity(meter=METER, maker="000016", serial="S1"),
+    module="BP35A1 1.2.10",
+    port="/dev/ttyUSB0",
+    radio=RADIO,
+)
+REFUSED = MeterStatus(
+    meter=METER, online=False, stage="refused", trouble="refused", detail="compare the password", since=NOW
+)
+
+
+def told(*statuses: MeterStatus, **more: Any) -> list[tuple[str, str]]:
+    snapshot = Snapshot(meters={status.meter: status for status in statuses}, **more)
+    return list(lines(snapshot, NOW))
+
+
+def test_a_meter_that_is_well() -> None:
+    """Stage in words, since when, freshness, module, signal judged, loss, air time, session and recoveries."""
+    assert told(WELL) == [
+        ("meter", "online since 11:15:00 (1 h 15 min)"),
+        ("identity", f"{METER}, maker 000016, serial S1"),
+        ("values", "fresh, 12 s old"),
+        ("module", "BP35A1 1.2.10 on /dev/ttyUSB0"),
+        ("signal", "-85 dBm, weak: expect retries (LQI 50)"),
+        ("radio", "channel 49, PAN B5FB"),
+        ("loss", "3% of the last requests drew no answer in the usual time"),
+        ("air time", "12.3 s of 360 s allowed in an hour"),
+        ("session", "for 2 h 0 min, of 1 d 0 h"),
+        ("recoveries", "retry 3, rejoin 1; the last took 42 s"),
+        ("dropped", "not secured 2"),
+    ]
+
+
+def test_a_meter_in_trouble() -> None:
+    """What is wrong and what to do comes first; stale values are called that; a foreign controller is reported."""
+    contended = replace(REFUSED, contended=True, read_at=NOW - timedelta(days=2, hours=1))
+    lines_ = told(contended)
+    assert lines_[:4] == [
+        ("meter", "offline: refused by the meter; tried again once an hour since 12:30:00 (0 s)"),
+        ("", "compare the password"),
+        ("", "another controller seems to be at this meter: it must be the only one (G.9958)"),
+        ("values", "stale, 2 d 1 h old"),
+    ]
+
+
+def test_the_rest_of_the_house() -> None:
+    """The latest power, a backfill under way, each domain's health, and what the hub denied."""
+    healths = [
+        Health(at=NOW, source=Domain.HISTORY, ok=True, detail="4752 half-hours, 3 missing"),
+        Health(at=NOW, source=Domain.GATEWAY, ok=False, detail="no broker"),
+        Health(at=NOW, source=Domain.OPERATOR, ok=False, detail="denied", counters={"denied: ReadMeter": 2}),
+    ]
+    lines_ = told(
+        WELL,
+        readings={METER: MeterReading(meter=METER, measured_at=NOW, power_w=-250)},
+        backfills={METER: BackfillProgress(request="r", meter=METER, day=date(2026, 9, 1), done=31, total=99)},
+        healths={health.source: health for health in healths},
+    )
+    assert lines_[-5:] == [
+        ("reading", "-250 W at 12:30:00"),
+        ("backfill", "31 of 99 days"),
+        ("history", "well: 4752 half-hours, 3 missing"),
+        ("gateway", "not well: no broker"),
+        ("hub", "not well: denied; denied: ReadMeter 2"),
+    ]
+
+
+def test_before_anything_is_known() -> None:
+    """A daemon that has just begun."""
+    assert told() == [("meter", "nothing is known of it yet")]
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (WELL, Exit.READ),
+        (replace(WELL, stage="gated"), Exit.READ),
+        (replace(WELL, fresh=False), Exit.TIMEOUT),
+        (REFUSED, Exit.REFUSED),
+        (replace(REFUSED, stage="waiting", trouble="port"), Exit.PORT),
+        (replace(REFUSED, stage="waiting", trouble="module"), Exit.PORT),
+        (replace(REFUSED, stage="waiting", trouble="not_heard"), Exit.NOT_HEARD),
+        (replace(REFUSED, stage="scanning", trouble=""), Exit.TIMEOUT),
+        (None, Exit.TIMEOUT),
+    ],
+)
+async def test_the_exit_code_judges_the_meter(tmp_path: Path, status: MeterStatus | None, code: Exit) -> None:
+    """0 is online with fresh values; 4, 5, 6 and 7 are as for `hemsd read`."""
+    async with stage(tmp_path) as house:
+        if status is not None:
+            house.routeb.publish(status)
+        ran = await house.hemsd("status")
+    assert (ran.code, ran.err) == (code, "")
+    assert "hub         well" in ran.out.splitlines()
+    assert "\x1b" not in ran.out
+
+
+async def test_json_holds_everything_with_japans_times(tmp_path: Path) -> None:
+    """One object: daemon, meters with their latest reading, backfills, healths with the hub's denials."""
+    async with stage(tmp_path) as house:
+        house.routeb.publish(WELL)
+        house.routeb.publish(MeterReading(meter=METER, measured_at=NOW, power_w=-250))
+        house.hub.seat(Domain.GATEWAY).publish(make(ReadMeter, Domain.GATEWAY, Domain.ROUTEB))
+        ran = await house.hemsd("status", "--json")
+    told = json.loads(ran.out)
+    (meter,) = told["meters"]
+    assert told["daemon"]["socket"] == str(tmp_path / "operator.sock")
+    assert (meter["meter"], meter["fresh"], meter["read_at"]) == (METER, True, "2026-10-01T12:29:48+09:00")
+    assert (meter["reading"]["power_w"], meter["reading"]["measured_at"]) == (-250, "2026-10-01T12:30:00+09:00")
+    assert meter["radio"]["session_since"] == "2026-10-01T10:30:00+09:00"
+    assert told["health"]["operator"]["counters"] == {"denied: ReadMeter from gateway": 1}
+    assert told["backfills"] == []
+
+
+async def test_without_a_daemon_it_says_how_to_start_one(tmp_path: Path) -> None:
+    """Exit code 8, for status and for a backfill."""
+    async with house(tmp_path) as home:
+        status = await home.hemsd("status", connect=False)
+        backfill = await home.hemsd("history", "backfill", connect=False)
+    assert (status.code, backfill.code) == (Exit.NO_DAEMON, Exit.NO_DAEMON)
+    assert "systemctl start hemsd" in status.err and "systemctl start hemsd" in backfill.err
+
+
+async def test_a_real_daemon_tells_of_its_meter(tmp_path: Path) -> None:
+    """Through a real socket, of a simulated meter on a real tty."""
+    async with house(tmp_path) as home, daemon_of(home):
+        assert (await home.hemsd("read", "power", connect=False)).code == Exit.READ
+        ran = await home.hemsd("status", connect=False)
+    told = {line[:12].strip(): line[12:] for line in ran.out.splitlines()}
+    assert ran.code == Exit.READ
+    assert told["values"].startswith("fresh, ")
+    assert told["module"] == f"SKSTACK-IP single-hop, firmware 1.2.10 on {home.port}"
+    assert told["history"].startswith("well")
+    assert told["meter"].startswith("online since ")
+    assert "maker 000016" in told["identity"]
+    assert " dBm, good (LQI " in told["signal"]
+    assert told["radio"] == "channel 49, PAN B5FB"
+
+
+async def test_watching_says_it_anew_on_every_change(tmp_path: Path) -> None:
+    """As JSON one object a line, until interrupted."""
+    async with stage(tmp_path) as house:
+        house.routeb.publish(WELL)
+        watching = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "hemsd", "status", "--watch", "--json"),
+            stdout=asyncio.subprocess.PIPE,
+            env=house.environment,
+        )
+        assert watching.stdout is not None
+        async with asyncio.timeout(20):
+            assert json.loads(await watching.stdout.readline())["meters"][0]["online"]
+            house.routeb.publish(REFUSED)
+            assert json.loads(await watching.stdout.readline())["meters"][0]["stage"] == "refused"
+        watching.terminate()
+        await watching.wait()

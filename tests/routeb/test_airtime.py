@@ -1,0 +1,79 @@
+"""What we were on the air, estimated; and what that comes to at the fastest pace there is (G14)."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from support.clock import run
+from support.house import House, simulated
+from support.routeb import PAN
+
+from drivers.module import Join, Leave, Open, Rejoin, Scan, Send
+from hemsd.routeb.airtime import ALLOWED_S, JOIN_S, SCAN_S, Airtime, datagram_s
+from hemsd.simulator import Timing
+
+
+@pytest.mark.parametrize(
+    ("size", "fragments"), [(1, 1), (185, 1), (186, 2), (360, 2), (361, 3), (1096, 6), (1097, 7), (1232, 7)]
+)
+def test_fragments(size: int, fragments: int) -> None:
+    """A datagram costs its bytes and 82 more for each radio frame, at 100 kbit/s."""
+    assert datagram_s(size) == pytest.approx((size + fragments * 82) * 8 / 100_000)
+
+
+def test_the_last_hour_counts() -> None:
+    """Sixty minutes in a ring: what is older is forgotten, what takes no air is not counted."""
+    airtime = Airtime()
+    for command in (Open(keep_session=True), Leave()):
+        airtime.given(command, 0.0)
+    assert airtime.last_hour_s(0.0) == 0
+    airtime.given(Join(PAN), 30.0)
+    airtime.given(Rejoin(), 30.0)
+    airtime.given(Scan(6), 90.0)
+    airtime.given(Send("", bytes(18)), 90.0)
+    late_s = SCAN_S + datagram_s(18)
+    assert airtime.last_hour_s(90.0) == pytest.approx(2 * JOIN_S + late_s)
+    assert airtime.last_hour_s(3599.0) == pytest.approx(2 * JOIN_S + late_s)
+    assert airtime.last_hour_s(3600.0) == pytest.approx(late_s)
+    assert airtime.last_hour_s(3660.0) == 0
+    for minute in range(200):
+        airtime.given(Scan(6), 4000.0 + 60 * minute)
+    assert len(airtime._minutes) == 60
+
+
+def test_one_read_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """G14: at most a tenth of the hourly allowance, by our ledger and by the module's own, and no send limit.
+
+    Two hours show what a day would: the ledger looks back one.
+    """
+
+    async def main() -> None:
+        timing = Timing(answer_s=0.3)
+        house = House(simulated(timing=timing), tmp_path, monkeypatch, live_s=1, watched_s=1, allow_fast_polling=True)
+        async with house.living():
+            since = house.now
+            before_s = house.module.air.duty.total_s
+            await asyncio.sleep(7200)
+            radio = house.status.radio
+            assert len(house.readings(since)) >= 7000
+            assert 0.04 * ALLOWED_S < radio.air_s <= 0.1 * ALLOWED_S
+            assert (house.module.air.duty.total_s - before_s) / 2 <= 0.1 * ALLOWED_S
+            assert "gated" not in {status.stage for status in house.seat.of(type(house.status))}
+            assert (radio.repeated, radio.silences, radio.loss) == (0, 0, 0.0)
+
+    run(main())
+
+
+def test_a_slow_meter_is_not_asked_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """G14: answers that take 5 s draw no repetition, from the first one on."""
+
+    async def main() -> None:
+        house = House(simulated(timing=Timing(answer_s=4.0)), tmp_path, monkeypatch)  # up to 5 s
+        async with house.living():
+            await asyncio.sleep(7200)
+            assert house.status.radio.requests > 200
+            assert house.status.radio.repeated == 0
+
+    run(main())
