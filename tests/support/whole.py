@@ -7,17 +7,18 @@ import gc
 import logging
 import os
 from array import array
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
 
-from drivers import serialport
+from drivers import serialport, udp
 from drivers.module import Credentials
 from drivers.ports import PortLost, PortMissing
 from hemsd.daemon import domains
@@ -43,7 +44,8 @@ from hemsd.routeb.connection import Connection
 from hemsd.routeb.ladder import Rung
 from hemsd.routeb.logbook import Logbook
 from hemsd.routeb.stages import Concluded, Online, SessionEvent
-from hemsd.simulator import Board, Household, Network
+from hemsd.simulator import Board, Household, MeterNode, Network, Spell
+from support.ip import OURS, SimulatedLink
 from support.routeb import EPOCH, SimulatedPort
 
 T = TypeVar("T", Records, HistoryAnswer)
@@ -90,7 +92,9 @@ class Heard:
 class Whole:
     """The daemon on one simulated module; `state` is where it keeps its files."""
 
-    def __init__(self, module: Board, state: Path, monkeypatch: pytest.MonkeyPatch, **settings: float) -> None:
+    def __init__(
+        self, module: Board | MeterNode, state: Path, monkeypatch: pytest.MonkeyPatch, **settings: float
+    ) -> None:
         self.module = module
         self.heard = Heard()
         self.state = state
@@ -100,9 +104,13 @@ class Whole:
         credentials.touch(0o600)
         credentials.write_text(f'id = "{NETWORK.route_b_id}"\npassword = "{NETWORK.password}"\n')
         state.mkdir(mode=0o700)
-        table = MeterTable(port="/dev/simulated", credentials=credentials, **settings)  # type: ignore[arg-type]
+        place: dict[str, Any] = {"port": "/dev/simulated", "credentials": credentials}
+        if isinstance(module, MeterNode):
+            place = {"interface": SimulatedLink.name}
+        table = MeterTable(**place, **settings)  # type: ignore[arg-type]
         self._meter = MeterDomain(table, state, self._hub, {}, clock=self.clock)
         monkeypatch.setattr(serialport, "open_serial", self._open)
+        monkeypatch.setattr(udp, "open_udp", self._open_udp)
         monkeypatch.setattr(domains, "back_again", self._back_again)
         self._spy(monkeypatch)
 
@@ -147,16 +155,25 @@ class Whole:
         monkeypatch.setattr(Connection, "_on_session", told)
 
     async def _open(self, path: str) -> SimulatedPort:
-        self.module.tick(_now())
-        if not self.module.plugged:
+        assert isinstance(self.module, Board)
+        if not self._is_there():
             raise PortMissing(path, f"{path} does not exist")
         return SimulatedPort(self.module)
 
+    def _open_udp(self, name: str) -> _Interface:
+        assert isinstance(self.module, MeterNode)
+        if not self._is_there():
+            raise PortMissing(name, f"{name} is switched off")
+        return _Interface(self.module)
+
+    def _is_there(self) -> bool:
+        self.module.tick(_now())
+        return not self.module.faults.held(Spell.UNPLUGGED, _now())
+
     async def _back_again(self, settings: MeterTable, error: Exception) -> None:
         """What udev tells."""
-        while not isinstance(error, PortLost | PortMissing) or not self.module.plugged:
+        while not isinstance(error, PortLost | PortMissing) or not self._is_there():
             await asyncio.sleep(LOOK_S)
-            self.module.tick(_now())
 
     async def _history(self) -> None:
         seat = self._hub.seat(Domain.HISTORY)
@@ -204,6 +221,25 @@ class Whole:
     async def _listen(self) -> None:
         async for message in self._hub.seat(Domain.OPERATOR).messages():
             self.heard.take(message, _now())
+
+
+class _Interface(SimulatedLink):
+    """A network interface that may be switched off, and keeps nothing of what has passed."""
+
+    address = OURS
+
+    def __init__(self, node: MeterNode) -> None:
+        super().__init__(node)
+        self.sent = deque(maxlen=1)  # type: ignore[assignment]
+
+    def _turn(self) -> None:
+        if self.closed:
+            return
+        if self.nodes[0].faults.held(Spell.UNPLUGGED, self._loop.time()):
+            self.closed = True
+            self._on_lost(PortLost(self.name, f"{self.name} was switched off"))
+            return
+        super()._turn()
 
 
 def _now() -> float:
