@@ -368,8 +368,6 @@ class J11Module(Board):
         if not security:
             self.plaintext.append(payload)
         self._busy = True
-        if not security:
-            self.plaintext.append(payload)
         return None
 
     def _reset(self, _: bytes) -> Answer:
