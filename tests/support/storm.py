@@ -20,6 +20,7 @@ DAY_S = 86_400.0
 HOUR_S = 3600.0
 CALM_S = 2 * HOUR_S  # at the beginning
 SETTLING_S = 8 * HOUR_S  # at the end: longer than any way back
+SOAKED = 5  # storms in a soak
 WINDS = (0.0, 0.3, 1.0, 1.0, 4.0)  # what the rates are multiplied by, drawn for each day
 
 TEXT = ("SE", "DUAL")
@@ -154,10 +155,12 @@ def storm(
 
 
 def chosen_seeds(*fixed: int) -> list[int]:
-    """The seeds of a test: those fixed, another in a soak, and the one of the environment where it names one."""
+    """The seeds of a test: those fixed; in a soak others, more of them; or the one that the environment names."""
     if named := os.environ.get("HEMSD_STORM_SEED"):
         return [int(named)]
-    return [Random().randrange(1_000_000)] if os.environ.get("HEMSD_SOAK") else list(fixed)
+    if os.environ.get("HEMSD_SOAK"):
+        return [Random().randrange(1_000_000) for _ in range(SOAKED)]
+    return list(fixed)
 
 
 def _blown(gale: Gale, since: float, wind: float, chance: Random) -> Iterable[Fault]:
