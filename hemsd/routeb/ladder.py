@@ -39,7 +39,7 @@ class Rung(Enum):
 RUNGS = tuple(Rung)
 
 BOUND_S: Mapping[Rung, float] = {
-    Rung.RETRY: 120.0,  # after the first silence two more, of at most 60 s each (AIF 1.01, response timer 2)
+    Rung.RETRY: 130.0,  # after the first silence two more, of at most 60 s each from their being sent (AIF 1.01)
     Rung.REAUTHENTICATE: 150.0,  # an authentication (120 s) and a Get (20 s)
     Rung.REJOIN: 360.0,  # SKTERM unanswered (45 s), 10 s of rest, two joins of 120 s, a pause between, a Get
     Rung.RESCAN: 600.0,  # leaving (55 s), scans of durations 4 to 8 (135 s), three joins and their pauses, a Get
