@@ -53,7 +53,8 @@ def main() -> int:
         print("\n".join(f"{name:14}{benchmark.__doc__}" for name, benchmark in BENCHMARKS.items()))
         return 0
     with TemporaryDirectory(prefix="hemsd-bench-") as scratch:
-        os.environ |= {"TMPDIR": scratch, "PYTHONHASHSEED": "0"}  # for all that is started
+        path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"  # there Debian has mosquitto
+        os.environ |= {"TMPDIR": scratch, "PYTHONHASHSEED": "0", "PATH": path}  # for all that is started
         rows, notes = asyncio.run(_run(options.names or list(BENCHMARKS)))
     print(table(rows), *notes, sep="\n")
     if options.json:

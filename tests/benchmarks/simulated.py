@@ -81,7 +81,12 @@ async def main() -> None:
     household = Household(1, pv_kw=4, installed=start.date() - timedelta(days=150))
     meter = LosingMeter(household, start=start, plate=Plate(exports=not options.import_only))
     meter.lose_each = options.lose_each
-    timing = Timing.fast() if options.latency is None else replace(Timing.fast(), answer_s=options.latency)
+    fast = Timing.fast()
+    timing = replace(
+        fast,
+        answer_s=fast.answer_s if options.latency is None else options.latency,
+        dwell_s=fast.dwell_s * options.slow_scan,
+    )
     module = ObservedModule(meter, network, timing)
     household.energy(start)  # now it has lived through all that, and answers at once
     ended = asyncio.Event()
@@ -106,6 +111,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--days-ago", type=int, default=0, metavar="N", help="so far back is it")
     parser.add_argument("--import-only", action="store_true", help="a meter without export registers")
     parser.add_argument("--latency", type=float, metavar="S", help="of the meter's answers, give or take a quarter")
+    parser.add_argument("--slow-scan", type=float, default=1.0, metavar="X", help="so many times as long")
     parser.add_argument("--lose-each", type=int, default=0, metavar="N", help="each n-th answer is lost")
     parser.add_argument("--id", metavar="ROUTE_B_ID", help="that of another one, to be the same meter")
     return parser.parse_args()
