@@ -221,11 +221,10 @@ class NoAnswer(Struct, frozen=True):
     waited_s: float
 
 
-class Unsupported(Struct, frozen=True):
-    """Something answers, but not a module that can be driven; `advice` is for the person. Ends Open."""
+class Found(Struct, frozen=True):
+    """Which module it is that an Open was given to: it does everything from now on, and may be used directly."""
 
-    what: str
-    advice: str
+    module: Module[bytes]
 
 
 class Ready(Struct, frozen=True):
@@ -324,7 +323,7 @@ Event = (
     Done
     | Refused
     | NoAnswer
-    | Unsupported
+    | Found
     | Ready
     | BeaconHeard
     | Authentication

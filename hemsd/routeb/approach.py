@@ -316,11 +316,9 @@ class Approach(StageMachine):
 
     # --- trouble with the module
 
-    def _fault(self, event: module.Refused | module.NoAnswer | module.Unsupported, now: float) -> None:
+    def _fault(self, event: module.Refused | module.NoAnswer, now: float) -> None:
         """The module would not, or did not answer: again, then set up afresh, then conclude."""
-        if isinstance(event, module.Unsupported):
-            self._conclude(module_trouble(event), now)
-        elif isinstance(event.command, module.Rejoin):
+        if isinstance(event.command, module.Rejoin):
             self._course.stuck = True
             self._rejoin("the module knows of no session, so it has restarted", now)
         elif isinstance(event.command, module.Leave):
@@ -343,7 +341,7 @@ class Approach(StageMachine):
 
     RULES: ClassVar[Mapping[Stage, Rules]] = {
         Stage.WAITING: {TIME_IS_UP: StageMachine._waited, module.SessionClosed: _left},
-        Stage.OPENING: {module.Ready: _ready, module.Done: _opened, module.Unsupported: _fault},
+        Stage.OPENING: {module.Ready: _ready, module.Done: _opened},
         Stage.SURVIVING: {
             TIME_IS_UP: _unproved,
             module.SessionClosed: _not_surviving,

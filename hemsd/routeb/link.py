@@ -11,6 +11,7 @@ from drivers.module import (
     Done,
     Event,
     Fate,
+    Found,
     Module,
     NoAnswer,
     Refused,
@@ -37,13 +38,16 @@ class MeterLink:
     """
 
     def __init__(self, module: Module[Any], session: Session, exchange: Exchange) -> None:
-        self._module = module
+        self._drive(module)
         self._session = session
         self._exchange = exchange
         self._airtime = session.logbook.airtime
         self._probe: Request | None = None
         self._to: str | None = None  # the meter, while datagrams may be sent to it
         self._events: list[LinkEvent] = []
+
+    def _drive(self, module: Module[Any]) -> None:
+        self._module = module
         self.outgoing = module.outgoing  # what is to be written, in order; empties
 
     def begin(self, now: float, *, scan_only: bool = False) -> None:
@@ -92,13 +96,14 @@ class MeterLink:
 
     def _turn(self, now: float, heard: Sequence[Event] = ()) -> None:
         """Carry everything on as far as it goes at this moment, beginning with what the module said."""
-        module, session, exchange = self._module, self._session, self._exchange
+        session, exchange = self._session, self._exchange
         while True:
             for event in heard:
                 if (rule := _HEARD.get(type(event))) is not None:
                     rule(self, event, now)
                 else:
                     session.receive(event, now)
+            module = self._module
             for happened in exchange.events():
                 if isinstance(happened, Silent):
                     session.silent(now)
@@ -141,6 +146,9 @@ class MeterLink:
         self._exchange.unsent(now)
         self._session.unsent(event, now)
 
+    def _found(self, event: Found, now: float) -> None:
+        self._drive(event.module)
+
     def _ask_probe(self) -> None:
         if self._probe is None or self._probe.done:
             with suppress(QueueFull):  # then there is enough to be answered
@@ -170,5 +178,6 @@ _HEARD: Mapping[type[Event], Callable[[MeterLink, Any, float], None]] = {
     Done: MeterLink._ended,
     Refused: MeterLink._ended,
     NoAnswer: MeterLink._ended,
+    Found: MeterLink._found,
 }
 """What is done about an event of the module; the others are the session's."""

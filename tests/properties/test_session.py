@@ -28,7 +28,6 @@ from drivers.module import (
     SessionClosed,
     SessionExpired,
     Transmission,
-    Unsupported,
 )
 from hemsd.echonet.exchange import Exchange, Finished, Missing, Request
 from hemsd.echonet.frame import ESV, Property
@@ -70,7 +69,6 @@ ends = st.sampled_from(
         lambda command: [Done(command)],
         lambda command: [Refused(command, "ER10", "SK")],
         lambda command: [NoAnswer(command, 3.0)],
-        lambda command: [Unsupported("J11", "another"), Done(command)],
         lambda command: [Done(command), JoinFailed(PAN.address)],
         lambda command: [Transmission(PAN.address, Fate.FAILED), Done(command)],
     ]

@@ -30,7 +30,6 @@ from drivers.module import (
     SessionClosed,
     SessionExpired,
     Transmission,
-    Unsupported,
     UseCredentials,
 )
 from hemsd.routeb.errors import CredentialsRefused, MeterMute, MeterNotHeard, ModuleTrouble, RadioTrouble
@@ -248,17 +247,6 @@ def test_radio_trouble(module: FakeModule, joins: list[list[AuthenticationStep]]
     driven.begin()
     driven.run(600)
     assert concluded(driven) == [RadioTrouble]
-
-
-def test_unsupported_module(module: FakeModule) -> None:
-    """What the module is, and what to do, is the conclusion."""
-    module.instead = [lambda command: [Unsupported("a J11 module", "use another"), NoAnswer(command, 1.0)]]
-    driven = Driven(module)
-    driven.begin()
-    driven.run(10)
-    assert [str(event.error) for event in driven.events(Concluded) if isinstance(event, Concluded)] == [
-        "a J11 module: use another"
-    ]
 
 
 def test_silent_module(module: FakeModule) -> None:
