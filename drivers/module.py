@@ -139,6 +139,7 @@ class ModuleInfo:
     join_limits_s: tuple[float, ...] = (
         60.0,
     )  # how long the first, second, ... failing join may take, before a reset
+    channels: int = 28  # that a scan looks at; 0 where there are none
 
 
 # --- commands: one at a time; each ends in exactly one Done, Refused or NoAnswer -----------------------------

@@ -41,9 +41,10 @@ class MeterLink:
         self._drive(module)
         self._session = session
         self._exchange = exchange
+        self._gate = session.gate
         self._airtime = session.logbook.airtime
         self._probe: Request | None = None
-        self._to: str | None = None  # the meter, while datagrams may be sent to it
+        self._open = False  # the gate, when last seen
         self._events: list[LinkEvent] = []
 
     def _drive(self, module: Module[Any]) -> None:
@@ -84,7 +85,7 @@ class MeterLink:
         due, other = self._module.deadline(), self._session.deadline()
         if due is None or (other is not None and other < due):
             due = other
-        other = None if self._to is None else self._exchange.deadline()
+        other = None if self._gate.to is None else self._exchange.deadline()
         if due is None or (other is not None and other < due):
             due = other
         return due
@@ -96,14 +97,17 @@ class MeterLink:
 
     def _turn(self, now: float, heard: Sequence[Event] = ()) -> None:
         """Carry everything on as far as it goes at this moment, beginning with what the module said."""
-        session, exchange = self._session, self._exchange
+        session, exchange, gate = self._session, self._exchange, self._gate
         while True:
             for event in heard:
                 if (rule := _HEARD.get(type(event))) is not None:
                     rule(self, event, now)
                 else:
                     session.receive(event, now)
-            module = self._module
+            module, is_open = self._module, gate.to is not None
+            if self._open and not is_open:
+                exchange.interrupted()
+            self._open = is_open
             for happened in exchange.events():
                 if isinstance(happened, Silent):
                     session.silent(now)
@@ -119,9 +123,10 @@ class MeterLink:
         """Give the module, which is free, its next command if there is one."""
         command = self._session.command()
         if command is None:
-            if self._to is None or (payload := self._exchange.send(now)) is None:
+            to = self._gate.to
+            if to is None or (payload := self._exchange.send(now)) is None:
                 return False
-            command = Send(self._to, payload)
+            command = Send(to, payload)
         self._airtime.given(command, now)
         self._module.command(command, now)
         return True
@@ -166,10 +171,6 @@ class MeterLink:
         if self._probe is not None and self._session.stage not in PROBED:
             self._exchange.cancel(self._probe)
             self._probe = None
-        gate = self._session.gate
-        was_open, self._to = self._to is not None, gate.peer if gate.open else None
-        if was_open and self._to is None:
-            self._exchange.interrupted()
 
 
 _HEARD: Mapping[type[Event], Callable[[MeterLink, Any, float], None]] = {
