@@ -57,8 +57,9 @@ log = logging.getLogger(__name__)
 class Historian:
     """Keeps the history of a home in a state directory, through full, failing and damaged disks.
 
-    `clock` is the wall clock; all waiting is on the event loop's. `executor` runs one thing at a time; without one
-    there is a thread of its own.
+    What is missing of today and of `backfill_days` (0-99) before it is asked of the meter; with 0 nothing is. `clock`
+    is the wall clock; all waiting is on the event loop's. `executor` runs one thing at a time; without one there is a
+    thread of its own.
     """
 
     def __init__(
@@ -67,11 +68,13 @@ class Historian:
         state: Path,
         *,
         retention: Retention | None = None,
+        backfill_days: int = MEMORY_DAYS,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         executor: Executor | None = None,
     ) -> None:
         self._seat = seat
         self._store = Store(state, retention or Retention())
+        self._backfill_days = backfill_days
         self._clock = clock
         self._executor = executor or ThreadPoolExecutor(1, "history")
         self._inbox = Inbox()
@@ -213,9 +216,8 @@ class Historian:
 
     async def _fill(self, meter: str, wall: datetime) -> None:
         """Ask the meter for what is missing, if anything is."""
-        missing = await self._off(
-            partial(self._store.ask, lambda history: history.missing_days(meter, wall, MEMORY_DAYS))
-        )
+        days = self._backfill_days + 1 if self._backfill_days else 0
+        missing = await self._off(partial(self._store.ask, lambda history: history.missing_days(meter, wall, days)))
         if (request := self._filler.request(missing, wall, self._now())) is not None:
             if len(request.days) > 1:
                 self._tell("history.backfill", "info", f"asking the meter for {len(request.days)} days of its memory")
@@ -244,7 +246,7 @@ class Historian:
     async def _answer(self, question: RecordsAfter | HistoryQuery) -> None:
         try:
             if isinstance(question, RecordsAfter):
-                if self._open:  # otherwise whoever reads by cursor asks again
+                if self._open:
                     records = partial(self._store.ask, lambda history: history.records(question))
                     self._seat.publish(await self._off(records))
             elif self._open:
@@ -254,10 +256,17 @@ class Historian:
             else:
                 raise DiskTrouble(self._trouble)
         except StoreError as error:
-            if isinstance(question, HistoryQuery):
-                self._seat.publish(HistoryAnswer(request=question.request, to=question.asker, error=str(error)))
+            self._refuse(question, str(error))
             if self._open:
                 raise
+        except Exception:  # whoever asks this again would end history again, and the process in the end
+            log.exception("a question could not be answered")
+            self._refuse(question, "hemsd failed at this question; its log says where")
+
+    def _refuse(self, question: RecordsAfter | HistoryQuery, error: str) -> None:
+        """Whoever reads by cursor asks again; the others are told why not."""
+        if isinstance(question, HistoryQuery):
+            self._seat.publish(HistoryAnswer(request=question.request, to=question.asker, error=error))
 
     # --- trouble
 

@@ -146,8 +146,10 @@ class Session(Approach):
             self._proceed(now)
 
     def _limit(self, event: module.SendLimit, now: float) -> None:
+        was_limited = self.gate.limited
         self.gate.limit(now + LIMIT_S if event.engaged else None)
-        self._events.append(Progress(self.stage, LIMITED if event.engaged else "sending is allowed again"))
+        if self.gate.limited != was_limited:
+            self._events.append(Progress(self.stage, LIMITED if event.engaged else "sending is allowed again"))
 
     RULES: ClassVar[Mapping[Stage, Rules]] = {
         **Approach.RULES,

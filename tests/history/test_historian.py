@@ -15,8 +15,9 @@ from support.historian import House, stored
 from support.history import METER, NOON
 
 from hemsd.history.database import NewerDatabase
+from hemsd.history.gaps import STARTED_S
 from hemsd.history.historian import Historian
-from hemsd.history.query import FILE_NAME
+from hemsd.history.query import FILE_NAME, History
 from hemsd.history.store import SAMPLES_NAME, Store
 from hemsd.hub.hub import Hub
 from hemsd.hub.messages import (
@@ -82,6 +83,29 @@ def test_it_answers_the_command_line(tmp_path: Path) -> None:
     virtually(story, tmp_path)
 
 
+def test_a_question_that_fails_is_answered_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault of ours in one answer: the asker is told, the log says where, and history goes on."""
+
+    async def story(house: House) -> None:
+        house.half_hour(0, 1000)
+        with monkeypatch.context() as broken:
+            broken.setattr(History, "query", lambda *_: 1 / 0)
+            broken.setattr(History, "records", lambda *_: 1 / 0)
+            house.operator.publish(HistoryQuery(request="a", asker=Domain.OPERATOR, what="day"))
+            house.gateway.publish(RecordsAfter(request="b", asker=Domain.GATEWAY, seq=0))
+            (answer,) = await house.told(house.operator, HistoryAnswer)
+        assert (answer.request, answer.rows, answer.last) == ("a", (), True)
+        assert answer.error == "hemsd failed at this question; its log says where"
+        assert [type(record.exc_info[1]) for record in caplog.records if record.exc_info] == [ZeroDivisionError] * 2
+        house.gateway.publish(RecordsAfter(request="c", asker=Domain.GATEWAY, seq=0))
+        (records,) = await house.told(house.gateway, Records)
+        assert (records.request, len(records.records)) == ("c", 1)
+
+    virtually(story, tmp_path)
+
+
 def test_it_asks_a_new_meter_for_all_it_remembers(tmp_path: Path) -> None:
     """A hundred days, newest first, with events at both ends; what was given is not asked again, what failed is."""
 
@@ -101,6 +125,20 @@ def test_it_asks_a_new_meter_for_all_it_remembers(tmp_path: Path) -> None:
         assert {day for each in asked for day in each.days} == {request.days[0], request.days[49]}
 
     virtually(story, tmp_path)
+
+
+@pytest.mark.parametrize(("days", "asked"), [(0, []), (1, [2]), (99, [100])])
+def test_how_far_back_is_up_to_the_householder(tmp_path: Path, days: int, asked: list[int]) -> None:
+    """Today and as many days before it as are wanted; 0 leaves the meter's memory alone."""
+
+    async def main() -> None:
+        house = House(tmp_path, backfill_days=days)
+        async with house.running():
+            house.status()
+            await asyncio.sleep(STARTED_S + 1)
+            assert [len(request.days) for request in await house.told(house.meter, Backfill)] == asked
+
+    run(main())
 
 
 def test_an_outage_of_a_newer_meter_asks_for_its_minutes(tmp_path: Path) -> None:
