@@ -10,7 +10,7 @@ from hemsd.history.calendar import day_of, moment, number, slot_of
 from hemsd.history.database import HEAD, day_key, transaction
 from hemsd.history.days import SOURCES, Day, Slot, empty_day, pack
 from hemsd.history.inbox import Batch
-from hemsd.history.intervals import Interval, Scale, slot_of_value
+from hemsd.history.intervals import Run, Scale, slot_of_value
 from hemsd.history.schema import SEQ_REGISTER
 from hemsd.history.tables import Channel, Tables
 from hemsd.history.totals import Outcome, Totals
@@ -35,7 +35,7 @@ class Keeper:
         outcome = Outcome()
         with self._transaction():
             self._seq = self._db.execute(HEAD).fetchone()[0]
-            self._keep_intervals(batch.intervals, outcome)
+            self._keep_runs(batch.runs, outcome)
             self._keep_events(batch.events)
             for meter, day in batch.asked:
                 values = (self._meter(meter), number(day))
@@ -63,32 +63,34 @@ class Keeper:
 
     # --- half-hours
 
-    def _keep_intervals(self, intervals: Iterable[Interval], outcome: Outcome) -> None:
-        batches: dict[tuple[str, int], list[Interval]] = {}
-        for interval in intervals:
-            batches.setdefault((interval.meter, day_of(interval.at)), []).append(interval)
-        for (name, day), batch in batches.items():
+    def _keep_runs(self, runs: Iterable[Run], outcome: Outcome) -> None:
+        days: dict[tuple[str, int], list[Run]] = {}
+        for run in runs:
+            days.setdefault((run.meter, day_of(run.at)), []).append(run)
+        for (name, day), told in days.items():
             meter = self._meter(name)
-            live = [interval.at for interval in batch if interval.source in LIVE]
-            self._totals.begin_era(meter, live, outcome)
-            self._keep_day(meter, day, batch, outcome)
+            self._totals.begin_era(meter, [run.at for run in told if run.source in LIVE], outcome)
+            self._keep_day(meter, day, told, outcome)
 
-    def _keep_day(self, meter: int, day: int, batch: list[Interval], outcome: Outcome) -> None:
+    def _keep_day(self, meter: int, day: int, told: list[Run], outcome: Outcome) -> None:
         """Half-hours of one meter and day: read what is known of it, better it, write what is new."""
-        registers = {register for interval in batch for register in interval.values}
+        registers = {register for run in told for register in run.values}
         channels = {register: self._channel(meter, register) for register in (*registers, SEQ_REGISTER)}
         days = {register: self._tables.day(channel, day) or empty_day() for register, channel in channels.items()}
         changed: dict[str, set[int]] = {register: set() for register in registers}
-        for interval in batch:
-            slot, mark, scale = slot_of(interval.at), SOURCES.index(interval.source), self._scale(interval.scale)
-            for register, value in interval.values.items():
+        for run in told:
+            first, mark, scale = slot_of(run.at), SOURCES.index(run.source), self._scale(run.scale)
+            for register, values in run.values.items():
                 slots = days[register]
-                known, new = slots[slot], slot_of_value(value, mark, scale)
-                if known is None or _better(known, new):
-                    slots[slot] = new
-                    changed[register].add(slot)
-                elif new.raw is not None and new.raw != known.raw:
-                    outcome.contradicted.append(interval.at)
+                for slot, value in enumerate(values, first):
+                    if value is None:
+                        continue
+                    known, new = slots[slot], slot_of_value(value, mark, scale)
+                    if known is None or _better(known, new):
+                        slots[slot] = new
+                        changed[register].add(slot)
+                    elif new.raw is not None and new.raw != known.raw:
+                        outcome.contradicted.append(moment(day, slot))
         touched = sorted(set().union(*changed.values()))
         if not touched:
             return

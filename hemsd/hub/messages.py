@@ -89,6 +89,22 @@ class MeterInterval(Message, frozen=True, kw_only=True, tag=True):
     states: dict[str, str] = {}
 
 
+class MeterDay(Message, frozen=True, kw_only=True, tag=True):
+    """Registers at half-hour boundaries of one day out of the meter's memory, as the counts that were told.
+
+    Counts are at `first_at` and at each half-hour after it, as many of both registers, 48 at most; None where the
+    meter has none. A register that was not told has no counts; `states` may say why, as in MeterInterval.
+    """
+
+    meter: str
+    first_at: datetime
+    import_counts: tuple[int | None, ...] = ()
+    export_counts: tuple[int | None, ...] = ()
+    count_kwh: Decimal | None = None  # as in MeterInterval
+    digits: int | None = None
+    states: dict[str, str] = {}
+
+
 class MeterMinute(Message, frozen=True, kw_only=True, tag=True):
     """Registers at a full minute, by the meter's own clock; out of the memory of a second-generation meter."""
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 from datetime import UTC, timedelta
 
 import pytest
-from support.history import DAY, METER, NOON, at, batch, event, in_memory, interval, records, rows
+from support.history import DAY, METER, NOON, TENTH, at, batch, event, in_memory, interval, records, rows
 
 from hemsd.history import calendar
 from hemsd.history.inbox import Batch
-from hemsd.history.intervals import Scale
+from hemsd.history.intervals import Run, Scale
 from hemsd.history.keeper import Keeper
 
 
@@ -32,6 +32,21 @@ def test_the_better_source_wins(first: tuple[str, int | str], second: tuple[str,
     (record,) = records(db)
     assert record.content.import_count == kept
     assert outcome.contradicted == ([at(0)] if kept == 5 and second[1] == 6 else [])
+
+
+def test_a_day_at_once() -> None:
+    """What is new of it has one block of seqs; what was known better, and differs, is told as a contradiction."""
+    db = in_memory()
+    keeper = Keeper(db)
+    keeper.keep(batch(interval(5, 105, "notified"), interval(6, 99, "notified")))
+    counts = tuple(None if slot == 7 else 100 + slot for slot in range(48))
+    outcome = keeper.keep(batch(Run(METER, at(0), "backfill", TENTH, {"import": counts})))
+    assert (outcome.kept, outcome.contradicted) == (45, [at(6)])
+    told = records(db)
+    assert [record.seq for record in told] == list(range(1, 48))
+    ends = [int(record.content.end.timestamp()) for record in told]
+    assert ends == [at(5), at(6), *(at(slot) for slot in range(48) if slot not in (5, 6, 7))]
+    assert [record.content.import_count for record in told[:3]] == [105, 99, 100]
 
 
 def test_the_same_again_writes_nothing() -> None:
