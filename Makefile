@@ -9,7 +9,7 @@ help:
 	@echo "make test      lint, types, import contracts and the whole test suite"
 	@echo "make lint      ruff, mypy --strict and the import contracts only"
 	@echo "make bench     measurements, beside momonga and pychonet"
-	@echo "make soak      property tests with random seeds, for longer"
+	@echo "make soak      property tests and storms with random seeds, for longer"
 	@echo "make guest     cut the power of an emulated machine while history is written (root, some minutes)"
 	@echo "make rehearse  'make test' and 'make demo' on pristine Debian 12 and 13 trees (root)"
 
@@ -42,7 +42,7 @@ bench: $(BIN)/.test
 	$(BIN)/python -m tests.benchmarks
 
 soak: $(BIN)/.test
-	HEMSD_SOAK=1 $(BIN)/pytest tests/properties
+	HEMSD_SOAK=1 $(BIN)/pytest tests/properties tests/storms
 
 guest: $(BIN)/.test
 	$(BIN)/python tests/guest/power_cut.py

@@ -208,7 +208,8 @@ def _state(status: MeterStatus, now: datetime) -> str:
 def _radio_lines(status: MeterStatus, now: datetime) -> Iterator[tuple[str, str]]:
     link, radio = status.link, status.radio
     if link.rssi_dbm is not None:
-        yield "signal", f"{link.rssi_dbm:.0f} dBm, {judged(link.rssi_dbm)} (LQI {link.lqi})"
+        lqi = "" if link.lqi is None else f" (LQI {link.lqi})"
+        yield "signal", f"{link.rssi_dbm:.0f} dBm, {judged(link.rssi_dbm)}{lqi}"
     if link.channel is not None:
         yield "radio", f"channel {link.channel}, PAN {link.pan_id}"
     if radio.loss is not None:
@@ -227,7 +228,7 @@ def _radio_lines(status: MeterStatus, now: datetime) -> Iterator[tuple[str, str]
 
 def _health_lines(health: Health) -> Iterator[tuple[str, str]]:
     name = "hub" if health.source is Domain.OPERATOR else health.source.value
-    counters = ", ".join(f"{what} {count}" for what, count in health.counters.items())
+    counters = ", ".join(f"{what.replace('_', ' ')} {count}" for what, count in health.counters.items())
     told = "; ".join(text for text in (health.detail, counters) if text)
     word = painted("well", GREEN) if health.ok else painted("not well", RED)
     yield name, f"{word}{': ' if told else ''}{told}"

@@ -64,8 +64,9 @@ class GatewayTable(Table, frozen=True, kw_only=True):
 
 
 class HistoryTable(Table, frozen=True, kw_only=True):
-    """[history]: how long is kept what is not kept for ever; half-hours are."""
+    """[history]: how far back the meter is asked, and how long other things than half-hours are kept."""
 
+    backfill_days: Annotated[int, Meta(ge=0, le=99, description="a whole number of days from 0 to 99")] = 99
     samples_days: Days = 14  # live values, one by one
     minutes_days: Days = 366  # and by minutes
     events_days: Days = 366

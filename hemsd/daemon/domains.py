@@ -182,7 +182,7 @@ async def run_history(settings: HistoryTable, state: Path, hub: Hub) -> None:
     seat = hub.seat(Domain.HISTORY)
     retention = Retention(settings.samples_days, settings.minutes_days, settings.events_days)
     try:
-        await Historian(seat, state, retention=retention).run()
+        await Historian(seat, state, retention=retention, backfill_days=settings.backfill_days).run()
     finally:
         seat.close()
 

@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 
 from hemsd.hub.messages import Backfill, BackfillProgress, Domain
 
-MEMORY_DAYS = 100  # day 0 to day 99 (EPC E5)
+MEMORY_DAYS = 99  # before today (EPC E5)
 MINUTES_MEMORY = timedelta(hours=1)  # of one-minute registers it is worth asking for after an outage
 CHECK_S = 3600.0
 STARTED_S = 60.0  # after the meter came online: first what is live
@@ -91,7 +91,7 @@ class GapFiller:
         self._requests += 1
         self._outcomes = Counter()
         self._running, self._heard_at = f"history-{self._requests}", now
-        asked = tuple(days[:MEMORY_DAYS])
+        asked = tuple(days[: 1 + MEMORY_DAYS])
         self._left = set(asked)
         return Backfill(request=self._running, asker=Domain.HISTORY, days=asked, minutes_since=minutes_since)
 

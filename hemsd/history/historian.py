@@ -58,8 +58,9 @@ log = logging.getLogger(__name__)
 class Historian:
     """Keeps the history of a home in a state directory, through full, failing and damaged disks.
 
-    `clock` is the wall clock; all waiting is on the event loop's. `executor` runs one thing at a time; without one
-    there is a thread of its own.
+    What is missing of today and of `backfill_days` (0-99) before it is asked of the meter; with 0 nothing is. `clock`
+    is the wall clock; all waiting is on the event loop's. `executor` runs one thing at a time; without one there is a
+    thread of its own.
     """
 
     def __init__(
@@ -68,11 +69,13 @@ class Historian:
         state: Path,
         *,
         retention: Retention | None = None,
+        backfill_days: int = MEMORY_DAYS,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         executor: Executor | None = None,
     ) -> None:
         self._seat = seat
         self._store = Store(state, retention or Retention())
+        self._backfill_days = backfill_days
         self._clock = clock
         self._executor = executor or ThreadPoolExecutor(1, "history")
         self._inbox = Inbox()
@@ -214,9 +217,8 @@ class Historian:
 
     async def _fill(self, meter: str, wall: datetime) -> None:
         """Ask the meter for what is missing, if anything is."""
-        missing = await self._off(
-            partial(self._store.ask, lambda history: history.missing_days(meter, wall, MEMORY_DAYS))
-        )
+        days = self._backfill_days + 1 if self._backfill_days else 0
+        missing = await self._off(partial(self._store.ask, lambda history: history.missing_days(meter, wall, days)))
         if (request := self._filler.request(missing, wall, self._now())) is not None:
             if len(request.days) > 1:
                 self._tell("history.backfill", "info", f"asking the meter for {len(request.days)} days of its memory")

@@ -71,5 +71,6 @@ async def _broker(stack: AsyncExitStack, scratch: Path) -> int:
 async def _daemon(stack: AsyncExitStack, directory: Path, broker: str = "") -> Resting:
     directory.mkdir()
     module = await stack.enter_async_context(simulated_module())
-    command = [HEMSD, "run", "--config", configure(directory, module, broker)]
+    at_rest = f"[history]\nbackfill_days = 0\n{broker}"
+    command = [HEMSD, "run", "--config", configure(directory, module, at_rest)]
     return Resting(module, await stack.enter_async_context(started(*command)))

@@ -67,7 +67,7 @@ class ObservedModule(SkModule):
 
 async def main() -> None:
     options = _options()
-    network = Network()
+    network = Network(route_b_id=options.id) if options.id else Network()
     start = datetime.now(JST).replace(tzinfo=None)
     household = Household(1, pv_kw=4, installed=start.date() - timedelta(days=150))
     meter = LosingMeter(household, start=start, plate=Plate(exports=not options.import_only))
@@ -96,6 +96,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--import-only", action="store_true", help="a meter without export registers")
     parser.add_argument("--latency", type=float, metavar="S", help="of the meter's answers, give or take a quarter")
     parser.add_argument("--lose-each", type=int, default=0, metavar="N", help="each n-th answer is lost")
+    parser.add_argument("--id", metavar="ROUTE_B_ID", help="that of another one, to be the same meter")
     return parser.parse_args()
 
 

@@ -35,7 +35,7 @@ async def _round() -> tuple[float, float, float]:
             command = [HEMSD, "read", "power", "--json", "--config", configure(Path(directory), module)]
             cold = await _added_s(module, command)
             alive = await _added_s(module, command, unneeded=("scan_s", "join_s"))
-        async with simulated_module() as module:
+        async with simulated_module("--id", module.access[1]) as module:
             configure(Path(directory), module)
             return cold, await _added_s(module, command, unneeded=("scan_s",)), alive
 

@@ -78,6 +78,12 @@ def test_a_meter_that_is_well() -> None:
     ]
 
 
+def test_a_module_that_tells_no_lqi() -> None:
+    """A J11 module tells the signal itself; nothing is made up beside it."""
+    signal = replace(WELL, link=Link(channel=0x31, pan_id="B5FB", rssi_dbm=-59))
+    assert ("signal", "-59 dBm, good") in told(signal)
+
+
 def test_a_meter_in_trouble() -> None:
     """What is wrong and what to do comes first; stale values are called that; a foreign controller is reported."""
     contended = replace(REFUSED, contended=True, read_at=NOW - timedelta(days=2, hours=1))

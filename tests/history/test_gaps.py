@@ -124,4 +124,4 @@ def test_a_request_has_no_more_days_than_a_meter() -> None:
     many = [TODAY - timedelta(days=back) for back in range(150)]
     request = online().request(many, NOON, STARTED_S)
     assert request is not None
-    assert len(request.days) == MEMORY_DAYS == 100
+    assert len(request.days) == 1 + MEMORY_DAYS == 100

@@ -15,6 +15,7 @@ from support.historian import House, stored
 from support.history import METER, NOON
 
 from hemsd.history.database import NewerDatabase
+from hemsd.history.gaps import STARTED_S
 from hemsd.history.historian import Historian
 from hemsd.history.query import FILE_NAME
 from hemsd.history.store import SAMPLES_NAME, Store
@@ -101,6 +102,20 @@ def test_it_asks_a_new_meter_for_all_it_remembers(tmp_path: Path) -> None:
         assert {day for each in asked for day in each.days} == {request.days[0], request.days[49]}
 
     virtually(story, tmp_path)
+
+
+@pytest.mark.parametrize(("days", "asked"), [(0, []), (1, [2]), (99, [100])])
+def test_how_far_back_is_up_to_the_householder(tmp_path: Path, days: int, asked: list[int]) -> None:
+    """Today and as many days before it as are wanted; 0 leaves the meter's memory alone."""
+
+    async def main() -> None:
+        house = House(tmp_path, backfill_days=days)
+        async with house.running():
+            house.status()
+            await asyncio.sleep(STARTED_S + 1)
+            assert [len(request.days) for request in await house.told(house.meter, Backfill)] == asked
+
+    run(main())
 
 
 def test_an_outage_of_a_newer_meter_asks_for_its_minutes(tmp_path: Path) -> None:

@@ -36,7 +36,6 @@ EDGES = {
     27: "an unplugged stick reads as nothing for ever",
     28: "the meter's clock is Japan's wall time, drifts, and turns over at midnight",
 }
-NOT_YET = {25}
 
 
 def test_every_edge_has_a_test() -> None:
@@ -47,4 +46,4 @@ def test_every_edge_has_a_test() -> None:
         for found in filter(None, (re.match(r"test_edge_(\d\d)_", function.name) for function in functions)):
             named.add(int(found[1]))
     assert list(EDGES) == [*range(1, 29)]
-    assert named == EDGES.keys() - NOT_YET
+    assert named == EDGES.keys()

@@ -16,6 +16,7 @@ from drivers.ports import PortLost, PortMissing
 from drivers.serialport import open_serial
 from hemsd.echonet.exchange import Missing, Notification
 from hemsd.echonet.frame import ESV
+from hemsd.echonet.meter import encode_history_1_day
 from hemsd.hub.messages import MeterInterval
 from hemsd.routeb.collector import Collector
 from hemsd.routeb.meter import Meter
@@ -259,3 +260,34 @@ def simulated(family: str, meter: dict[str, Any] | None = None, **options: Any) 
 
 def connected(module: SkModule, **options: Any) -> Meter:
     return Meter(SimulatedPort(module), CREDENTIALS, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("moved", [b"\x05", b"\x00", b"\x63"])
+def test_edge_25_the_selector_of_history_is_the_meters_and_shared(moved: bytes) -> None:
+    """A day that another controller chose is never taken for the one asked for: it is chosen and asked again."""
+
+    async def main() -> None:
+        module = simulated("SE", faults=[Fault(Flaw.SELECTOR_MOVED, times=2, arg=(0xE5, moved))])
+        async with connected(module) as meter:
+            told = await meter.select_and_read(
+                0xE5, encode_history_1_day(1), [0xE2, 0xE4], lambda value: value.require(1)
+            )
+        yesterday = datetime(2026, 9, 30)
+        for epc, name in ((0xE2, "imported_j"), (0xE4, "exported_j")):
+            true = [HOUSEHOLD.energy(yesterday + timedelta(minutes=30) * slot) for slot in range(48)]
+            assert list(told[epc].counts) == [getattr(energy, name) // 360_000 for energy in true]
+
+    run_virtually(main())
+
+
+def test_edge_25_a_days_history_is_asked_alone_and_given_a_minute() -> None:
+    """E2 is 194 bytes, two fragments: in company it would be shortened, and on a weak link it is late."""
+    bench = Wired("SE").online()
+    bench.strike(Fault(Flaw.ANSWER_LATE, seconds=45))
+    request = bench.get(0xE0, 0xE2, 0xE7)
+    bench.run(120, lambda: request.done)
+    assert all(isinstance(answer, bytes) for answer in request.answers.values())
+    asked = [data[data.index(b"\x10\x81") + 11 :] for _, data in bench.said("SKSENDTO")]
+    assert b"\x01\xe2\x00" in asked
+    assert not any(b"\xe2" in each and each[0] > 1 for each in asked)
+    assert bench.losses == 0

@@ -154,6 +154,15 @@ COMPLAINTS: dict[str, Item] = {
     "the meter acknowledges and says nothing": Item(copies(0, 60), (Fault(Spell.METER_SILENT, seconds=60),)),
     "announced out of turn": Item(announces(1, "7302EA"), (Fault(Strike.NOTIFY),)),
     "the meter reports a fault": Item(announces(1, "7301880141"), (Fault(Strike.METER_STATUS, arg=(0x88, b"A")),)),
+    "another meter in its place": Item(
+        prints("Addr:001C640060142200", "SKSCAN 2 FFFFFFFF 6", 20),
+        (Fault(Strike.METER_EXCHANGED, arg=(Plate(), "001C640060142200")),),
+    ),
+    "the meter counts in another unit": Item(ends(0xE1, "E10102"), (Fault(Strike.METER_SET_UP, arg=Plate(unit=2)),)),
+    "another controller moves the selector": Item(
+        lambda bench: payloads(bench.get(0xE2))[0][28:32] == "0005",
+        (Fault(Flaw.SELECTOR_MOVED, arg=(0xE5, b"\x05")),),
+    ),
     "an interferer that comes and goes": Item(
         lambda bench: sum(bool(payloads(bench.get(0xE1))) for _ in range(40)) < 25,
         (Fault(Spell.NOISE, seconds=900, arg=0.4),),

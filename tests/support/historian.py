@@ -33,13 +33,13 @@ T = TypeVar("T", bound=Message)
 class House:
     """History beside a meter's world, an operator and a gateway, in virtual time from noon on."""
 
-    def __init__(self, state: Path, *, clock: Callable[[], datetime] | None = None) -> None:
+    def __init__(self, state: Path, *, clock: Callable[[], datetime] | None = None, **settings: Any) -> None:
         hub = Hub(ROUTES_6_4_3)
         self.state = state
         self.seat, self.meter = hub.seat(Domain.HISTORY), hub.seat(Domain.ROUTEB)
         self.operator, self.gateway = hub.seat(Domain.OPERATOR), hub.seat(Domain.GATEWAY)
         self.clock = clock or self.now
-        self.historian = Historian(self.seat, state, clock=self.clock, executor=Inline())
+        self.historian = Historian(self.seat, state, clock=self.clock, executor=Inline(), **settings)
         self.task: asyncio.Task[None] | None = None
         self.heard: dict[Seat, list[Message]] = {}
 

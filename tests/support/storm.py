@@ -20,9 +20,12 @@ DAY_S = 86_400.0
 HOUR_S = 3600.0
 CALM_S = 2 * HOUR_S  # at the beginning
 SETTLING_S = 8 * HOUR_S  # at the end: longer than any way back
+SOAKED = 5  # storms in a soak
 WINDS = (0.0, 0.3, 1.0, 1.0, 4.0)  # what the rates are multiplied by, drawn for each day
 
 TEXT = ("SE", "DUAL")
+MODULES = (*TEXT, "J11")
+ALL = (*MODULES, "IP")
 COMMANDS = ("SKSCAN", "SKJOIN", "SKSETPWD", "SKSETRBID", "SKSREG", "SKINFO", "SKVER", "SKRESET", "SKTERM", "ROPT")
 CODES = ("ER04", "ER05", "ER06", "ER09", "ER10")
 J11_COMMANDS = ("0001", "0005", "0008", "0051", "0053", "0054", "0056", "0057", "005F", "006B", "00D2")
@@ -47,7 +50,7 @@ class Gale:
     seconds: tuple[float, float] = (0.0, 0.0)
     times: tuple[int, int] = (1, 1)
     arg: Callable[[Random], Any] = lambda chance: None
-    of: tuple[str, ...] = ("SE", "DUAL", "J11")  # families that can play it
+    of: tuple[str, ...] = MODULES  # families that can play it
 
 
 GALES = (
@@ -58,10 +61,10 @@ GALES = (
     Gale(Strike.LOSE_SESSION, 1.0),
     Gale(Strike.LIMIT, 0.2, seconds=(60, 1800)),
     Gale(Strike.MOVE_PAN, 0.1, arg=lambda chance: (chance.randrange(0x21, 0x3D, 2), chance.randrange(0xFFFF))),
-    Gale(Strike.METER_RESTARTS, 0.2),
-    Gale(Strike.NOTIFY, 0.5),
-    Gale(Strike.METER_STATUS, 0.2, arg=lambda chance: (0x88, chance.choice([b"\x41", b"\x42"]))),
-    Gale(Strike.GREET, 0.3, times=(1, 60)),
+    Gale(Strike.METER_RESTARTS, 0.2, of=ALL),
+    Gale(Strike.NOTIFY, 0.5, of=ALL),
+    Gale(Strike.METER_STATUS, 0.2, arg=lambda chance: (0x88, chance.choice([b"\x41", b"\x42"])), of=ALL),
+    Gale(Strike.GREET, 0.3, times=(1, 60), of=ALL),
     Gale(Strike.FORGET_NEIGHBOUR, 2.0),
     Gale(
         Flaw.COMMAND, 1.0, times=(1, 3), arg=lambda chance: (chance.choice(COMMANDS), chance.choice(CODES)), of=TEXT
@@ -80,30 +83,33 @@ GALES = (
     Gale(Flaw.SEND_REFUSED, 1.0, times=(1, 5)),
     Gale(Flaw.SEND_FAILS, 2.0, times=(1, 5)),
     Gale(Flaw.INF_BEFORE_ECHO, 1.0),
-    Gale(Flaw.ANSWER_LOST, 3.0, times=(1, 6)),
-    Gale(Flaw.ANSWER_LATE, 1.0, seconds=(3, 90), times=(1, 3)),
-    Gale(Flaw.ANSWER_TWICE, 1.0, times=(1, 3)),
-    Gale(Flaw.ANSWER_SHORT, 1.0, times=(1, 3)),
-    Gale(Flaw.ANSWER_REFUSED, 1.0, times=(1, 2)),
+    Gale(Flaw.ANSWER_LOST, 3.0, times=(1, 6), of=ALL),
+    Gale(Flaw.ANSWER_LATE, 1.0, seconds=(3, 90), times=(1, 3), of=ALL),
+    Gale(Flaw.ANSWER_TWICE, 1.0, times=(1, 3), of=ALL),
+    Gale(Flaw.ANSWER_SHORT, 1.0, times=(1, 3), of=ALL),
+    Gale(Flaw.ANSWER_REFUSED, 1.0, times=(1, 2), of=ALL),
+    Gale(Flaw.SELECTOR_MOVED, 1.0, times=(1, 3), arg=lambda chance: (0xE5, bytes([chance.randrange(100)])), of=ALL),
     Gale(Flaw.ANSWER_STALLED, 0.5, seconds=(1, 30)),
     Gale(Flaw.ANSWER_DAMAGED, 2.0, times=(1, 3)),
     Gale(Flaw.JOIN_FAILS, 0.3),
     Gale(Flaw.CLOSE_UNANSWERED, 0.2),
     Gale(Spell.HANG, 0.2, seconds=(10, 600)),
-    Gale(Spell.UNPLUGGED, 0.1, seconds=(5, 2 * HOUR_S)),
-    Gale(Spell.RADIO_LOST, 0.5, seconds=(30, 3 * HOUR_S)),
-    Gale(Spell.NOISE, 0.5, seconds=(300, 2 * HOUR_S), arg=lambda chance: chance.uniform(0.1, 0.6)),
-    Gale(Spell.SLOW, 0.5, seconds=(600, 2 * HOUR_S), arg=lambda chance: chance.uniform(3, 9)),
-    Gale(Spell.METER_SILENT, 0.2, seconds=(60, HOUR_S)),
+    Gale(Spell.UNPLUGGED, 0.1, seconds=(5, 2 * HOUR_S), of=ALL),
+    Gale(Spell.RADIO_LOST, 0.5, seconds=(30, 3 * HOUR_S), of=ALL),
+    Gale(Spell.NOISE, 0.5, seconds=(300, 2 * HOUR_S), arg=lambda chance: chance.uniform(0.1, 0.6), of=ALL),
+    Gale(Spell.SLOW, 0.5, seconds=(600, 2 * HOUR_S), arg=lambda chance: chance.uniform(3, 9), of=ALL),
+    Gale(Spell.METER_SILENT, 0.2, seconds=(60, HOUR_S), of=ALL),
     Gale(Spell.METER_OFF, 0.1, seconds=(30, 2 * HOUR_S)),
     Gale(Spell.OCCUPIED, 0.1, seconds=(300, 2 * HOUR_S)),
-    Gale(Spell.CHATTER, 0.3, seconds=(60, HOUR_S), arg=lambda chance: chance.choice((0x73, 0x74))),
+    Gale(Spell.CHATTER, 0.3, seconds=(60, HOUR_S), arg=lambda chance: chance.choice((0x73, 0x74)), of=ALL),
     Gale(
         Spell.VALUE,
         1.0,
         seconds=(60, HOUR_S),
         arg=lambda chance: (lambda epc, edt: (epc, bytes.fromhex(edt)))(*chance.choice(SENTINELS)),
+        of=ALL,
     ),
+    Gale(Strike.MOVE_PAN, 0.1, arg=lambda chance: f"fe80::21c:64ff:fe60:{chance.randrange(1, 0xFFFF):x}", of=("IP",)),
 )
 """Everything a simulated module and its meter can play, but for what comes in pairs or seldom: see storm()."""
 
@@ -124,7 +130,7 @@ class Storm:
 def storm(
     seed: int, days: float, family: str = "SE", *, longest_s: float = 30 * HOUR_S, deaths: float = 0.05
 ) -> Storm:
-    """A storm of so many days over a module of this family; the same seed, the same storm.
+    """A storm of so many days over a module of this family, or over a meter on an IP network.
 
     Once in it nothing is heard of the meter for `longest_s`. `deaths` a day leave the module silent until somebody
     comes and plugs it in anew.
@@ -142,17 +148,19 @@ def storm(
     ]
     if longest_s and end - begin > 2 * longest_s:
         faults.append(Fault(Spell.RADIO_LOST, at=chance.uniform(begin, end - longest_s), seconds=longest_s))
-    for _ in range(round(deaths * days)):
+    for _ in range(round(deaths * days) if family in MODULES else 0):
         at, until_s = chance.uniform(begin, end - 6 * HOUR_S), chance.uniform(600, 5 * HOUR_S)
         faults += [Fault(Strike.DIE, at=at), Fault(Spell.UNPLUGGED, at=at + until_s, seconds=20)]
     return Storm(seed, days, tuple(sorted(faults, key=lambda fault: fault.at)))
 
 
 def chosen_seeds(*fixed: int) -> list[int]:
-    """The seeds of a test: those fixed, another in a soak, and the one of the environment where it names one."""
+    """The seeds of a test: those fixed; in a soak others, more of them; or the one that the environment names."""
     if named := os.environ.get("HEMSD_STORM_SEED"):
         return [int(named)]
-    return [Random().randrange(1_000_000)] if os.environ.get("HEMSD_SOAK") else list(fixed)
+    if os.environ.get("HEMSD_SOAK"):
+        return [Random().randrange(1_000_000) for _ in range(SOAKED)]
+    return list(fixed)
 
 
 def _blown(gale: Gale, since: float, wind: float, chance: Random) -> Iterable[Fault]:

@@ -7,16 +7,18 @@ import gc
 import logging
 import os
 from array import array
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
 
-from drivers import serialport
+from drivers import serialport, udp
 from drivers.module import Credentials
 from drivers.ports import PortLost, PortMissing
 from hemsd.daemon import domains
@@ -42,10 +44,14 @@ from hemsd.routeb.connection import Connection
 from hemsd.routeb.ladder import Rung
 from hemsd.routeb.logbook import Logbook
 from hemsd.routeb.stages import Concluded, Online, SessionEvent
-from hemsd.simulator import Board, Household, Network
-from support.routeb import EPOCH, SimulatedPort, virtual_now
+from hemsd.simulator import Board, Household, MeterNode, Network, Spell
+from support.ip import OURS, SimulatedLink
+from support.routeb import EPOCH, SimulatedPort
+
+T = TypeVar("T", Records, HistoryAnswer)
 
 LOOK_S = 5.0
+ANSWER_S = 60.0
 MEMORY_DAYS = 99  # of half-hours (EPC E2, E4)
 HALF_HOUR = timedelta(minutes=30)
 SETTLED = timedelta(minutes=15)  # after a half-hour it is notified, or asked for
@@ -86,20 +92,31 @@ class Heard:
 class Whole:
     """The daemon on one simulated module; `state` is where it keeps its files."""
 
-    def __init__(self, module: Board, state: Path, monkeypatch: pytest.MonkeyPatch, **settings: float) -> None:
+    def __init__(
+        self, module: Board | MeterNode, state: Path, monkeypatch: pytest.MonkeyPatch, **settings: float
+    ) -> None:
         self.module = module
         self.heard = Heard()
         self.state = state
+        self._loop = asyncio.get_running_loop()
         self._hub = Hub(ROUTES_6_4_3, clock=_now)
         credentials = state.parent / "credentials.toml"
         credentials.touch(0o600)
         credentials.write_text(f'id = "{NETWORK.route_b_id}"\npassword = "{NETWORK.password}"\n')
         state.mkdir(mode=0o700)
-        table = MeterTable(port="/dev/simulated", credentials=credentials, **settings)  # type: ignore[arg-type]
-        self._meter = MeterDomain(table, state, self._hub, {}, clock=virtual_now)
+        place: dict[str, Any] = {"port": "/dev/simulated", "credentials": credentials}
+        if isinstance(module, MeterNode):
+            place = {"interface": SimulatedLink.name}
+        table = MeterTable(**place, **settings)  # type: ignore[arg-type]
+        self._meter = MeterDomain(table, state, self._hub, {}, clock=self.clock)
         monkeypatch.setattr(serialport, "open_serial", self._open)
+        monkeypatch.setattr(udp, "open_udp", self._open_udp)
         monkeypatch.setattr(domains, "back_again", self._back_again)
         self._spy(monkeypatch)
+
+    def clock(self) -> datetime:
+        """The wall clock that goes with the virtual loop, from any thread."""
+        return EPOCH + timedelta(seconds=self._loop.time())
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Whole]:
@@ -138,57 +155,91 @@ class Whole:
         monkeypatch.setattr(Connection, "_on_session", told)
 
     async def _open(self, path: str) -> SimulatedPort:
-        self.module.tick(_now())
-        if not self.module.plugged:
+        assert isinstance(self.module, Board)
+        if not self._is_there():
             raise PortMissing(path, f"{path} does not exist")
         return SimulatedPort(self.module)
 
+    def _open_udp(self, name: str) -> _Interface:
+        assert isinstance(self.module, MeterNode)
+        if not self._is_there():
+            raise PortMissing(name, f"{name} is switched off")
+        return _Interface(self.module)
+
+    def _is_there(self) -> bool:
+        self.module.tick(_now())
+        return not self.module.faults.held(Spell.UNPLUGGED, _now())
+
     async def _back_again(self, settings: MeterTable, error: Exception) -> None:
         """What udev tells."""
-        while not isinstance(error, PortLost | PortMissing) or not self.module.plugged:
+        while not isinstance(error, PortLost | PortMissing) or not self._is_there():
             await asyncio.sleep(LOOK_S)
-            self.module.tick(_now())
 
     async def _history(self) -> None:
         seat = self._hub.seat(Domain.HISTORY)
         try:
-            await Historian(seat, self.state, clock=virtual_now).run()
+            await Historian(seat, self.state, clock=self.clock).run()
         finally:
             seat.close()
 
     async def records(self) -> list[Record]:
         """All that history has, in the order of seq."""
         found: list[Record] = []
-        seat = self._hub.seat(Domain.OPERATOR)
-        seq = 0
-        seat.publish(RecordsAfter(request="0", asker=Domain.OPERATOR, seq=seq, limit=1000))
-        async for message in seat.messages():
-            if not isinstance(message, Records):
-                continue
-            found += message.records
-            if not message.records or message.records[-1].seq >= message.head:
+        head, seq = 1, 0
+        while seq < head:
+            asked = RecordsAfter(request=f"{seq}", asker=Domain.OPERATOR, seq=seq, limit=1000)
+            async for answer in self._answers(asked, Records):
+                found += answer.records
+                head = answer.head
+                seq = answer.records[-1].seq if answer.records else head
                 break
-            seq = message.records[-1].seq
-            seat.publish(RecordsAfter(request=str(seq), asker=Domain.OPERATOR, seq=seq, limit=1000))
-        seat.close()
         return found
 
     async def gaps(self) -> list[HistoryRow]:
         """What history itself says is missing."""
         found: list[HistoryRow] = []
-        seat = self._hub.seat(Domain.OPERATOR)
-        seat.publish(HistoryQuery(request="gaps", asker=Domain.OPERATOR, what="gaps"))
-        async for message in seat.messages():
-            if isinstance(message, HistoryAnswer) and message.request == "gaps":
-                found += message.rows
-                if message.last:
-                    break
-        seat.close()
+        async for answer in self._answers(
+            HistoryQuery(request="gaps", asker=Domain.OPERATOR, what="gaps"), HistoryAnswer
+        ):
+            assert not answer.error
+            found += answer.rows
+            if answer.last:
+                break
         return found
+
+    async def _answers(self, question: HistoryQuery | RecordsAfter, kind: type[T]) -> AsyncIterator[T]:
+        seat = self._hub.seat(Domain.OPERATOR)
+        try:
+            seat.publish(question)
+            async with asyncio.timeout(ANSWER_S):
+                async for message in seat.messages():
+                    if isinstance(message, kind) and message.request == question.request:
+                        yield message
+        finally:
+            seat.close()
 
     async def _listen(self) -> None:
         async for message in self._hub.seat(Domain.OPERATOR).messages():
             self.heard.take(message, _now())
+
+
+class _Interface(SimulatedLink):
+    """A network interface that may be switched off, and keeps nothing of what has passed."""
+
+    address = OURS
+
+    def __init__(self, node: MeterNode) -> None:
+        super().__init__(node)
+        self.sent = deque(maxlen=1)  # type: ignore[assignment]
+
+    def _turn(self) -> None:
+        if self.closed:
+            return
+        if self.nodes[0].faults.held(Spell.UNPLUGGED, self._loop.time()):
+            self.closed = True
+            self._on_lost(PortLost(self.name, f"{self.name} was switched off"))
+            return
+        super()._turn()
 
 
 def _now() -> float:
@@ -196,27 +247,27 @@ def _now() -> float:
 
 
 class _Ear(logging.Handler):
-    """Listens to all that is logged, keeps only what should not have been."""
+    """Listens to all that is logged, keeps what should not have been: secrets, and faults of ours."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
-        self.leaks: list[str] = []
+        self.kept: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         text = self.format(record)
-        if leaks(text.encode()):
-            self.leaks.append(text)
+        if leaks(text.encode()) or record.exc_info:
+            self.kept.append(text)
 
 
 @contextmanager
-def logged_leaks() -> Iterator[list[str]]:
-    """Whatever is logged with a secret in it, down to the finest level."""
+def logged_amiss() -> Iterator[list[str]]:
+    """Whatever is logged with a secret in it, down to the finest level, or with the traceback of a fault."""
     root, ear = logging.getLogger(), _Ear()
     level = root.level
     root.addHandler(ear)
     root.setLevel(logging.DEBUG)
     try:
-        yield ear.leaks
+        yield ear.kept
     finally:
         root.setLevel(level)
         root.removeHandler(ear)
