@@ -7,11 +7,13 @@ Numbers are little-endian base 128; differences may be negative (zigzag).
 
 from __future__ import annotations
 
+import re
 import zlib
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Sequence
+from itertools import accumulate, groupby, islice
 from operator import sub
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from hemsd.history.calendar import SLOTS
 
@@ -20,9 +22,10 @@ SOURCES = ("", "backfill", "read", "notified")  # mark of a count: how it came, 
 STATES = ("no_data", "overflow", "underflow", "absent", "refused", "timeout", "unknown_unit")
 FIRST_STATE = 16  # mark of the first of STATES: there is no count, and why
 CHECKSUM_BYTES = 4
+_NUMBER = re.compile(rb"[\x80-\xFF]*[\x00-\x7F]")
 
 
-class Slot(NamedTuple):
+class Slot(Struct, frozen=True):
     """What is known of a register at one boundary."""
 
     mark: int  # index of SOURCES, or FIRST_STATE + index of STATES
@@ -45,13 +48,11 @@ def empty_day() -> Day:
 def pack(day: Sequence[Slot | None], key: int) -> bytes:
     """A day as bytes, fewer than 100 where nothing odd happened. `key` tells the row that they belong to."""
     out = bytearray()
-    for (mark, scale), run in groupby([slot[:2] if slot else (NOTHING, 0) for slot in day]):
-        out.append(mark)
-        _put(out, scale)
-        out.append(len(list(run)))
+    for (mark, scale), run in groupby([(slot.mark, slot.scale) if slot else (NOTHING, 0) for slot in day]):
+        out += _packed([mark, scale, len(list(run))])
     counts = [slot.raw for slot in day if slot is not None and slot.raw is not None]
-    for difference in map(sub, counts, [0, *counts]):
-        _put(out, difference << 1 if difference >= 0 else ~(difference << 1))
+    steps = [step << 1 if step >= 0 else ~(step << 1) for step in map(sub, counts, [0, *counts])]
+    out += _packed(steps[:1]) + _packed(steps[1:])  # the first is large, the others seldom are
     return bytes(out + _checksum(out, key))
 
 
@@ -60,21 +61,20 @@ def unpack(packed: bytes, key: int, slots: int = SLOTS) -> Day:
     body = packed[:-CHECKSUM_BYTES]
     if packed[-CHECKSUM_BYTES:] != _checksum(body, key):
         raise DayDamaged("the checksum of a day does not fit")
-    numbers = _numbers(body)
-    runs: list[tuple[int, int]] = []
-    for mark, scale, length in zip(numbers, numbers, numbers, strict=False):
-        runs += [(mark, scale)] * length
-        if len(runs) == SLOTS:
-            break
+    numbers = (each[0] if len(each) == 1 else _number(each) for each in _NUMBER.findall(body))
+    runs: list[tuple[int, int, int]] = []
+    known = 0
+    while known < SLOTS:
+        runs.append((next(numbers), next(numbers), length := next(numbers)))
+        known += length
+    counts = accumulate(~(number >> 1) if number & 1 else number >> 1 for number in numbers)
     day: Day = []
-    count = 0
-    for mark, scale in runs[:slots]:
+    for mark, scale, length in runs:
+        length = min(length, slots - len(day))
         if NOTHING < mark < FIRST_STATE:
-            difference = next(numbers)
-            count += ~(difference >> 1) if difference & 1 else difference >> 1
-            day.append(Slot(mark, scale, count))
+            day += [Slot(mark, scale, count) for count in islice(counts, length)]
         else:
-            day.append(Slot(mark, scale) if mark else None)
+            day += [Slot(mark, scale) if mark else None] * length
     return day
 
 
@@ -82,19 +82,20 @@ def _checksum(body: bytes | bytearray, key: int) -> bytes:
     return zlib.crc32(body, key & 0xFFFF_FFFF).to_bytes(CHECKSUM_BYTES, "little")
 
 
-def _put(out: bytearray, number: int) -> None:
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
+def _packed(numbers: list[int]) -> bytes:
+    if max(numbers, default=0) <= 0x7F:
+        return bytes(numbers)
+    out = bytearray()
+    for number in numbers:
+        while number > 0x7F:
+            out.append(number & 0x7F | 0x80)
+            number >>= 7
+        out.append(number)
+    return bytes(out)
 
 
-def _numbers(body: bytes) -> Iterator[int]:
-    number = shift = 0
-    for byte in body:
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            yield number
-            number = shift = 0
-        else:
-            shift += 7
+def _number(packed: bytes) -> int:
+    number = 0
+    for byte in reversed(packed):
+        number = number << 7 | byte & 0x7F
+    return number

@@ -93,21 +93,22 @@ def _run(
         raise NotKept(f"a half-hour does not end at {first.isoformat()}")
     if any(len(each) != length for each in counts.values()) or slot_of(at) + length > SLOTS:
         raise NotKept(f"the half-hours from {first.isoformat()} are not those of one day")
-    for told in counts.values():
-        known = [count for count in told if count is not None]
-        if known and not 0 <= min(known) <= max(known) <= LARGEST_COUNT:
-            raise NotKept(f"no register shows all of {told}")
-    anything = [row.count(None) < len(row) for row in zip(*counts.values(), strict=True)]
-    if True not in anything:
+    known = [True] * length
+    if all(None in told for told in counts.values()):
+        known = [boundary.count(None) < len(boundary) for boundary in zip(*counts.values(), strict=True)]
+    if True not in known:
         return None
     values: dict[str, tuple[int | str | None, ...]] = {}
     for register, told in counts.items():
-        if None not in told:
+        shown = [count for count in told if count is not None]
+        if shown and not 0 <= min(shown) <= max(shown) <= LARGEST_COUNT:
+            raise NotKept(f"no register shows all of {told}")
+        why = whys[register] if whys[register] in STATES else None
+        if len(shown) == length:
             values[register] = told
-        elif (why := whys[register]) in STATES or told.count(None) < length:
-            why = why if why in STATES else None
+        elif shown or why:
             values[register] = tuple(
-                [count if count is not None or not some else why for count, some in zip(told, anything, strict=True)]
+                [why if count is None and some else count for count, some in zip(told, known, strict=True)]
             )
     return Run(meter, at, source, scale, values)
 

@@ -6,14 +6,14 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from hemsd.history.calendar import day_of, moment, number, slot_of
+from hemsd.history.calendar import HALF_HOUR_S, day_of, moment, number, slot_of
 from hemsd.history.database import HEAD, day_key, transaction
-from hemsd.history.days import SOURCES, Day, Slot, empty_day, pack
+from hemsd.history.days import SOURCES, Day, Slot, pack
 from hemsd.history.inbox import Batch
 from hemsd.history.intervals import Run, Scale, slot_of_value
 from hemsd.history.schema import SEQ_REGISTER
 from hemsd.history.tables import Channel, Tables
-from hemsd.history.totals import Outcome, Totals
+from hemsd.history.totals import Outcome, Totals, runs_of
 from hemsd.hub.messages import Event
 
 SEQ_MARK = 1
@@ -28,13 +28,12 @@ class Keeper:
         self._db = db
         self._tables = Tables(db)
         self._totals = Totals(db, self._tables)
-        self._seq = 0  # the last one given away
+        self._seq = self._head()  # the last one given away
 
     def keep(self, batch: Batch) -> Outcome:
         """Keep a batch. What is known already writes nothing."""
         outcome = Outcome()
         with self._transaction():
-            self._seq = self._db.execute(HEAD).fetchone()[0]
             self._keep_runs(batch.runs, outcome)
             self._keep_events(batch.events)
             for meter, day in batch.asked:
@@ -59,7 +58,12 @@ class Keeper:
                 yield
         except BaseException:
             self._tables.forget()
+            self._seq = self._head()
             raise
+
+    def _head(self) -> int:
+        head: int = self._db.execute(HEAD).fetchone()[0]
+        return head
 
     # --- half-hours
 
@@ -76,19 +80,19 @@ class Keeper:
         """Half-hours of one meter and day: read what is known of it, better it, write what is new."""
         registers = {register for run in told for register in run.values}
         channels = {register: self._channel(meter, register) for register in (*registers, SEQ_REGISTER)}
-        days = {register: self._tables.day(channel, day) or empty_day() for register, channel in channels.items()}
+        days = self._tables.registers(channels.values(), day)
         changed: dict[str, set[int]] = {register: set() for register in registers}
         for run in told:
             first, mark, scale = slot_of(run.at), SOURCES.index(run.source), self._scale(run.scale)
             for register, values in run.values.items():
-                slots = days[register]
+                slots, changes = days[register], changed[register]
                 for slot, value in enumerate(values, first):
                     if value is None:
                         continue
                     known, new = slots[slot], slot_of_value(value, mark, scale)
                     if known is None or _better(known, new):
                         slots[slot] = new
-                        changed[register].add(slot)
+                        changes.add(slot)
                     elif new.raw is not None and new.raw != known.raw:
                         outcome.contradicted.append(moment(day, slot))
         touched = sorted(set().union(*changed.values()))
@@ -107,14 +111,24 @@ class Keeper:
 
     def _give_seqs(self, meter: int, day: int, changed: list[int], seqs: Day) -> None:
         """A new seq for each half-hour that changed, in the order of time; the one it had is not used again."""
-        old = [(known.raw,) for slot in changed if (known := seqs[slot]) is not None]
-        if old:
-            self._db.executemany("DELETE FROM record WHERE seq = ?", old)
-        rows = [(seq, meter, moment(day, slot)) for seq, slot in enumerate(changed, self._seq + 1)]
-        self._db.executemany("INSERT INTO record VALUES (?, ?, ?)", rows)
-        for seq, slot in enumerate(changed, self._seq + 1):
-            seqs[slot] = Slot(SEQ_MARK, 0, seq)
-        self._seq += len(rows)
+        for slot in changed:
+            if (known := seqs[slot]) is not None and known.raw is not None:
+                self._take_out(known.raw)
+        for first, last in runs_of(changed):
+            length = last - first + 1
+            row = (self._seq + 1, meter, moment(day, first), length)
+            self._db.execute("INSERT INTO record VALUES (?, ?, ?, ?)", row)
+            seqs[first : last + 1] = [Slot(SEQ_MARK, 0, seq) for seq in range(self._seq + 1, self._seq + 1 + length)]
+            self._seq += length
+
+    def _take_out(self, seq: int) -> None:
+        """No half-hour has this seq any more; those beside it in its row keep theirs."""
+        query = "SELECT seq, meter, at, half_hours FROM record WHERE seq <= ? ORDER BY seq DESC LIMIT 1"
+        first, meter, at, length = self._db.execute(query, (seq,)).fetchone()
+        before = seq - first
+        self._db.execute("DELETE FROM record WHERE seq = ?", (first,))
+        rows = [(first, meter, at, before), (seq + 1, meter, at + (before + 1) * HALF_HOUR_S, length - before - 1)]
+        self._db.executemany("INSERT INTO record VALUES (?, ?, ?, ?)", [row for row in rows if row[3]])
 
     def _keep_events(self, events: Sequence[Event]) -> None:
         rows = []

@@ -38,9 +38,9 @@ class Totals:
 
     def begin_era(self, meter: int, live: Iterable[int], outcome: Outcome) -> None:
         """Notice the first meter, and one that tells the present, at the boundaries `live`, where another one did."""
-        eras = self._tables.eras()
+        eras = self._tables.eras
         if not eras:
-            self._db.execute("INSERT INTO era VALUES (0, ?)", (meter,))
+            self._begin(0, meter)
             return
         since, there = eras[-1]
         if meter == there:
@@ -48,18 +48,22 @@ class Totals:
         query = "SELECT max(last) FROM span JOIN channel ON channel.id = channel WHERE meter = ?"
         ended = max(self._db.execute(query, (there,)).fetchone()[0] or 0, since)
         if max(live, default=0) > ended:
-            self._db.execute("INSERT INTO era VALUES (?, ?)", (ended + HALF_HOUR_S, meter))
+            self._begin(ended + HALF_HOUR_S, meter)
             outcome.replaced = True
             for register in sorted({channel.register for channel in self._tables.channels.values()}):
                 if register != SEQ_REGISTER:
                     self._retell(register, outcome)
+
+    def _begin(self, since: int, meter: int) -> None:
+        self._db.execute("INSERT INTO era VALUES (?, ?)", (since, meter))
+        self._tables.forget()
 
     def settle(self, channel: Channel, number: int, day: Day, slots: list[int], outcome: Outcome) -> None:
         """Follow the boundaries of one day of a channel, in the order of time, that became known or changed.
 
         As long as a register just counts, its pieces stay as they are; where it may not have, they are told anew.
         """
-        for first, last in _runs(slots):
+        for first, last in runs_of(slots):
             self._extend(channel, moment(number, first), moment(number, last))
         chain = self._tables.chain(channel.register)
         first, last = moment(number, slots[0]), moment(number, slots[-1])
@@ -90,6 +94,7 @@ class Totals:
         """Count a register from its beginning."""
         known = {piece.since for piece in self._tables.pieces(register)}
         self._db.execute("DELETE FROM piece WHERE register = ?", (register,))
+        self._tables.forget()
         chain, counter = self._tables.chain(register), Counter()
         if not chain:
             return
@@ -109,18 +114,24 @@ class Totals:
 
     def _extend(self, channel: Channel, first: int, last: int) -> None:
         """Add a run of boundaries to the spans of a channel, and join what it touches."""
-        touching = "channel = ? AND first <= ? AND last >= ?"
-        where = (channel.id, last + HALF_HOUR_S, first - HALF_HOUR_S)
-        spans = self._db.execute(f"SELECT first, last FROM span WHERE {touching}", where).fetchall()  # noqa: S608
-        joined = (min(first, *(span[0] for span in spans), first), max(last, *(span[1] for span in spans), last))
-        if spans != [joined]:
-            self._db.execute(f"DELETE FROM span WHERE {touching}", where)  # noqa: S608
-            self._db.execute("INSERT INTO span VALUES (?, ?, ?)", (channel.id, *joined))
+        spans = self._tables.spans(channel)
+        near = [span for span in spans if span[0] <= last + HALF_HOUR_S and span[1] >= first - HALF_HOUR_S]
+        joined = (min([first, *(span[0] for span in near)]), max([last, *(span[1] for span in near)]))
+        if near == [joined]:
+            return
+        gone = [(channel.id, span[0]) for span in near if span[0] != joined[0]]
+        if gone:
+            self._db.executemany("DELETE FROM span WHERE channel = ? AND first = ?", gone)
+        self._db.execute("INSERT OR REPLACE INTO span VALUES (?, ?, ?)", (channel.id, *joined))
+        spans[:] = sorted([joined, *(span for span in spans if span not in near)])
 
 
-def _runs(slots: list[int]) -> Iterator[tuple[int, int]]:
+def runs_of(slots: list[int]) -> Iterator[tuple[int, int]]:
     """First and last of each run of boundaries without a hole."""
     first = last = slots[0]
+    if slots[-1] - first == len(slots) - 1:
+        last = slots[-1]
+        slots = []
     for slot in slots[1:]:
         if slot != last + 1:
             yield first, last

@@ -34,6 +34,8 @@ class Domain(Enum):
     HISTORY = "history"
     OPERATOR = "operator"
 
+    __hash__ = object.__hash__  # of a member there is one; Enum's own is Python, on the way of every message
+
 
 class Message(Struct, frozen=True, kw_only=True):
     """Base of everything that crosses."""

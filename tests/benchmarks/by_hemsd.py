@@ -67,7 +67,7 @@ async def days(port: str, route_b_id: str, password: str, count: str) -> None:
         keeping.cancel()
         await asyncio.wait([keeping])
         with closing(sqlite3.connect(Path(directory) / FILE_NAME)) as database:
-            kept = database.execute("SELECT count(*) FROM record").fetchone()[0]
+            kept = database.execute("SELECT sum(half_hours) FROM record").fetchone()[0]
     assert kept == sum(map(_half_hours, told)) == 48 * int(count)
 
 
