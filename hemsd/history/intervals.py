@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -100,7 +100,7 @@ def _run(
         return None
     values: dict[str, tuple[int | str | None, ...]] = {}
     for register, told in counts.items():
-        shown = [count for count in told if count is not None]
+        shown = _shown(told)
         if shown and not 0 <= min(shown) <= max(shown) <= LARGEST_COUNT:
             raise NotKept(f"no register shows all of {told}")
         why = whys[register] if whys[register] in STATES else None
@@ -111,6 +111,10 @@ def _run(
                 [why if count is None and some else count for count, some in zip(told, known, strict=True)]
             )
     return Run(meter, at, source, scale, values)
+
+
+def _shown(counts: tuple[int | None, ...]) -> Sequence[int]:
+    return [count for count in counts if count is not None] if None in counts else cast("tuple[int, ...]", counts)
 
 
 @lru_cache(maxsize=16)  # all half-hours of a meter have the same

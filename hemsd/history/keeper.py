@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import compress
+from typing import cast
 
 from hemsd.history.calendar import HALF_HOUR_S, day_of, moment, number, slot_of
 from hemsd.history.database import HEAD, day_key, transaction
@@ -85,16 +87,9 @@ class Keeper:
         for run in told:
             first, mark, scale = slot_of(run.at), SOURCES.index(run.source), self._scale(run.scale)
             for register, values in run.values.items():
-                slots, changes = days[register], changed[register]
-                for slot, value in enumerate(values, first):
-                    if value is None:
-                        continue
-                    known, new = slots[slot], slot_of_value(value, mark, scale)
-                    if known is None or _better(known, new):
-                        slots[slot] = new
-                        changes.add(slot)
-                    elif new.raw is not None and new.raw != known.raw:
-                        outcome.contradicted.append(moment(day, slot))
+                better, denied = _put(days[register], first, values, mark, scale)
+                changed[register].update(better)
+                outcome.contradicted += [moment(day, slot) for slot in denied]
         touched = sorted(set().union(*changed.values()))
         if not touched:
             return
@@ -104,22 +99,20 @@ class Keeper:
         rows = [(day, channels[each].id, pack(days[each], day_key(day, channels[each].id))) for each in written]
         self._db.executemany("INSERT OR REPLACE INTO day VALUES (?, ?, ?)", rows)
         for register in written[1:]:
-            slots_of_it = days[register]
-            known_slots = [each for each in sorted(changed[register]) if (kept := slots_of_it[each]) and kept.scale]
-            if known_slots:
-                self._totals.settle(channels[register], day, slots_of_it, known_slots, outcome)
+            numbers, scales = sorted(changed[register]), days[register].scales
+            if energies := list(compress(numbers, map(scales.__getitem__, numbers))):
+                self._totals.settle(channels[register], day, days[register], energies, outcome)
 
     def _give_seqs(self, meter: int, day: int, changed: list[int], seqs: Day) -> None:
         """A new seq for each half-hour that changed, in the order of time; the one it had is not used again."""
-        for slot in changed:
-            if (known := seqs[slot]) is not None and known.raw is not None:
-                self._take_out(known.raw)
         for first, last in runs_of(changed):
-            length = last - first + 1
-            row = (self._seq + 1, meter, moment(day, first), length)
+            for seq in filter(None, seqs.counts[first : last + 1]):
+                self._take_out(seq)
+            following = range(self._seq + 1, self._seq + last - first + 2)
+            row = (following[0], meter, moment(day, first), len(following))
             self._db.execute("INSERT INTO record VALUES (?, ?, ?, ?)", row)
-            seqs[first : last + 1] = [Slot(SEQ_MARK, 0, seq) for seq in range(self._seq + 1, self._seq + 1 + length)]
-            self._seq += length
+            seqs.put(first, Slot(SEQ_MARK), following)
+            self._seq = following[-1]
 
     def _take_out(self, seq: int) -> None:
         """No half-hour has this seq any more; those beside it in its row keep theirs."""
@@ -164,6 +157,33 @@ class Keeper:
 
     def _added(self, insert: str, *values: object) -> int:
         return self._db.execute(insert, values).lastrowid or 0
+
+
+def _put(
+    day: Day, first: int, values: Sequence[int | str | None], mark: int, scale: int
+) -> tuple[Iterable[int], list[int]]:
+    """Put what is better in its place: which boundaries changed, and at which something else is known better."""
+    here = range(first, first + len(values))
+    if (kind := _one_kind(values, mark, scale)) and not any(day.marks[first : here.stop]):
+        day.put(first, kind, cast("Sequence[int]", values) if kind.raw is not None else [None] * len(values))
+        return here, []
+    better, denied = [], []
+    for slot, value in zip(here, values, strict=True):
+        if value is None:
+            continue
+        known, new = day[slot], slot_of_value(value, mark, scale)
+        if known is None or _better(known, new):
+            day[slot] = new
+            better.append(slot)
+        elif new.raw is not None and new.raw != known.raw:
+            denied.append(slot)
+    return better, denied
+
+
+def _one_kind(values: Sequence[int | str | None], mark: int, scale: int) -> Slot | None:
+    """What all of these are but for their counts; None where they are not alike."""
+    alike = set(map(type, values)) == {int} or len(set(values)) == 1
+    return slot_of_value(values[0], mark, scale) if alike and values[0] is not None else None
 
 
 def _better(known: Slot, new: Slot) -> bool:

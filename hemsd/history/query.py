@@ -164,19 +164,19 @@ class History:
         query = "SELECT seq, meter, at, half_hours FROM record WHERE seq > ? - ? ORDER BY seq LIMIT ?"
         after = max(0, min(asked.seq, LARGEST_SEQ))
         runs = self._db.execute(query, (after, SLOTS, limit + SLOTS)).fetchall()
-        half_hours = [
+        half_hours = (
             (seq + number, meter, at + number * HALF_HOUR_S)
             for seq, meter, at, length in runs
             for number in range(length)
             if seq + number > after
-        ]
+        )
         query = "SELECT seq, at_us, source, kind, severity, text FROM event WHERE seq > ? ORDER BY seq LIMIT ?"
         events = [_event(row) for row in self._db.execute(query, (after, limit))]
         tables = Tables(self._db)
         names = {number: name for name, number in tables.meters.items()}
         days: dict[tuple[int, int], dict[str, Day | None]] = {}
         found = []
-        for seq, meter, at in half_hours[:limit]:
+        for seq, meter, at in islice(half_hours, limit):
             if (day := days.get((meter, day_of(at)))) is None:
                 channels = (tables.channels.get((meter, register)) for register in (IMPORT, EXPORT))
                 day = {each.register: tables.day(each, day_of(at)) for each in channels if each is not None}

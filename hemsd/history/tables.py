@@ -11,7 +11,7 @@ from typing import NamedTuple
 from hemsd.history.calendar import HALF_HOUR_S, day_of, moment, slot_of
 from hemsd.history.counters import Piece, Reading
 from hemsd.history.database import day_key
-from hemsd.history.days import Day, DayDamaged, Slot, empty_day, unpack
+from hemsd.history.days import Day, DayDamaged, Slot, unpack
 from hemsd.history.intervals import Scale
 
 
@@ -98,7 +98,7 @@ class Tables:
         """One day of some registers of a meter, by their names; empty where nothing is known. Raises DayDamaged."""
         packed = dict(self.db.execute("SELECT channel, packed FROM day WHERE day = ?", (day,)))
         return {
-            each.register: unpack(packed[each.id], day_key(day, each.id)) if each.id in packed else empty_day()
+            each.register: unpack(packed[each.id], day_key(day, each.id)) if each.id in packed else Day()
             for each in channels
         }
 
@@ -147,10 +147,10 @@ class Tables:
             if begin > end:
                 continue
             for day, slots in self.days(channel, day_of(begin), day_of(end)):
-                for number, slot in enumerate(slots):
+                for number, (scale, raw) in enumerate(zip(slots.scales, slots.counts, strict=True)):
                     at = moment(day, number)
-                    if slot is not None and slot.raw is not None and slot.scale and begin <= at <= end:
-                        yield self._reading(channel, at, slot.raw, slot.scale)
+                    if scale and raw is not None and begin <= at <= end:
+                        yield self._reading(channel, at, raw, scale)
 
     def _reading(self, channel: Channel, at: int, raw: int, scale: int) -> Reading:
         ticks, digits = self.scales[scale]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import compress
+from typing import Any
 
 from hemsd.history.calendar import HALF_HOUR_S, moment
 from hemsd.history.counters import Counter, Piece, Step
-from hemsd.history.days import Day, Slot
+from hemsd.history.days import Day
 from hemsd.history.schema import SEQ_REGISTER
 from hemsd.history.tables import Channel, Span, Tables
 
@@ -69,26 +71,33 @@ class Totals:
         first, last = moment(number, slots[0]), moment(number, slots[-1])
         if not any(span.channel == channel and span.first <= last and span.last >= first for span in chain):
             return  # of a meter that was not there then
-        known = [slot for slot in day[slots[0] : slots[-1] + 1] if slot is not None and slot.scale]
-        if self._bent(channel, chain, first, last, known):
+        here = slice(slots[0], slots[-1] + 1)
+        if self._bent(channel, chain, first, last, day.counts[here], day.scales[here]):
             self._retell(channel.register, outcome)
 
-    def _bent(self, channel: Channel, chain: list[Span], first: int, last: int, known: list[Slot]) -> bool:
+    def _bent(
+        self, channel: Channel, chain: list[Span], first: int, last: int, counts: list[int | None], scales: list[int]
+    ) -> bool:
         """Whether a piece begins or holds among these boundaries and their neighbours, or should."""
+        known: list[Any] = list(compress(counts, scales))  # where there is a scale there is a count
+        worths = set(scales) - {0}
         if (before := max((span for span in chain if span.first < first), default=None)) is not None:
             first = min(before.last, first - HALF_HOUR_S)
-            known[:0] = filter(None, [self._tables.slot(before.channel, first)])
+            if slot := self._tables.slot(before.channel, first):
+                known.insert(0, slot.raw or 0)
+                worths.add(slot.scale)
         if (after := min((span for span in chain if span.last > last), default=None)) is not None:
             last = max(after.first, last + HALF_HOUR_S)
-            known += filter(None, [self._tables.slot(after.channel, last)])
+            if slot := self._tables.slot(after.channel, last):
+                known.append(slot.raw or 0)
+                worths.add(slot.scale)
         if any(span.channel != channel for span in (before, after) if span is not None):
             return True
         pieces = self._tables.pieces(channel.register)
         there = [piece for piece in pieces if piece.since <= first]
         if not there or there[-1].holds or any(first < piece.since <= last for piece in pieces):
             return True
-        counts = [slot.raw or 0 for slot in known]
-        return counts != sorted(counts) or len({slot.scale for slot in known}) > 1
+        return known != sorted(known) or len(worths) > 1
 
     def _retell(self, register: str, outcome: Outcome) -> None:
         """Count a register from its beginning."""
@@ -129,9 +138,9 @@ class Totals:
 def runs_of(slots: list[int]) -> Iterator[tuple[int, int]]:
     """First and last of each run of boundaries without a hole."""
     first = last = slots[0]
-    if slots[-1] - first == len(slots) - 1:
-        last = slots[-1]
-        slots = []
+    if slots[-1] - first == len(slots) - 1:  # most days
+        yield first, slots[-1]
+        return
     for slot in slots[1:]:
         if slot != last + 1:
             yield first, last

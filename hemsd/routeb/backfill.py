@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
@@ -385,10 +385,13 @@ def _slots_since(day: date, until: datetime) -> int:
 
 
 def _edges(day: MeterDay) -> Edges:
-    imported, exported = [
-        [count for count in counts if count is not None] for counts in (day.import_counts, day.export_counts)
-    ]
-    return (imported[0], imported[-1]) if imported else None, (exported[0], exported[-1]) if exported else None
+    return _ends(day.import_counts), _ends(day.export_counts)
+
+
+def _ends(counts: Sequence[int | None]) -> tuple[int, int] | None:
+    first = next((count for count in counts if count is not None), None)
+    last = next((count for count in reversed(counts) if count is not None), None)
+    return None if first is None or last is None else (first, last)
 
 
 def _follows(older: Edges, newer: Edges, digits: int | None) -> bool:

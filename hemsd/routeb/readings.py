@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from hemsd.echonet.exchange import Missing
 from hemsd.echonet.meter import Count, FixedTime, MeterEPC, Scale, SlotHistory, decode
@@ -156,6 +156,8 @@ def _count_at(end: datetime, value: FixedTime | State | Missing | None) -> Told:
 
 
 def _counts(told: tuple[Count, ...]) -> tuple[int | None, ...]:
+    if State.NO_DATA not in told:
+        return cast("tuple[int, ...]", told)  # that is the only one of its states
     return tuple([each if isinstance(each, int) else None for each in told])
 
 

@@ -9,6 +9,7 @@ from hemsd.history import calendar
 from hemsd.history.inbox import Batch
 from hemsd.history.intervals import Run, Scale
 from hemsd.history.keeper import Keeper
+from hemsd.history.query import History
 
 
 @pytest.mark.parametrize(
@@ -47,6 +48,20 @@ def test_a_day_at_once() -> None:
     ends = [int(record.content.end.timestamp()) for record in told]
     assert ends == [at(5), at(6), *(at(slot) for slot in range(48) if slot not in (5, 6, 7))]
     assert [record.content.import_count for record in told[:3]] == [105, 99, 100]
+
+
+@pytest.mark.parametrize("slot", [0, 20, 47])
+def test_a_half_hour_of_a_day_corrected(slot: int) -> None:
+    """It has a new seq and its old one is no record any more; the others keep theirs."""
+    db = in_memory()
+    keeper = Keeper(db)
+    keeper.keep(batch(Run(METER, at(0), "backfill", TENTH, {"import": tuple(range(48))})))
+    keeper.keep(batch(interval(slot, slot + 1, "notified")))
+    told = records(db)
+    assert [record.seq for record in told] == [seq for seq in range(1, 50) if seq != slot + 1]
+    assert told[-1].content.end == calendar.utc(at(slot))
+    assert records(db, 30, 5) == [record for record in told if record.seq > 30][:5]
+    assert History(db).summary(calendar.utc(at(48))).half_hours == 48
 
 
 def test_the_same_again_writes_nothing() -> None:
@@ -172,7 +187,6 @@ def test_a_failed_batch_leaves_nothing_behind() -> None:
 
 def test_days_given_completely_are_remembered() -> None:
     """They are not missing any more, although they have gaps."""
-    from hemsd.history.query import History
 
     db = in_memory()
     keeper = Keeper(db)

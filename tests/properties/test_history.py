@@ -17,7 +17,7 @@ from support.history import DAY, METER, at, batch, in_memory, records, rows
 
 from hemsd.history import calendar
 from hemsd.history.counters import Reading, pieces_of
-from hemsd.history.days import FIRST_STATE, STATES, DayDamaged, Slot, pack, unpack
+from hemsd.history.days import FIRST_STATE, STATES, Day, DayDamaged, Slot, pack, unpack
 from hemsd.history.intervals import Run, Scale, kept, kept_day, message_of
 from hemsd.history.keeper import Keeper
 from hemsd.history.tables import Tables, total
@@ -32,18 +32,28 @@ LIVES = st.integers(0, 2**32).map(random.Random)
 DAYS = st.lists(SLOTS, min_size=48, max_size=48)
 
 
+def columns(slots: list[Slot | None]) -> Day:
+    day = Day()
+    for number, slot in enumerate(slots):
+        if slot is not None:
+            day[number] = slot
+    return day
+
+
 @given(DAYS, st.integers(0, 2**40), st.integers(1, 48))
 def test_a_packed_day_is_the_day(day: list[Slot | None], key: int, slots: int) -> None:
     """Packing loses nothing, and the beginning of a day can be had alone."""
-    packed = pack(day, key)
-    assert unpack(packed, key) == day
-    assert unpack(packed, key, slots) == day[:slots]
+    packed = pack(columns(day), key)
+    assert unpack(packed, key) == columns(day)
+    assert [unpack(packed, key)[slot] for slot in range(48)] == day
+    beginning = unpack(packed, key, slots)
+    assert [beginning[slot] for slot in range(slots)] == day[:slots]
 
 
 @given(DAYS, st.integers(0, 2**31), st.data())
 def test_a_packed_day_tells_of_damage(day: list[Slot | None], key: int, data: st.DataObject) -> None:
     """One flipped bit, or the day of another row, is noticed; SQLite's own checks would let both pass."""
-    packed = bytearray(pack(day, key))
+    packed = bytearray(pack(columns(day), key))
     wrong_key = data.draw(st.booleans())
     if not wrong_key:
         bit = data.draw(st.integers(0, 8 * len(packed) - 1))
