@@ -52,11 +52,11 @@ def test_a_day_at_once() -> None:
 
 @pytest.mark.parametrize("slot", [0, 20, 47])
 def test_a_half_hour_of_a_day_corrected(slot: int) -> None:
-    """It has a new seq and its old one is no record any more; the others keep theirs."""
+    """It has a new seq, also after a restart, and its old one is no record any more; the others keep theirs."""
     db = in_memory()
-    keeper = Keeper(db)
-    keeper.keep(batch(Run(METER, at(0), "backfill", TENTH, {"import": tuple(range(48))})))
-    keeper.keep(batch(interval(slot, slot + 1, "notified")))
+    Keeper(db).keep(batch(Run(METER, at(0), "backfill", TENTH, {"import": tuple(range(48))})))
+    assert History(db).head() == 48
+    Keeper(db).keep(batch(interval(slot, slot + 1, "notified")))
     told = records(db)
     assert [record.seq for record in told] == [seq for seq in range(1, 50) if seq != slot + 1]
     assert told[-1].content.end == calendar.utc(at(slot))
