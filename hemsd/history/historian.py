@@ -247,7 +247,7 @@ class Historian:
     async def _answer(self, question: RecordsAfter | HistoryQuery) -> None:
         try:
             if isinstance(question, RecordsAfter):
-                if self._open:  # otherwise whoever reads by cursor asks again
+                if self._open:
                     records = partial(self._store.ask, lambda history: history.records(question))
                     self._seat.publish(await self._off(records))
             elif self._open:
@@ -257,10 +257,17 @@ class Historian:
             else:
                 raise DiskTrouble(self._trouble)
         except StoreError as error:
-            if isinstance(question, HistoryQuery):
-                self._seat.publish(HistoryAnswer(request=question.request, to=question.asker, error=str(error)))
+            self._refuse(question, str(error))
             if self._open:
                 raise
+        except Exception:  # whoever asks this again would end history again, and the process in the end
+            log.exception("a question could not be answered")
+            self._refuse(question, "hemsd failed at this question; its log says where")
+
+    def _refuse(self, question: RecordsAfter | HistoryQuery, error: str) -> None:
+        """Whoever reads by cursor asks again; the others are told why not."""
+        if isinstance(question, HistoryQuery):
+            self._seat.publish(HistoryAnswer(request=question.request, to=question.asker, error=error))
 
     # --- trouble
 

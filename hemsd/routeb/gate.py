@@ -6,8 +6,7 @@ from collections import Counter
 
 from drivers.module import ECHONET_PORT, Datagram
 
-LIMIT_S = 3600.0  # the send limit looks back one hour (ARIB STD-T108): then it is over, even if "released" was lost
-
+LIMIT_S = 3600.0  # the send limit looks back one hour (ARIB STD-T108): then it is over, whatever was heard of it
 DOUBTED_S = 300.0  # how much longer it is believed in on a port opened anew: its release may have gone unheard
 LIMITED = "the hourly send limit is reached, nothing is sent"
 

@@ -146,8 +146,9 @@ class Session(Approach):
             self._proceed(now)
 
     def _limit(self, event: module.SendLimit, now: float) -> None:
-        self.gate.limit_due = now + LIMIT_S if event.engaged else None
-        self._events.append(Progress(self.stage, LIMITED if event.engaged else "sending is allowed again"))
+        was_limited, self.gate.limit_due = self.gate.limited, now + LIMIT_S if event.engaged else None
+        if self.gate.limited != was_limited:
+            self._events.append(Progress(self.stage, LIMITED if event.engaged else "sending is allowed again"))
 
     RULES: ClassVar[Mapping[Stage, Rules]] = {
         **Approach.RULES,

@@ -35,9 +35,8 @@ def late(heard: Heard, played: Storm) -> list[str]:
     for before, after in pairwise(heard.readings):
         if after - before <= BACK_S:
             continue
-        ends = [fault.at + fault.seconds for fault in played.faults if before - LURKING_S < fault.at < after]
-        ends += [fault.at + fault.seconds for fault in played.faults if fault.at < before]
-        since = max(before, *(min(end, after) for end in ends))
+        ends = [fault.at + fault.seconds for fault in played.faults if fault.at < after]
+        since = max([before, *(min(end, after) for end in ends if end > before - LURKING_S)])
         refused = any(before < at < after and "password" in event.text for at, event in heard.events)
         if after - since > (REFUSED_S if refused else BACK_S):
             found.append(f"{_day(before)}: {after - since:.0f} s after the last trouble")
