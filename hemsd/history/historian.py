@@ -109,7 +109,8 @@ class Historian:
     async def _listen(self) -> None:
         async for message in self._seat.messages():
             self._hear(message)
-            self._woken.set()
+            if not isinstance(message, MeterReading):  # those wait for their time
+                self._woken.set()
 
     def _hear(self, message: Message) -> None:
         match message:

@@ -15,10 +15,14 @@ from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from msgspec.structs import replace
+
 from drivers.module import Credentials, Datagram, Event
 from drivers.ports import Pump
 from drivers.serialport import open_serial
 from drivers.skstack.engine import Engine
+from hemsd.daemon.config import load
+from hemsd.daemon.run import run
 from hemsd.echonet.meter import Currents, MeterEPC, decode
 from hemsd.history.historian import Historian
 from hemsd.history.query import FILE_NAME
@@ -40,6 +44,12 @@ async def readings(port: str, route_b_id: str, password: str, count: str) -> Non
             answers = await meter.read(LIVE)
             power, currents = (decode(epc, edt) for epc, edt in answers.items() if isinstance(edt, bytes))
             assert isinstance(power, int) and isinstance(currents, Currents)
+
+
+async def product(config: str) -> None:
+    """The whole daemon, which reads again as soon as it has read, until it is told to stop."""
+    settings = load(Path(config))
+    await run(replace(settings, meter=replace(settings.meter, live_s=0, watched_s=0)))
 
 
 async def days(port: str, route_b_id: str, password: str, count: str) -> None:
@@ -154,5 +164,5 @@ async def _online(port: str, route_b_id: str, password: str) -> AsyncIterator[Me
 
 
 if __name__ == "__main__":
-    works = {work.__name__: work for work in (readings, days, backfill, stream)}
+    works = {work.__name__: work for work in (readings, product, days, backfill, stream)}
     asyncio.run(works[sys.argv[1]](*sys.argv[2:]))
