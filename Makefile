@@ -42,7 +42,7 @@ bench: $(BIN)/.test
 	$(BIN)/python -m tests.benchmarks
 
 soak: $(BIN)/.test
-	HEMSD_SOAK=1 $(BIN)/pytest tests/properties tests/storms
+	HEMSD_SOAK=1 $(BIN)/pytest -o faulthandler_timeout=0 tests/properties tests/storms
 
 guest: $(BIN)/.test
 	$(BIN)/python tests/guest/power_cut.py

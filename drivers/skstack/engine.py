@@ -13,6 +13,8 @@ present one.
     PROBING   ask the first   -                         -                         next probe; NoAnswer
     ASKING    -               ask the next; Done        past it; again; Refused   past it; NoAnswer
 
+While the send limit is engaged the module is asked now and then whether it still is, in case EVENT 33 was lost.
+
 FAIL ER04 and ER09 mean that the line was not understood as sent: once more, after synchronising. FAIL ER05 or ER06
 to a request that the families spell differently means that the family was guessed wrong: once more, the other way.
 """
@@ -36,6 +38,7 @@ from drivers.module import (
     Line,
     ModuleInfo,
     NoAnswer,
+    Noise,
     Open,
     Outgoing,
     Ready,
@@ -43,11 +46,11 @@ from drivers.module import (
     Rejoin,
     Scan,
     Send,
-    Unsupported,
+    SendLimit,
     UseCredentials,
 )
 from drivers.skstack import dialects, pana, vocabulary
-from drivers.skstack.framing import Foreign, Framer
+from drivers.skstack.framing import Framer
 from drivers.skstack.vocabulary import (
     Answer,
     Application,
@@ -56,6 +59,7 @@ from drivers.skstack.vocabulary import (
     LineReader,
     Ok,
     Part,
+    Register,
     Request,
     ScanEnded,
     Value,
@@ -81,7 +85,7 @@ class _Probe(NamedTuple):
 class _Task(Struct):
     """A command under way."""
 
-    command: Command
+    command: Command | None  # None: a question of our own, whether the send limit still holds
     began: float
     requests: list[Request]  # still to be sent
     repeated: bool = False  # after ER04 or ER09
@@ -89,24 +93,15 @@ class _Task(Struct):
 
 
 # A module answers within milliseconds, but not in the first 3 s after power-up (BP35A1 v1.3.2), and may lose the
-# first command then. Flow control and other rates may be stored in it (WUART, 3.32). A J11 module discards what is
-# not a frame of its own without a word, and to the others its frame is a garbled line: it is asked in between.
+# first command then. Flow control and other rates may be stored in it (WUART, 3.32).
 _LINES = (Line(), Line(rtscts=True), *(Line(baudrate) for baudrate in (57600, 38400, 19200, 9600)))
 _STUCK_PROBE = vocabulary.FILLER + vocabulary.VERSION.wire
-_USUAL_LINE = (
-    (vocabulary.VERSION.wire, 0.2),
-    (vocabulary.J11_VERSION + vocabulary.VERSION.wire, 0.4),
-    (vocabulary.VERSION.wire, 0.8),
-    (_STUCK_PROBE, 1.6),
-)
+_USUAL_LINE = (*((vocabulary.VERSION.wire, wait_s) for wait_s in (0.2, 0.4, 0.8)), (_STUCK_PROBE, 1.6))
 _OTHER_LINE = ((vocabulary.VERSION.wire, 0.3), (_STUCK_PROBE, 0.6))
 _BITS_PER_BYTE = 10  # 8N1
 
-_J11 = Unsupported(
-    what="J11 module (BP35C*-J11 / RS-WSUHA-J11)",
-    advice="It speaks a binary protocol, and this driver SKSTACK-IP only: "
-    "BP35A1, BP35C0, BP35C2, RL7023 Stick-D, WSR35A1-00 or RS-WSUHA-P.",
-)
+LIMIT_S = 60.0  # from one look at the send limit to the next: what was sent is counted by the minute
+_UNTOLD = Noise("the module does not tell whether the send limit still holds")
 
 
 class Engine:
@@ -127,13 +122,14 @@ class Engine:
         self._asked = vocabulary.INFO
         self._awaited: Sequence[Part] = ()  # of the answer to it
         self._deadline: float | None = None
+        self._limit_due: float | None = None  # to be asked about next, while it is engaged
         self._lqi_asked = self._in_step = False
         self._forget()
         self._outgoing: list[Outgoing] = []
         self._events: list[Event] = []
 
     def deadline(self) -> float | None:
-        return self._deadline
+        return self._limit_due if self._task is None else self._deadline
 
     def outgoing(self) -> list[Outgoing]:
         taken, self._outgoing = self._outgoing, []
@@ -147,14 +143,9 @@ class Engine:
         """Begin a command. Raises RuntimeError when busy, ValueError for what no module can be asked."""
         if self._task is not None:
             raise RuntimeError(f"busy with {self._task.command}")
-        self._task = task = _Task(command, now, self._plan(command))
-        self.busy = True
         if type(command) is Open:
             self._forget()
-        if self._in_step:
-            self._ask(task, now)
-        else:
-            self._synchronise(task, now)
+        self._begin(_Task(command, now, self._plan(command)), now)
 
     def receive(self, data: bytes, now: float) -> None:
         for frame in self._framer.receive(data):
@@ -164,17 +155,23 @@ class Engine:
                         self._react(heard, now)
                     else:
                         self._events.append(heard)
+                        if type(heard) is SendLimit:
+                            self._limit_due = now + LIMIT_S if heard.engaged else None
             elif isinstance(frame, Datagram):
                 step = pana.read(frame.payload) if frame.port == PANA_PORT and not frame.secured else None
                 self._events.append(step or frame)
-            elif isinstance(frame, Foreign):
-                self._react(frame, now)
             else:
                 self._events.append(frame)
 
     def tick(self, now: float) -> None:
-        if self._task is not None and self._deadline is not None and now >= self._deadline:
+        due = self.deadline()
+        if due is None or now < due:
+            pass
+        elif self._task is not None:
             _OVERDUE[self._phase](self, self._task, now)
+        else:
+            self._limit_due = now + LIMIT_S
+            self._begin(_Task(None, now, [vocabulary.LIMITED]), now)
 
     # --- asking ---
 
@@ -197,6 +194,14 @@ class Engine:
                 return [vocabulary.LEAVE]
         assert_never(command)
 
+    def _begin(self, task: _Task, now: float) -> None:
+        self._task = task
+        self.busy = True
+        if self._in_step:
+            self._ask(task, now)
+        else:
+            self._synchronise(task, now)
+
     def _ask(self, task: _Task, now: float) -> None:
         """Send the next request. When there is none the command is done."""
         requests = task.requests
@@ -206,7 +211,8 @@ class Engine:
         if not requests:
             if type(task.command) is Open:
                 self._announce()
-            self._finish(Done(task.command))
+            engaged = self._limit_due is not None
+            self._finish(SendLimit(engaged=engaged) if task.command is None else Done(task.command))
             return
         request = requests.pop(0)
         self._outgoing.append(request.wire)
@@ -229,7 +235,7 @@ class Engine:
     def _probe(self, task: _Task, now: float) -> None:
         probe = next(self._probes, None)
         if probe is None:
-            self._finish(NoAnswer(task.command, now - task.began))
+            self._give_up(task, now)
             return
         if probe.line != self._line:
             self._line = probe.line
@@ -238,7 +244,10 @@ class Engine:
         self._outgoing.append(probe.wire)
         self._deadline = now + len(probe.wire) * _BITS_PER_BYTE / probe.line.baudrate + probe.wait_s
 
-    def _finish(self, ending: Done | Refused | NoAnswer | Unsupported) -> None:
+    def _give_up(self, task: _Task, now: float) -> None:
+        self._finish(_UNTOLD if task.command is None else NoAnswer(task.command, now - task.began))
+
+    def _finish(self, ending: Done | Refused | NoAnswer | SendLimit | Noise) -> None:
         self._events.append(ending)
         self._task = None
         self.busy = False
@@ -276,7 +285,7 @@ class Engine:
 
     # --- reactions ---
 
-    def _react(self, heard: Answer | Foreign, now: float) -> None:
+    def _react(self, heard: Answer, now: float) -> None:
         reaction = _REACTIONS.get((self._phase, type(heard)))
         if reaction is not None and self._task is not None:
             reaction(self, self._task, heard, now)
@@ -285,10 +294,6 @@ class Engine:
         self._firmware = version.text
         self._usual_line = self._line
         self._await(vocabulary.VERSION, vocabulary.VERSION.answer[1:], now)
-
-    def _found_foreign(self, task: _Task, _frame: Foreign, _now: float) -> None:
-        if isinstance(task.command, Open):
-            self._finish(_J11)
 
     def _answered(self, task: _Task, part: Answer, now: float) -> None:
         """Take a part of the answer, if it is the one awaited; after the last, go on."""
@@ -317,6 +322,8 @@ class Engine:
                 self._application = part.text
             case Value():
                 self._framer.hex_payload = bool(part.value & 1)
+            case Register(0):
+                self._limit_due = None
 
     def _failed(self, task: _Task, fail: Fail, now: float) -> None:
         if self._asked.optional:
@@ -326,7 +333,7 @@ class Engine:
             if self._in_step:  # otherwise it is part of synchronising
                 task.requests.insert(0, self._asked)
             self._synchronise(task, now)
-        elif fail.code in vocabulary.MISSPELT and self._asked.in_dialect and not task.switched:
+        elif fail.code in vocabulary.MISSPELT and self._asked.in_dialect and task.command and not task.switched:
             task.switched = True
             self._dialect = dialects.other(self._dialect)
             task.requests = self._plan(task.command)
@@ -338,14 +345,15 @@ class Engine:
             if task.switched:  # neither form will do
                 self._dialect = dialects.other(self._dialect)
             self._in_step = self._in_step and fail.code == vocabulary.UNWILLING
-            self._finish(Refused(task.command, fail.code, self._asked.line))
+            told = None if task.command is None else Refused(task.command, fail.code, self._asked.line)
+            self._finish(told or _UNTOLD)
 
     def _unanswered(self, task: _Task, now: float) -> None:
         if self._asked.optional:
             self._synchronise(task, now)
         else:
             self._in_step = False
-            self._finish(NoAnswer(task.command, now - task.began))
+            self._give_up(task, now)
 
 
 def _probes(usual: Line, *, elsewhere: bool) -> Iterator[_Probe]:
@@ -356,12 +364,12 @@ def _probes(usual: Line, *, elsewhere: bool) -> Iterator[_Probe]:
 
 
 # What to do when this is heard in that phase; nothing where the table has no entry.
-_REACTIONS: Mapping[tuple[_Phase, type[Answer | Foreign]], Callable[[Engine, _Task, Any, float], None]] = {
+_REACTIONS: Mapping[tuple[_Phase, type[Answer]], Callable[[Engine, _Task, Any, float], None]] = {
     (_PROBING, Version): Engine._found,
-    (_PROBING, Foreign): Engine._found_foreign,
     (_ASKING, Fail): Engine._failed,
     (_ASKING, Ok): Engine._answered,
     (_ASKING, Value): Engine._answered,
+    (_ASKING, Register): Engine._answered,
     (_ASKING, Info): Engine._answered,
     (_ASKING, Application): Engine._answered,
     (_ASKING, ScanEnded): Engine._answered,

@@ -74,6 +74,12 @@ class Info(Answer, frozen=True):
     mark: str
 
 
+class Register(Answer, frozen=True):
+    """ESREG (3.1)."""
+
+    value: int
+
+
 class ScanEnded(Answer, frozen=True):
     """EVENT 22 (4.8)."""
 
@@ -122,13 +128,12 @@ ECHO_OFF = Request(b"SKSREG SFE 0\r\n", "SKSREG SFE 0", optional=True)
 TELL_LQI = Request(b"SKSREG SA2 1\r\n", "SKSREG SA2 1", optional=True)
 APPLICATION = Request(b"SKAPPVER\r\n", "SKAPPVER", ((Application, AT_ONCE_S), (Ok, AT_ONCE_S)), optional=True)
 PAYLOAD_MODE = Request(b"ROPT\r", "ROPT", ((Value, AT_ONCE_S),), optional=True)  # product commands end with CR alone
+LIMITED = Request(b"SKSREG SFB\r\n", "SKSREG SFB", ((Register, AT_ONCE_S), (Ok, AT_ONCE_S)))  # 1 while it is (5)
 REJOIN = Request(b"SKREJOIN\r\n", "SKREJOIN")
 LEAVE = Request(b"SKTERM\r\n", "SKTERM")
 
 # Ends a SKSENDTO whose payload never came, however long; what is too much of it are empty lines.
 FILLER = b"\r\n" * (MAX_PAYLOAD // 2)
-# Asks a J11 module for its version (J11 UART interface, 006B); noise to any other.
-J11_VERSION = bytes.fromhex("D0EA83FC 006B 0004 03A8 0000")
 
 _ADDRESS = re.compile(ADDRESS)
 _SENT: tuple[Part, ...] = ((Ok, BY_RADIO_S),)
@@ -221,6 +226,7 @@ _FATES = {"00": Fate.SENT, "01": Fate.FAILED, "02": Fate.RESOLVING}  # parameter
 _EVENT = re.compile(rf"EVENT ([0-9A-F]{{2}}) ({ADDRESS})(?: [0-9A-F])?(?: ([0-9A-F]{{2}}))?|EVENT C0")
 _OK = re.compile(r"OK(?: ([0-9A-F]{2}))?")
 _FAIL = re.compile(r"FAIL (ER[0-9]{2})")
+_ESREG = re.compile(r"ESREG ([0-9A-F]{1,16})")
 _EINFO = re.compile(rf"EINFO ({ADDRESS}) ([0-9A-Fa-f]{{16}}) ([0-9A-F]{{2}}) ([0-9A-F]{{4}}) ([0-9A-F]{{1,4}})")
 
 
@@ -249,6 +255,11 @@ def _read_fail(line: str) -> tuple[Heard, ...] | None:
     return (Fail(found[1]),) if found else None
 
 
+def _read_register(line: str) -> tuple[Heard, ...] | None:
+    found = _ESREG.fullmatch(line)
+    return (Register(int(found[1], 16)),) if found else None
+
+
 def _read_info(line: str) -> tuple[Heard, ...] | None:
     if not (found := _EINFO.fullmatch(line)):
         return None
@@ -261,10 +272,11 @@ _READERS: Mapping[str, Callable[[str], tuple[Heard, ...] | None]] = {
     "FAIL": _read_fail,
     "EVENT": _read_event,
     "EINFO": _read_info,
+    "ESREG": _read_register,
     "EVER": lambda line: (Version(line[4:].strip()),),
     "EAPPVER": lambda line: (Application(line[7:].strip()),),
     # answers to what is never asked here, headings of blocks of lines (4.3-4.7), the echo of a product command
-    **dict.fromkeys(("ESREG", "EPONG", "ETCP", "ERXTCP", "EPANDESC", "ROPT"), lambda _line: ()),
+    **dict.fromkeys(("EPONG", "ETCP", "ERXTCP", "EPANDESC", "ROPT"), lambda _line: ()),
     **dict.fromkeys(("EEDSCAN", "EADDR", "ENEIGHBOR", "EPORT", "EHANDLE"), lambda _line: ()),
 }
 

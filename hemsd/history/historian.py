@@ -33,6 +33,7 @@ from hemsd.hub.messages import (
     HistoryAnswer,
     HistoryQuery,
     Message,
+    MeterDay,
     MeterInterval,
     MeterMinute,
     MeterReading,
@@ -113,8 +114,8 @@ class Historian:
 
     def _hear(self, message: Message) -> None:
         match message:
-            case MeterInterval():
-                if why_not := self._inbox.hear_interval(message):
+            case MeterInterval() | MeterDay():
+                if why_not := self._inbox.hear_half_hours(message):
                     log.warning("%s", why_not)
             case MeterReading() | Event():
                 self._inbox.hear(message, self._clock(), self._now())
@@ -247,7 +248,7 @@ class Historian:
     async def _answer(self, question: RecordsAfter | HistoryQuery) -> None:
         try:
             if isinstance(question, RecordsAfter):
-                if self._open:  # otherwise whoever reads by cursor asks again
+                if self._open:
                     records = partial(self._store.ask, lambda history: history.records(question))
                     self._seat.publish(await self._off(records))
             elif self._open:
@@ -257,10 +258,17 @@ class Historian:
             else:
                 raise DiskTrouble(self._trouble)
         except StoreError as error:
-            if isinstance(question, HistoryQuery):
-                self._seat.publish(HistoryAnswer(request=question.request, to=question.asker, error=str(error)))
+            self._refuse(question, str(error))
             if self._open:
                 raise
+        except Exception:  # whoever asks this again would end history again, and the process in the end
+            log.exception("a question could not be answered")
+            self._refuse(question, "hemsd failed at this question; its log says where")
+
+    def _refuse(self, question: RecordsAfter | HistoryQuery, error: str) -> None:
+        """Whoever reads by cursor asks again; the others are told why not."""
+        if isinstance(question, HistoryQuery):
+            self._seat.publish(HistoryAnswer(request=question.request, to=question.asker, error=error))
 
     # --- trouble
 
@@ -300,9 +308,7 @@ class Historian:
 
     def _tell_outcome(self, outcome: Outcome, batch: Batch) -> None:
         if outcome.replaced:
-            text = (
-                f"another meter is there now ({batch.intervals[-1].meter}): totals go on from where the old one ended"
-            )
+            text = f"another meter is there now ({batch.runs[-1].meter}): totals go on from where the old one ended"
             self._tell("meter.replaced", "warning", text)
         for register, at in outcome.regressed:
             text = f"the {register} register fell at {_japans_time(at)} without a reason: its total waits for it"

@@ -39,7 +39,7 @@ class Rung(Enum):
 RUNGS = tuple(Rung)
 
 BOUND_S: Mapping[Rung, float] = {
-    Rung.RETRY: 130.0,  # after the first silence two more, of at most 60 s each from their being sent (AIF 1.01)
+    Rung.RETRY: 140.0,  # two more silences of at most 60 s (AIF 1.01), each begun once the module is free, 10 s
     Rung.REAUTHENTICATE: 150.0,  # an authentication (120 s) and a Get (20 s)
     Rung.REJOIN: 360.0,  # SKTERM unanswered (45 s), 10 s of rest, two joins of 120 s, a pause between, a Get
     Rung.RESCAN: 600.0,  # leaving (55 s), scans of durations 4 to 8 (135 s), three joins and their pauses, a Get
@@ -50,8 +50,8 @@ BOUND_S: Mapping[Rung, float] = {
 """How long a rung may take until the meter is online or the next rung is begun, or the round concluded.
 
 Authentications end within 120 s: text modules give up after 40 s and get 60, or 90 while PANA messages are seen; a
-J11 module gets 120 s once the password is known to be right. An engaged send limit stops these clocks: nothing may
-be sent.
+J11 module gets 120 s once the password is known to be right. An engaged send limit, and the module authenticating
+again by itself, stop these clocks: nothing may be sent.
 """
 
 JOIN_TRIES_REMEMBERED, JOIN_TRIES_AGAIN, JOIN_TRIES_HEARD = (

@@ -178,7 +178,7 @@ class Air:
 
     def finds(self, channel: int, pairing_id: str | None) -> bool:
         """Whether the meter answers on this channel to who asks for this pairing ID, or for anybody."""
-        asked = pairing_id is None or pairing_id == self.network.route_b_id[-8:]
+        asked = not self.limited and (pairing_id is None or pairing_id == self.network.route_b_id[-8:])
         return asked and channel == self.network.channel and self._gets_through()
 
     def relay(self) -> None:
@@ -282,6 +282,9 @@ class Air:
     def _call_on(self, address: str) -> Play:
         """The first word to the peer: its neighbour solicitation, or the datagram itself."""
         yield self._timing.send_s
+        if self.limited:
+            self._listener.signal(Signal.SENT, address, Fate.FAILED)
+            return
         if address in self.neighbours:
             self._listener.signal(Signal.SENT, address, Fate.SENT if self.reaches(address) else Fate.FAILED)
             return
@@ -295,7 +298,7 @@ class Air:
         """How far the meter goes along with this authentication."""
         now = self._agenda.now
         early = now < self._closed_at + self._timing.after_close_s or self._holds(Spell.OCCUPIED)
-        if early or not self.reaches(self._peer) or self._holds(Spell.METER_SILENT):
+        if early or self.limited or not self.reaches(self._peer) or self._holds(Spell.METER_SILENT):
             return 0
         expected = (self.network.route_b_id, self.network.password)
         if self._credentials != expected or self._faults.take(Flaw.JOIN_FAILS, now):
@@ -333,7 +336,8 @@ class Air:
         self._listener.signal(signal, self._peer)
 
     def _close(self) -> Play:
-        unanswered = self._faults.take(Flaw.CLOSE_UNANSWERED, self._agenda.now) or not self.reaches(self._peer)
+        spoilt = self._faults.take(Flaw.CLOSE_UNANSWERED, self._agenda.now)
+        unanswered = spoilt or self.limited or not self.reaches(self._peer)
         yield self._timing.join_limit_s if unanswered else self._timing.close_s
         self._closed_at = self._agenda.now
         self._end(Signal.CLOSE_UNANSWERED if unanswered else Signal.CLOSED)

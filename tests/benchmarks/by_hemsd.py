@@ -27,7 +27,7 @@ from hemsd.echonet.meter import Currents, MeterEPC, decode
 from hemsd.history.historian import Historian
 from hemsd.history.query import FILE_NAME
 from hemsd.hub.hub import Hub, Seat
-from hemsd.hub.messages import Backfill, BackfillProgress, Domain, Message, MeterInterval, MeterReading
+from hemsd.hub.messages import Backfill, BackfillProgress, Domain, Message, MeterDay, MeterReading
 from hemsd.hub.routes import ROUTES_6_4_3
 from hemsd.routeb.backfill import Backfiller
 from hemsd.routeb.collector import Collector, Pace
@@ -77,8 +77,8 @@ async def days(port: str, route_b_id: str, password: str, count: str) -> None:
         keeping.cancel()
         await asyncio.wait([keeping])
         with closing(sqlite3.connect(Path(directory) / FILE_NAME)) as database:
-            kept = database.execute("SELECT count(*) FROM record").fetchone()[0]
-    assert kept == sum(isinstance(message, MeterInterval) for message in told) == 48 * int(count)
+            kept = database.execute("SELECT sum(half_hours) FROM record").fetchone()[0]
+    assert kept == sum(map(_half_hours, told)) == 48 * int(count)
 
 
 async def backfill(port: str, route_b_id: str, password: str, count: str, live_s: str) -> None:
@@ -122,11 +122,15 @@ async def _told(seat: Seat) -> int:
     """Listen until a request has come to its end; how many half hours were told."""
     told = 0
     async for message in seat.messages():
-        if isinstance(message, MeterInterval):
-            told += message.energy_import_kwh is not None
-        elif isinstance(message, BackfillProgress) and message.last:
+        told += _half_hours(message)
+        if isinstance(message, BackfillProgress) and message.last:
             break
     return told
+
+
+def _half_hours(message: Message) -> int:
+    """How many a message tells."""
+    return len(message.import_counts) - message.import_counts.count(None) if isinstance(message, MeterDay) else 0
 
 
 async def stream(port: str, count: str) -> None:

@@ -17,7 +17,7 @@ from support.history import METER, NOON
 from hemsd.history.database import NewerDatabase
 from hemsd.history.gaps import STARTED_S
 from hemsd.history.historian import Historian
-from hemsd.history.query import FILE_NAME
+from hemsd.history.query import FILE_NAME, History
 from hemsd.history.store import SAMPLES_NAME, Store
 from hemsd.hub.hub import Hub
 from hemsd.hub.messages import (
@@ -79,6 +79,29 @@ def test_it_answers_the_command_line(tmp_path: Path) -> None:
         (answer,) = await house.told(house.operator, HistoryAnswer)
         assert (answer.request, answer.meter, answer.last) == ("q", METER, True)
         assert [row.imported_kwh for row in answer.rows] == [0.4]
+
+    virtually(story, tmp_path)
+
+
+def test_a_question_that_fails_is_answered_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault of ours in one answer: the asker is told, the log says where, and history goes on."""
+
+    async def story(house: House) -> None:
+        house.half_hour(0, 1000)
+        with monkeypatch.context() as broken:
+            broken.setattr(History, "query", lambda *_: 1 / 0)
+            broken.setattr(History, "records", lambda *_: 1 / 0)
+            house.operator.publish(HistoryQuery(request="a", asker=Domain.OPERATOR, what="day"))
+            house.gateway.publish(RecordsAfter(request="b", asker=Domain.GATEWAY, seq=0))
+            (answer,) = await house.told(house.operator, HistoryAnswer)
+        assert (answer.request, answer.rows, answer.last) == ("a", (), True)
+        assert answer.error == "hemsd failed at this question; its log says where"
+        assert [type(record.exc_info[1]) for record in caplog.records if record.exc_info] == [ZeroDivisionError] * 2
+        house.gateway.publish(RecordsAfter(request="c", asker=Domain.GATEWAY, seq=0))
+        (records,) = await house.told(house.gateway, Records)
+        assert (records.request, len(records.records)) == ("c", 1)
 
     virtually(story, tmp_path)
 

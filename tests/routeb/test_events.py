@@ -272,7 +272,8 @@ def test_event_29_as_a_module_plays_it(family: str) -> None:
 def test_event_32_shuts_the_gate_and_joins_nothing(family: str) -> None:
     """The hourly limit of transmission: the session stands, to join anew would only cost more of it."""
     bench = Wired(family).online()
-    bench.say(bench.event("32", of=bench.module._stack.address))
+    bench.strike(Fault(Strike.LIMIT, at=bench.now, seconds=3600))
+    bench.run(1)
     assert bench.heard[-1] == SendLimit(engaged=True)
     gate_is_shut(bench, 1800)
     assert (bench.stage, bench.losses) == (Stage.ONLINE, 0)
@@ -281,14 +282,30 @@ def test_event_32_shuts_the_gate_and_joins_nothing(family: str) -> None:
 def test_event_33_opens_the_gate(family: str) -> None:
     """What had to wait goes out at once."""
     bench = Wired(family).online()
-    bench.say(bench.event("32"))
+    since = bench.now
+    bench.strike(Fault(Strike.LIMIT, at=since, seconds=610))
+    bench.run(1)
     request = bench.get(0xE7)
-    bench.run(600)
-    bench.say(bench.event("33"))
-    assert bench.heard[-1] == SendLimit(engaged=False)
+    bench.run(700, lambda: bench.heard[-1] == SendLimit(engaged=False))
+    assert bench.now == since + 610
     assert [at for at, _ in bench.said("SKSENDTO")] == [bench.now]
     bench.run(ANSWER_S)
     assert isinstance(request.answers[0xE7], bytes)
+
+
+def test_event_33_lost_on_the_line(family: str) -> None:
+    """The module is asked each minute whether the limit still holds, and nothing goes out before it says no."""
+    bench = Wired(family).online()
+    bench.on_its_way = lambda data: data.replace(b"EVENT 33", b"EVE")
+    since = bench.now
+    bench.strike(Fault(Strike.LIMIT, at=since, seconds=610))
+    bench.run(1)
+    request = bench.get(0xE7)
+    bench.run(700, lambda: request.done)
+    ((at, _),) = bench.said("SKSENDTO")
+    assert 610 <= at - since <= 670
+    assert len(bench.said("SKSREG SFB")) == 11
+    assert (bench.stage, bench.losses) == (Stage.ONLINE, 0)
 
 
 @pytest.mark.parametrize("number", range(0x40, 0x47), ids=lambda number: f"{number:02X}")

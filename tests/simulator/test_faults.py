@@ -103,6 +103,16 @@ def test_limit_for_a_while() -> None:
     assert ANSWER in bench.get(0xE1)
 
 
+def test_nothing_is_joined_within_the_limit() -> None:
+    """Every transmission is cancelled: no beacon is asked for, no authentication gets through."""
+    bench = struck(Fault(Strike.LIMIT, seconds=100), family="DUAL")
+    bench.say("", 1)
+    assert "EPANDESC" not in bench.say("SKSCAN 2 FFFFFFFF 6 0", 30)
+    assert bench.event("24") in bench.say(f"SKJOIN {ADDRESS}", 45)
+    assert bench.event("33", of=OWN["DUAL"]) in bench.say("", 40)
+    assert bench.event("25") in bench.say(f"SKJOIN {ADDRESS}", 10)
+
+
 def test_meter_restarts() -> None:
     """A meter that forgot the session acknowledges and says nothing, until it is joined again."""
     bench = struck(Fault(Strike.METER_RESTARTS))

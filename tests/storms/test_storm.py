@@ -49,6 +49,16 @@ def test_every_kind_of_fault_blows() -> None:
     assert max(fault.at + fault.seconds for fault in faults) <= 30 * DAY_S - SETTLING_S
 
 
+def test_what_could_spoil_nothing_is_left_out() -> None:
+    """No answer is lost while the meter is not heard anyway: all of them would be, one after the other, later."""
+    faults = storm(17, 30).faults
+    (outage,) = [fault for fault in faults if fault.seconds == 30 * 3600]
+    kinds = {fault.kind for fault in faults if outage.at <= fault.at < outage.at + outage.seconds}
+    assert Flaw.ANSWER_LOST not in kinds
+    assert kinds & {*Strike}
+    assert [fault.at for fault in faults if fault.kind is Flaw.ANSWER_LOST][-1] > outage.at + outage.seconds
+
+
 def test_the_clock_waits_for_threads() -> None:
     """What a thread does takes none of the loop's time, and its time limits are not jumped past."""
 

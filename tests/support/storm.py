@@ -31,6 +31,8 @@ CODES = ("ER04", "ER05", "ER06", "ER09", "ER10")
 J11_COMMANDS = ("0001", "0005", "0008", "0051", "0053", "0054", "0056", "0057", "005F", "006B", "00D2")
 J11_CODES = ("0E", "3D", "52", "F0", "F1")
 RUBBISH = (b"\xff\x00EVENT 2\r\n", b"ERXUDP FE80\r\n", b"\r\n\r\nOK", b"FAIL ER09\r\n", b"EVENT 25 FE80", b"\0" * 40)
+UNHEARD = (Spell.RADIO_LOST, Spell.METER_OFF, Spell.METER_SILENT, Spell.UNPLUGGED)  # the meter is not
+OF_COMMANDS = (Flaw.COMMAND, Flaw.BROWN_OUT, Flaw.ECHO_STRAY)  # which are given all the same
 SENTINELS = (
     (0xE7, "7FFFFFFE"),
     (0xE7, "80000000"),
@@ -151,7 +153,7 @@ def storm(
     for _ in range(round(deaths * days) if family in MODULES else 0):
         at, until_s = chance.uniform(begin, end - 6 * HOUR_S), chance.uniform(600, 5 * HOUR_S)
         faults += [Fault(Strike.DIE, at=at), Fault(Spell.UNPLUGGED, at=at + until_s, seconds=20)]
-    return Storm(seed, days, tuple(sorted(faults, key=lambda fault: fault.at)))
+    return Storm(seed, days, tuple(sorted(_played(faults), key=lambda fault: fault.at)))
 
 
 def chosen_seeds(*fixed: int) -> list[int]:
@@ -173,6 +175,19 @@ def _blown(gale: Gale, since: float, wind: float, chance: Random) -> Iterable[Fa
             seconds=round(_length_s(chance, *gale.seconds), 3),
             arg=gale.arg(chance),
         )
+
+
+def _played(faults: list[Fault]) -> Iterable[Fault]:
+    """Those that have something to spoil.
+
+    A flaw waits for its occasion: the 70 lost answers of a stormy day without radio would all come in a row when it
+    is back, and be one outage more, which is not in the script.
+    """
+    outages = [(fault.at, fault.at + fault.seconds) for fault in faults if fault.kind in UNHEARD]
+    for fault in faults:
+        waits = isinstance(fault.kind, Flaw) and fault.kind not in OF_COMMANDS
+        if not waits or not any(begin <= fault.at < end for begin, end in outages):
+            yield fault
 
 
 def _length_s(chance: Random, least: float, most: float) -> float:

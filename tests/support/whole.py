@@ -42,8 +42,8 @@ from hemsd.hub.messages import (
 from hemsd.hub.routes import ROUTES_6_4_3
 from hemsd.routeb.connection import Connection
 from hemsd.routeb.ladder import Rung
-from hemsd.routeb.logbook import Logbook
-from hemsd.routeb.stages import Concluded, Online, SessionEvent
+from hemsd.routeb.logbook import Logbook, Recovery
+from hemsd.routeb.stages import Concluded, SessionEvent
 from hemsd.simulator import Board, Household, MeterNode, Network, Spell
 from support.ip import OURS, SimulatedLink
 from support.routeb import EPOCH, SimulatedPort
@@ -139,19 +139,24 @@ class Whole:
             await asyncio.wait(tasks)
 
     def _spy(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Note the steps of the ladder, told to the house or not: the same news twice is not."""
-        take, happened = Logbook.take, Connection._on_session
+        """Note the steps of the ladder, told to the house or not; and their ends, a retry's too."""
+        take, back, happened = Logbook.take, Logbook.back, Connection._on_session
 
         def taken(logbook: Logbook, rung: Rung) -> None:
             self.heard.steps.append((_now(), rung))
             take(logbook, rung)
 
+        def returned(logbook: Logbook, now: float) -> Recovery | None:
+            self.heard.steps.append((now, None))
+            return back(logbook, now)
+
         def told(connection: Connection, event: SessionEvent) -> None:
-            if isinstance(event, Online | Concluded):
+            if isinstance(event, Concluded):
                 self.heard.steps.append((_now(), None))
             happened(connection, event)
 
         monkeypatch.setattr(Logbook, "take", taken)
+        monkeypatch.setattr(Logbook, "back", returned)
         monkeypatch.setattr(Connection, "_on_session", told)
 
     async def _open(self, path: str) -> SimulatedPort:

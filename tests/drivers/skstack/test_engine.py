@@ -33,6 +33,7 @@ from drivers.module import (
     Leave,
     Module,
     NoAnswer,
+    Noise,
     Open,
     Refused,
     Rejoin,
@@ -159,6 +160,64 @@ def test_a_busy_transmitter_refuses() -> None:
     bench.give(SEND)
     bench.answer(SENDTO_SE, "OK")
     assert bench.events() == [Done(SEND)]
+
+
+def test_the_send_limit_is_asked_about_while_it_is_engaged() -> None:
+    """5: register SFB reads 1 while limited; its end is known within a minute where EVENT 33 was lost."""
+    bench = opened()
+    bench.hear(f"EVENT 32 {SELF}")
+    began = bench.now
+    assert bench.events() == [SendLimit(engaged=True)]
+    assert bench.silence() == [b"SKSREG SFB\r\n"]
+    assert bench.now == began + 60
+    assert bench.engine.busy
+    bench.hear("ESREG 1", "OK")
+    assert bench.events() == [SendLimit(engaged=True)]
+    assert bench.silence() == [b"SKSREG SFB\r\n"]
+    bench.hear("ESREG 0")
+    assert bench.engine.busy
+    bench.hear("OK")
+    assert bench.events() == [SendLimit(engaged=False)]
+    assert (bench.engine.busy, bench.engine.deadline()) == (False, None)
+
+
+def test_a_released_send_limit_is_not_asked_about() -> None:
+    """EVENT 33 was heard."""
+    bench = opened()
+    bench.hear(f"EVENT 32 {SELF}", f"EVENT 33 {SELF}")
+    assert bench.engine.deadline() is None
+
+
+def test_the_send_limit_is_asked_about_between_commands() -> None:
+    """A command under way is not disturbed, and its deadline is its own."""
+    bench = opened()
+    bench.hear(f"EVENT 32 {SELF}")
+    bench.now += 59
+    bench.give(SEND)
+    bench.answer(SENDTO_SE)
+    bench.now += 5
+    bench.engine.tick(bench.now)
+    assert bench.engine.outgoing() == []
+    bench.hear("FAIL ER10")
+    assert bench.events() == [SendLimit(engaged=True), Refused(SEND, "ER10", f"SKSENDTO 1 {METER} 0E1A 1 000E")]
+    bench.engine.tick(bench.now)
+    bench.answer(b"SKSREG SFB\r\n", "ESREG 1", "OK")
+
+
+@pytest.mark.parametrize("answer", ["FAIL ER06", ""])
+def test_a_module_that_does_not_tell_the_send_limit(answer: str) -> None:
+    """Nothing is known then, and it is asked again in a minute; commands can be given as ever."""
+    bench = opened()
+    bench.hear(f"EVENT 32 {SELF}")
+    bench.silence()
+    if answer:
+        bench.hear(answer)
+    else:
+        bench.silence()
+    assert [type(event) for event in bench.events()] == [SendLimit, Noise]
+    assert not bench.engine.busy
+    assert bench.engine.deadline() is not None
+    bench.give(SEND)
 
 
 def test_session_and_limit_events_pass_in_any_state() -> None:

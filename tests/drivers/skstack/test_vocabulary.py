@@ -21,7 +21,18 @@ from drivers.module import (
 )
 from drivers.skstack import vocabulary
 from drivers.skstack.dialects import DUAL, SE, of_mark, other
-from drivers.skstack.vocabulary import Application, Fail, Heard, Info, LineReader, Ok, ScanEnded, Value, Version
+from drivers.skstack.vocabulary import (
+    Application,
+    Fail,
+    Heard,
+    Info,
+    LineReader,
+    Ok,
+    Register,
+    ScanEnded,
+    Value,
+    Version,
+)
 
 
 def read(*lines: str) -> list[Heard]:
@@ -131,12 +142,13 @@ def test_the_families_differ_in_the_mark_that_einfo_ends_with() -> None:
         ("FAIL ER10", [Fail("ER10")]),
         ("EVER 1.2.10", [Version("1.2.10")]),
         ("EAPPVER rev26e", [Application("rev26e")]),
+        ("ESREG 1", [Register(1)]),
         (f"EINFO {SELF} 001D12900003809A 21 FFFF FFFE", [Info(SELF, "001D12900003809A", 0x21, 0xFFFF, "FFFE")]),
         (f"EINFO {SELF} 001D12900003809A 31 B5FB 0 ", [Info(SELF, "001D12900003809A", 0x31, 0xB5FB, "0")]),
     ],
 )
 def test_2_answers_are_read(line: str, heard: list[Heard]) -> None:
-    """OK, FAIL (7), EVER (3.23), EAPPVER (3.24), EINFO (3.2), the last with or without a blank after it."""
+    """OK, FAIL (7), EVER (3.23), EAPPVER (3.24), ESREG (3.1); EINFO (3.2) with or without a blank after it."""
     assert read(line) == heard
 
 
@@ -190,6 +202,7 @@ def test_4_8_event_21_tells_a_transmissions_fate_in_its_last_field(parameter: st
         "OKAY",
         "FAIL",
         "FAIL ER1",
+        "ESREG",
         f"EINFO {SELF} 001D12900003809A 21 FFFF",
         "hello",
         "1081A00102880105FF017302EA0B07E606150F1E0000016CA7EB0B07E606150F1E0000000005",
@@ -277,7 +290,6 @@ def test_several_beacons_in_a_row_are_each_told() -> None:
         [f"EPONG {METER}"],  # 4.2
         ["ETCP 3 1"],
         [f"ERXTCP {METER} 0E1A 0E1A 0001 00"],
-        ["ESREG 1"],
         [METER],  # 3.29, answer to SKLL64
         ["ROPT"],
         ["  "],
