@@ -54,6 +54,7 @@ def main() -> int:
         return 0
     with TemporaryDirectory(prefix="hemsd-bench-") as scratch:
         path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"  # there Debian has mosquitto
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # modules are compiled, as they are after an installation
         os.environ |= {"TMPDIR": scratch, "PYTHONHASHSEED": "0", "PATH": path}  # for all that is started
         rows, notes = asyncio.run(_run(options.names or list(BENCHMARKS)))
     print(table(rows), *notes, sep="\n")

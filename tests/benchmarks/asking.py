@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,10 +21,9 @@ ONCE = ["read", "power", "--json"]
 
 async def asking() -> list[Row]:
     """Instructions to read through a running daemon; momonga's are those of importing it."""
-    with _compiled():
-        async with _daemon():
-            ours = await _counted(HEMSD, "read")
-        peer = await _counted(sys.executable, "-c", "import momonga")
+    async with _daemon():
+        ours = await _counted(HEMSD, "read")
+    peer = await _counted(sys.executable, "-c", "import momonga")
     return [Row(name="read through the daemon", unit="instr.", hemsd=ours, peer=peer, goal=0.35, goal_is_ratio=True)]
 
 
@@ -33,16 +32,6 @@ async def _counted(*command: str) -> int:
     async with started(*command) as first:
         await first.end(DEADLINE_S)
     return await instructions(*command, deadline_s=DEADLINE_S)
-
-
-@contextmanager
-def _compiled() -> Iterator[None]:
-    forbidden = os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    try:
-        yield
-    finally:
-        if forbidden is not None:
-            os.environ["PYTHONDONTWRITEBYTECODE"] = forbidden
 
 
 @asynccontextmanager
