@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import compileall
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ from tests.benchmarks.counting import history, reading
 from tests.benchmarks.daemon import daemon
 from tests.benchmarks.line import line
 from tests.benchmarks.onward import onward
+from tests.benchmarks.processes import PROJECT
 from tests.benchmarks.report import Row, table
 from tests.benchmarks.start import start
 from tests.benchmarks.store import history_store
@@ -52,9 +54,10 @@ def main() -> int:
     if options.list:
         print("\n".join(f"{name:14}{benchmark.__doc__}" for name, benchmark in BENCHMARKS.items()))
         return 0
+    for package in ("hemsd", "drivers", "tests"):  # as they are after an installation
+        compileall.compile_dir(PROJECT / package, quiet=1)
     with TemporaryDirectory(prefix="hemsd-bench-") as scratch:
         path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"  # there Debian has mosquitto
-        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # modules are compiled, as they are after an installation
         os.environ |= {"TMPDIR": scratch, "PYTHONHASHSEED": "0", "PATH": path}  # for all that is started
         rows, notes = asyncio.run(_run(options.names or list(BENCHMARKS)))
     print(table(rows), *notes, sep="\n")

@@ -22,16 +22,9 @@ ONCE = ["read", "power", "--json"]
 async def asking() -> list[Row]:
     """Instructions to read through a running daemon; momonga's are those of importing it."""
     async with _daemon():
-        ours = await _counted(HEMSD, "read")
-    peer = await _counted(sys.executable, "-c", "import momonga")
+        ours = await instructions(HEMSD, "read", deadline_s=DEADLINE_S)
+    peer = await instructions(sys.executable, "-c", "import momonga", deadline_s=DEADLINE_S)
     return [Row(name="read through the daemon", unit="instr.", hemsd=ours, peer=peer, goal=0.35, goal_is_ratio=True)]
-
-
-async def _counted(*command: str) -> int:
-    """The second time: modules are compiled at the first, as they are after an installation."""
-    async with started(*command) as first:
-        await first.end(DEADLINE_S)
-    return await instructions(*command, deadline_s=DEADLINE_S)
 
 
 @asynccontextmanager
