@@ -139,6 +139,7 @@ class ModuleInfo:
     join_limits_s: tuple[float, ...] = (
         60.0,
     )  # how long the first, second, ... failing join may take, before a reset
+    channels: int = 28  # that a scan looks at; 0 where there are none
 
 
 # --- commands: one at a time; each ends in exactly one Done, Refused or NoAnswer -----------------------------
@@ -221,11 +222,10 @@ class NoAnswer(Struct, frozen=True):
     waited_s: float
 
 
-class Unsupported(Struct, frozen=True):
-    """Something answers, but not a module that can be driven; `advice` is for the person. Ends Open."""
+class Found(Struct, frozen=True):
+    """Which module it is that an Open was given to: it does everything from now on, and may be used directly."""
 
-    what: str
-    advice: str
+    module: Module[bytes]
 
 
 class Ready(Struct, frozen=True):
@@ -324,7 +324,7 @@ Event = (
     Done
     | Refused
     | NoAnswer
-    | Unsupported
+    | Found
     | Ready
     | BeaconHeard
     | Authentication

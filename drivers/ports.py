@@ -128,9 +128,7 @@ class Pump(Generic[ItemT, EventT]):
             await ended
         finally:
             self._ended = self._due = None
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer, self._armed = None, math.inf
+            self._disarm()
 
     def poke(self) -> None:
         """Do now what the machine wants done: send, hand on events, re-arm the timer. Nothing while not running."""
@@ -176,14 +174,21 @@ class Pump(Generic[ItemT, EventT]):
             for event in events:
                 self._on_event(event)
         self._due = due = machine.deadline()
-        if due is not None and due < self._armed:
+        if due is None:
+            self._disarm()
+        elif due < self._armed:
             self._arm(due)
 
     def _arm(self, due: float) -> None:
-        """Wake up at this time. A timer is replaced by an earlier one only: to let it go off in vain is cheaper."""
+        """Wake up at this time. While the machine is busy only an earlier one replaces it: this is cheaper."""
+        self._disarm()
+        self._timer, self._armed = self._loop.call_at(due, self._timed), due
+
+    def _disarm(self) -> None:
+        """Sleep on: a machine at rest is not woken in vain."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer, self._armed = self._loop.call_at(due, self._timed), due
+            self._timer, self._armed = None, math.inf
 
     def _timed(self) -> None:
         self._timer, self._armed = None, math.inf

@@ -29,7 +29,6 @@ from drivers.module import (
     Scan,
     Send,
     SessionClosed,
-    Unsupported,
     UseCredentials,
 )
 from drivers.ports import Pump
@@ -61,7 +60,7 @@ class Bench:
         """Carry out a command; it must be done."""
         self.engine.command(command, asyncio.get_running_loop().time())
         self.pump.poke()
-        told = await self.until(Done, Refused, NoAnswer, Unsupported, within_s=120)
+        told = await self.until(Done, Refused, NoAnswer, within_s=120)
         assert told[-1] == Done(command)
         return told
 

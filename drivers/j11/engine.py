@@ -11,7 +11,8 @@ only being tried; then starting PANA is refused as running, and as authenticated
 words; no public session shows it. Where a module answers anything else it is reset, and joins anew.)
 
 Until PANA has succeeded, and when its session is gone, a module would send in plaintext (v1.2, 0008). Nothing is
-given to it to be sent then.
+given to it to be sent then. A known limit: if the line spoils the notice that the session is gone (601A, 6028), what
+is sent is not encrypted until so many requests were silent that Rejoin is tried; no answer that is understood tells.
 
     phase     its answer               3D             6019            time is over
     IDLE      -                        -              forget          -

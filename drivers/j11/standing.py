@@ -100,6 +100,7 @@ class Standing:
             self._pan_id,
             self._application,
             join_limits_s=JOIN_LIMITS_S,
+            channels=vocabulary.LAST - vocabulary.FIRST + 1,
         )
 
     def plan(self, command: Command) -> list[Request]:

@@ -47,11 +47,10 @@ from drivers.module import (
     Scan,
     Send,
     SendLimit,
-    Unsupported,
     UseCredentials,
 )
 from drivers.skstack import dialects, pana, vocabulary
-from drivers.skstack.framing import Foreign, Framer
+from drivers.skstack.framing import Framer
 from drivers.skstack.vocabulary import (
     Answer,
     Application,
@@ -94,27 +93,15 @@ class _Task(Struct):
 
 
 # A module answers within milliseconds, but not in the first 3 s after power-up (BP35A1 v1.3.2), and may lose the
-# first command then. Flow control and other rates may be stored in it (WUART, 3.32). A J11 module discards what is
-# not a frame of its own without a word, and to the others its frame is a garbled line: it is asked in between.
+# first command then. Flow control and other rates may be stored in it (WUART, 3.32).
 _LINES = (Line(), Line(rtscts=True), *(Line(baudrate) for baudrate in (57600, 38400, 19200, 9600)))
 _STUCK_PROBE = vocabulary.FILLER + vocabulary.VERSION.wire
-_USUAL_LINE = (
-    (vocabulary.VERSION.wire, 0.2),
-    (vocabulary.J11_VERSION + vocabulary.VERSION.wire, 0.4),
-    (vocabulary.VERSION.wire, 0.8),
-    (_STUCK_PROBE, 1.6),
-)
+_USUAL_LINE = (*((vocabulary.VERSION.wire, wait_s) for wait_s in (0.2, 0.4, 0.8)), (_STUCK_PROBE, 1.6))
 _OTHER_LINE = ((vocabulary.VERSION.wire, 0.3), (_STUCK_PROBE, 0.6))
 _BITS_PER_BYTE = 10  # 8N1
 
 LIMIT_S = 60.0  # from one look at the send limit to the next: what was sent is counted by the minute
 _UNTOLD = Noise("the module does not tell whether the send limit still holds")
-
-_J11 = Unsupported(
-    what="J11 module (BP35C*-J11 / RS-WSUHA-J11)",
-    advice="It speaks a binary protocol, and this driver SKSTACK-IP only: "
-    "BP35A1, BP35C0, BP35C2, RL7023 Stick-D, WSR35A1-00 or RS-WSUHA-P.",
-)
 
 
 class Engine:
@@ -173,8 +160,6 @@ class Engine:
             elif isinstance(frame, Datagram):
                 step = pana.read(frame.payload) if frame.port == PANA_PORT and not frame.secured else None
                 self._events.append(step or frame)
-            elif isinstance(frame, Foreign):
-                self._react(frame, now)
             else:
                 self._events.append(frame)
 
@@ -262,7 +247,7 @@ class Engine:
     def _give_up(self, task: _Task, now: float) -> None:
         self._finish(_UNTOLD if task.command is None else NoAnswer(task.command, now - task.began))
 
-    def _finish(self, ending: Done | Refused | NoAnswer | Unsupported | SendLimit | Noise) -> None:
+    def _finish(self, ending: Done | Refused | NoAnswer | SendLimit | Noise) -> None:
         self._events.append(ending)
         self._task = None
         self.busy = False
@@ -300,7 +285,7 @@ class Engine:
 
     # --- reactions ---
 
-    def _react(self, heard: Answer | Foreign, now: float) -> None:
+    def _react(self, heard: Answer, now: float) -> None:
         reaction = _REACTIONS.get((self._phase, type(heard)))
         if reaction is not None and self._task is not None:
             reaction(self, self._task, heard, now)
@@ -309,10 +294,6 @@ class Engine:
         self._firmware = version.text
         self._usual_line = self._line
         self._await(vocabulary.VERSION, vocabulary.VERSION.answer[1:], now)
-
-    def _found_foreign(self, task: _Task, _frame: Foreign, _now: float) -> None:
-        if isinstance(task.command, Open):
-            self._finish(_J11)
 
     def _answered(self, task: _Task, part: Answer, now: float) -> None:
         """Take a part of the answer, if it is the one awaited; after the last, go on."""
@@ -383,9 +364,8 @@ def _probes(usual: Line, *, elsewhere: bool) -> Iterator[_Probe]:
 
 
 # What to do when this is heard in that phase; nothing where the table has no entry.
-_REACTIONS: Mapping[tuple[_Phase, type[Answer | Foreign]], Callable[[Engine, _Task, Any, float], None]] = {
+_REACTIONS: Mapping[tuple[_Phase, type[Answer]], Callable[[Engine, _Task, Any, float], None]] = {
     (_PROBING, Version): Engine._found,
-    (_PROBING, Foreign): Engine._found_foreign,
     (_ASKING, Fail): Engine._failed,
     (_ASKING, Ok): Engine._answered,
     (_ASKING, Value): Engine._answered,

@@ -12,23 +12,14 @@ from __future__ import annotations
 
 import re
 from binascii import unhexlify
-from enum import Enum
 from typing import NamedTuple
 
 from drivers.module import Datagram, Noise
 
 MAX_LINE = 300  # characters; the longest one that is understood, the header of an ERXUDP, has 126
 MAX_PAYLOAD = 0x4D0  # bytes (3.7 SKSENDTO)
-J11_CODE = bytes.fromhex("D0F9EE5D")  # begins every frame that a J11 module sends (J11 UART interface)
 
-
-class Foreign(Enum):
-    """What is recognised without being understood."""
-
-    J11 = "a frame of a J11 module"
-
-
-Frame = str | Datagram | Noise | Foreign
+Frame = str | Datagram | Noise
 """A line without its end, never empty; or one of the other things that can arrive."""
 
 _HEX4 = "[0-9A-Fa-f]{4}"
@@ -109,8 +100,11 @@ class Framer:
         end = _line_end(data, at, at + MAX_LINE + 1)
         line = data[at : at + MAX_LINE + 1 if end < 0 else end]
         plain = _is_plain(line)
-        if not plain and (taken := self._within(line, frames)):
-            return at + taken
+        if not plain and (header := _HEADER.search(line)):  # behind an echo cut short
+            before = line[: header.start()]
+            frames.append(before.decode("ascii") if _is_plain(before) else noise(before))
+            self._begin_datagram(header)
+            return at + header.end()
         if end >= 0:
             if line:
                 frames.append(line.decode("ascii") if plain else noise(line))
@@ -128,21 +122,6 @@ class Framer:
         self._header = self._known[text] = _read_header(text)
         self._width = len(text)
         return header.end()
-
-    def _within(self, line: bytes, frames: list[Frame]) -> int:
-        """Take a datagram's header behind an echo cut short, or a J11 frame's code; how many bytes of the line."""
-        code = line.find(J11_CODE)
-        header = _HEADER.search(line if code < 0 else line[:code])
-        if header is None and code < 0:
-            return 0
-        before = line[: header.start() if header else code]
-        if before:
-            frames.append(before.decode("ascii") if _is_plain(before) else noise(before))
-        if header:
-            return self._begin_datagram(header)
-        frames.append(Foreign.J11)
-        self._skipping = True
-        return code + len(J11_CODE)
 
     def _payload(self, data: bytes, at: int, header: _Header, frames: list[Frame]) -> int | None:
         """Take the payload that belongs to a header; where to go on, None when more bytes are needed."""

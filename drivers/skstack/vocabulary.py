@@ -134,8 +134,6 @@ LEAVE = Request(b"SKTERM\r\n", "SKTERM")
 
 # Ends a SKSENDTO whose payload never came, however long; what is too much of it are empty lines.
 FILLER = b"\r\n" * (MAX_PAYLOAD // 2)
-# Asks a J11 module for its version (J11 UART interface, 006B); noise to any other.
-J11_VERSION = bytes.fromhex("D0EA83FC 006B 0004 03A8 0000")
 
 _ADDRESS = re.compile(ADDRESS)
 _SENT: tuple[Part, ...] = ((Ok, BY_RADIO_S),)

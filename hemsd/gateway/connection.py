@@ -149,7 +149,8 @@ class _LastWords(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
         self.text = ""
-        self.logger = logging.Logger("hemsd.gateway.mqtt")  # apart from the others: each retry would be in the log
+        # Apart from the others: each retry would be in the log. What it is not to hold is not even put into words.
+        self.logger = logging.Logger("hemsd.gateway.mqtt", self.level)
         self.logger.addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -217,8 +217,10 @@ def leap(db: sqlite3.Connection, now: datetime) -> None:
     db.execute("INSERT OR REPLACE INTO meta VALUES ('seq_floor', ?)", (floor,))
 
 
-HEAD = """SELECT max(ifnull((SELECT max(seq) FROM record), 0), ifnull((SELECT max(seq) FROM event), 0),
-                     ifnull((SELECT value FROM meta WHERE key = 'seq_floor'), 0))"""
+LAST_RECORD = """max(ifnull((SELECT seq + half_hours - 1 FROM record ORDER BY seq DESC LIMIT 1), 0),
+                     ifnull((SELECT max(seq) FROM event), 0))"""
+"""The newest seq of a record, 0 where there is none."""
+HEAD = f"SELECT max({LAST_RECORD}, ifnull((SELECT value FROM meta WHERE key = 'seq_floor'), 0))"  # noqa: S608
 """The highest seq that was ever given away."""
 
 

@@ -33,6 +33,7 @@ from hemsd.hub.messages import (
     HistoryAnswer,
     HistoryQuery,
     Message,
+    MeterDay,
     MeterInterval,
     MeterMinute,
     MeterReading,
@@ -108,12 +109,13 @@ class Historian:
     async def _listen(self) -> None:
         async for message in self._seat.messages():
             self._hear(message)
-            self._woken.set()
+            if not isinstance(message, MeterReading):  # those wait for their time
+                self._woken.set()
 
     def _hear(self, message: Message) -> None:
         match message:
-            case MeterInterval():
-                if why_not := self._inbox.hear_interval(message):
+            case MeterInterval() | MeterDay():
+                if why_not := self._inbox.hear_half_hours(message):
                     log.warning("%s", why_not)
             case MeterReading() | Event():
                 self._inbox.hear(message, self._clock(), self._now())
@@ -306,9 +308,7 @@ class Historian:
 
     def _tell_outcome(self, outcome: Outcome, batch: Batch) -> None:
         if outcome.replaced:
-            text = (
-                f"another meter is there now ({batch.intervals[-1].meter}): totals go on from where the old one ended"
-            )
+            text = f"another meter is there now ({batch.runs[-1].meter}): totals go on from where the old one ended"
             self._tell("meter.replaced", "warning", text)
         for register, at in outcome.regressed:
             text = f"the {register} register fell at {_japans_time(at)} without a reason: its total waits for it"

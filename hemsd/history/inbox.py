@@ -12,10 +12,10 @@ from datetime import date, datetime, timedelta
 from msgspec.structs import replace
 
 from hemsd.history.calendar import CLOCK_SET, day_of, number
-from hemsd.history.intervals import Interval, NotKept, kept
-from hemsd.hub.messages import BackfillProgress, Event, MeterInterval, MeterMinute, MeterReading
+from hemsd.history.intervals import NotKept, Run, kept, kept_day
+from hemsd.hub.messages import BackfillProgress, Event, MeterDay, MeterInterval, MeterMinute, MeterReading
 
-INTERVALS_MAX = 10_000  # 208 days of half-hours
+RUNS_MAX = 10_000  # 208 days of half-hours that come one by one
 EVENTS_MAX, SAMPLES_MAX, EARLY_MAX = 1_000, 5_000, 1_000
 
 
@@ -23,12 +23,12 @@ EVENTS_MAX, SAMPLES_MAX, EARLY_MAX = 1_000, 5_000, 1_000
 class Batch:
     """What is written in one transaction."""
 
-    intervals: list[Interval] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     asked: list[tuple[str, date]] = field(default_factory=list)  # days that a meter gave, as far as it has them
 
     def __bool__(self) -> bool:
-        return bool(self.intervals or self.events or self.asked)
+        return bool(self.runs or self.events or self.asked)
 
 
 class Inbox:
@@ -38,23 +38,23 @@ class Inbox:
         self.counters: Counter[str] = Counter()
         self.read_at: datetime | None = None  # when live values were read last
         self._writing = Batch()
-        self._intervals: deque[Interval] = deque(maxlen=INTERVALS_MAX)
+        self._runs: deque[Run] = deque(maxlen=RUNS_MAX)
         self._events: deque[Event] = deque(maxlen=EVENTS_MAX)
         self._asked: deque[tuple[str, date]] = deque(maxlen=EVENTS_MAX)
         self._readings: deque[MeterReading] = deque(maxlen=SAMPLES_MAX)
         self._minutes: deque[MeterMinute] = deque(maxlen=SAMPLES_MAX)
         self._early: deque[tuple[float, Event | MeterReading]] = deque(maxlen=EARLY_MAX)  # before the clock was set
 
-    def hear_interval(self, message: MeterInterval) -> str:
-        """A half-hour; returns why it is not kept, empty where it is."""
+    def hear_half_hours(self, message: MeterInterval | MeterDay) -> str:
+        """One or a day of them; returns why they are not kept, empty where they are."""
         try:
-            interval = kept(message)
+            run = kept(message) if isinstance(message, MeterInterval) else kept_day(message)
         except NotKept as error:
             self.counters["not_kept"] += 1
             return str(error)
-        if interval is not None:
-            self.counters["dropped"] += len(self._intervals) == INTERVALS_MAX
-            self._intervals.append(interval)
+        if run is not None:
+            self.counters["dropped"] += len(self._runs) == RUNS_MAX
+            self._runs.append(run)
         return ""
 
     def hear_minute(self, minute: MeterMinute) -> None:
@@ -92,8 +92,8 @@ class Inbox:
     def batch(self) -> Batch:
         """What is to be written now, the same until written(); empty where nothing waits."""
         if not self._writing:
-            self._writing = Batch(list(self._intervals), list(self._events), list(self._asked))
-            for waiting in (self._intervals, self._events, self._asked):
+            self._writing = Batch(list(self._runs), list(self._events), list(self._asked))
+            for waiting in (self._runs, self._events, self._asked):
                 waiting.clear()
         return self._writing
 

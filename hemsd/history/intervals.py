@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, cast
 
 from msgspec import Struct
 
-from hemsd.history.calendar import HALF_HOUR_S, utc
+from hemsd.history.calendar import HALF_HOUR_S, SLOTS, slot_of, utc
 from hemsd.history.counters import TICKS_PER_KWH
 from hemsd.history.days import FIRST_STATE, SOURCES, STATES, Slot
-from hemsd.hub.messages import MeterInterval
+from hemsd.hub.messages import MeterDay, MeterInterval
 
 IMPORT, EXPORT = "import", "export"
 FIELDS: Mapping[str, tuple[str, str]] = {
@@ -33,44 +34,87 @@ class Scale(NamedTuple):
     digits: int = 0  # of the register, 0 where it did not tell
 
 
-class Interval(Struct, frozen=True):
-    """The registers of a meter at one boundary: a count, or one of STATES where there is none."""
+class Run(Struct, frozen=True):
+    """The registers of a meter at one or more boundaries of a day, one after the other.
+
+    Of each register there is for each boundary a count, one of STATES where there is none, or None: nothing is known.
+    """
 
     meter: str
-    at: int
+    at: int  # the first boundary
     source: Source
     scale: Scale | None
-    values: Mapping[str, int | str]
+    values: Mapping[str, tuple[int | str | None, ...]]
 
 
 class NotKept(ValueError):
-    """An interval that cannot be true."""
+    """Half-hours that cannot be true."""
 
 
-def kept(message: MeterInterval) -> Interval | None:
-    """A message as it is kept; None where no register is told. Raises NotKept.
+def kept(told: MeterInterval) -> Run | None:
+    """A half-hour as it is kept; None where no register is told. Raises NotKept.
 
     Where only kWh are told they count as a register of 0.0001 kWh.
     """
-    at = int(message.end.timestamp())
-    if at % HALF_HOUR_S or not EARLIEST <= at <= LATEST or message.end.microsecond:
-        raise NotKept(f"a half-hour does not end at {message.end.isoformat()}")
-    scale = _scale(message.count_kwh, message.digits)
-    values: dict[str, int | str] = {}
+    scale = _scale(told.count_kwh, told.digits)
+    counts: dict[str, tuple[int | None, ...]] = {}
     for register, (kwh_field, count_field) in FIELDS.items():
-        count: int | None = getattr(message, count_field)
-        kwh: float | None = getattr(message, kwh_field)
+        count: int | None = getattr(told, count_field)
+        kwh: float | None = getattr(told, kwh_field)
         if count is None and kwh is not None:
             scale, count = Scale(1), round(kwh * TICKS_PER_KWH)
-        if count is not None:
-            if not 0 <= count <= LARGEST_COUNT:
-                raise NotKept(f"no register shows {count}")
-            values[register] = count
-        elif (state := message.states.get(kwh_field)) in STATES:
-            values[register] = state
-    if all(isinstance(value, str) for value in values.values()):
+        counts[register] = (count,)
+    whys = {register: told.states.get(kwh_field) for register, (kwh_field, _) in FIELDS.items()}
+    return _run(told.meter, told.end, told.source, scale, counts, whys)
+
+
+def kept_day(told: MeterDay) -> Run | None:
+    """The half-hours of a day as they are kept; None where no register is told. Raises NotKept."""
+    counts = {IMPORT: told.import_counts, EXPORT: told.export_counts}
+    length = max(map(len, counts.values()))
+    whys: dict[str, str | None] = dict.fromkeys(counts, "no_data")
+    for register, (kwh_field, _) in FIELDS.items():
+        if not counts[register]:
+            counts[register], whys[register] = (None,) * length, told.states.get(kwh_field)
+    return _run(told.meter, told.first_at, "backfill", _scale(told.count_kwh, told.digits), counts, whys)
+
+
+def _run(
+    meter: str,
+    first: datetime,
+    source: Source,
+    scale: Scale | None,
+    counts: Mapping[str, tuple[int | None, ...]],
+    whys: Mapping[str, str | None],
+) -> Run | None:
+    """Counts of each register at boundaries from the first on, with why there is none where there is none."""
+    at, length = int(first.timestamp()), len(counts[IMPORT])
+    if at % HALF_HOUR_S or not EARLIEST <= at <= LATEST or first.microsecond:
+        raise NotKept(f"a half-hour does not end at {first.isoformat()}")
+    if any(len(each) != length for each in counts.values()) or slot_of(at) + length > SLOTS:
+        raise NotKept(f"the half-hours from {first.isoformat()} are not those of one day")
+    known = [True] * length
+    if all(None in told for told in counts.values()):
+        known = [boundary.count(None) < len(boundary) for boundary in zip(*counts.values(), strict=True)]
+    if True not in known:
         return None
-    return Interval(message.meter, at, message.source, scale, values)
+    values: dict[str, tuple[int | str | None, ...]] = {}
+    for register, told in counts.items():
+        shown = _shown(told)
+        if shown and not 0 <= min(shown) <= max(shown) <= LARGEST_COUNT:
+            raise NotKept(f"no register shows all of {told}")
+        why = whys[register] if whys[register] in STATES else None
+        if len(shown) == length:
+            values[register] = told
+        elif shown or why:
+            values[register] = tuple(
+                [why if count is None and some else count for count, some in zip(told, known, strict=True)]
+            )
+    return Run(meter, at, source, scale, values)
+
+
+def _shown(counts: tuple[int | None, ...]) -> Sequence[int]:
+    return [count for count in counts if count is not None] if None in counts else cast("tuple[int, ...]", counts)
 
 
 @lru_cache(maxsize=16)  # all half-hours of a meter have the same

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 from hemsd.history import calendar
 from hemsd.history.calendar import HALF_HOUR_S, SLOTS, day_of, moment, periods, slot_of
 from hemsd.history.counters import Piece
-from hemsd.history.database import explained, open_to_read
+from hemsd.history.database import LAST_RECORD, explained, open_to_read
 from hemsd.history.days import SOURCES, Day
 from hemsd.history.intervals import EXPORT, IMPORT, kwh, message_of
 from hemsd.history.schema import HISTORY
@@ -133,7 +133,7 @@ class History:
         """The meter an answer is about, and why there is none."""
         if name is not None:
             return name, "" if name in tables.meters else f"there is no history of a meter {name}"
-        eras = tables.eras()
+        eras = tables.eras
         if not eras:
             return None, "there is no history yet"
         return next(name for name, number in tables.meters.items() if number == eras[-1][1]), ""
@@ -161,16 +161,22 @@ class History:
     def records(self, asked: RecordsAfter) -> Records:
         """What was kept after a cursor, at most RECORDS_LIMIT, in the order of seq."""
         limit = max(1, min(asked.limit, RECORDS_LIMIT))
-        query = "SELECT seq, meter, at FROM record WHERE seq > ? ORDER BY seq LIMIT ?"
+        query = "SELECT seq, meter, at, half_hours FROM record WHERE seq > ? - ? ORDER BY seq LIMIT ?"
         after = max(0, min(asked.seq, LARGEST_SEQ))
-        intervals = self._db.execute(query, (after, limit)).fetchall()
+        runs = self._db.execute(query, (after, SLOTS, limit + SLOTS)).fetchall()
+        half_hours = (
+            (seq + number, meter, at + number * HALF_HOUR_S)
+            for seq, meter, at, length in runs
+            for number in range(length)
+            if seq + number > after
+        )
         query = "SELECT seq, at_us, source, kind, severity, text FROM event WHERE seq > ? ORDER BY seq LIMIT ?"
         events = [_event(row) for row in self._db.execute(query, (after, limit))]
         tables = Tables(self._db)
         names = {number: name for name, number in tables.meters.items()}
         days: dict[tuple[int, int], dict[str, Day | None]] = {}
         found = []
-        for seq, meter, at in intervals:
+        for seq, meter, at in islice(half_hours, limit):
             if (day := days.get((meter, day_of(at)))) is None:
                 channels = (tables.channels.get((meter, register)) for register in (IMPORT, EXPORT))
                 day = {each.register: tables.day(each, day_of(at)) for each in channels if each is not None}
@@ -182,8 +188,7 @@ class History:
 
     def head(self) -> int:
         """The newest seq of a record, 0 where there is none."""
-        query = "SELECT max(ifnull((SELECT max(seq) FROM record), 0), ifnull((SELECT max(seq) FROM event), 0))"
-        head: int = self._db.execute(query).fetchone()[0]
+        head: int = self._db.execute(f"SELECT {LAST_RECORD}").fetchone()[0]
         return head
 
     def newest(self) -> int | None:
@@ -215,7 +220,7 @@ class History:
     def summary(self, now: datetime) -> Summary:
         """How much is kept, and how much of what should be is missing."""
         tables = Tables(self._db)
-        count = self._db.execute("SELECT count(*) FROM record").fetchone()[0]
+        count = self._db.execute("SELECT ifnull(sum(half_hours), 0) FROM record").fetchone()[0]
         gaps = _merged(
             gap
             for name in (IMPORT, EXPORT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import cache
 
 from hemsd.history.database import transaction
 from hemsd.hub.messages import MeterMinute, MeterReading
@@ -40,16 +41,17 @@ class Samples:
 
     def write(self, readings: Iterable[MeterReading], minutes: Iterable[MeterMinute]) -> None:
         """Keep what has gathered, in one transaction."""
+        number = cache(self._meter)  # good within it
         with transaction(self._db):
             for reading in readings:
-                self._sample(reading)
+                self._sample(reading, number(reading.meter))
             for minute in minutes:
                 registers = (minute.energy_import_kwh, minute.energy_export_kwh)
                 at = int(minute.at.timestamp()) // MINUTE_S * MINUTE_S
-                self._db.execute(METER_MINUTE, (at, self._meter(minute.meter), *registers))
+                self._db.execute(METER_MINUTE, (at, number(minute.meter), *registers))
 
-    def _sample(self, reading: MeterReading) -> None:
-        meter, at = self._meter(reading.meter), reading.measured_at.timestamp()
+    def _sample(self, reading: MeterReading, meter: int) -> None:
+        at = reading.measured_at.timestamp()
         registers = (reading.energy_import_kwh, reading.energy_export_kwh)
         live = (reading.power_w, reading.current_r_a, reading.current_t_a)
         if (*live, *registers) == (None,) * 5:

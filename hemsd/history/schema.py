@@ -33,7 +33,9 @@ HISTORY: tuple[str, ...] = (
     CREATE TABLE asked (
         meter INTEGER NOT NULL, day INTEGER NOT NULL, PRIMARY KEY (meter, day)
     ) STRICT, WITHOUT ROWID;
-    CREATE TABLE record (seq INTEGER PRIMARY KEY, meter INTEGER NOT NULL, at INTEGER NOT NULL) STRICT;
+    CREATE TABLE record (
+        seq INTEGER PRIMARY KEY, meter INTEGER NOT NULL, at INTEGER NOT NULL, half_hours INTEGER NOT NULL
+    ) STRICT;
     CREATE TABLE event (
         seq INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, source TEXT NOT NULL, kind TEXT NOT NULL,
         severity TEXT NOT NULL, text TEXT NOT NULL
@@ -42,7 +44,8 @@ HISTORY: tuple[str, ...] = (
 )
 """day: one row for each register and day, in the order they come, so that what is written of today lies together.
 span: runs of boundaries without a hole, whose energy is known; what is between two is a gap. era: from when on which
-meter was the one that is there. piece: see counters. asked: the meter gave all that it holds of this past day."""
+meter was the one that is there. piece: see counters. record: half-hours one after the other from a boundary on, each
+with a seq of its own, one after the other from `seq` on. asked: the meter gave all that it holds of this past day."""
 
 SAMPLES: tuple[str, ...] = (
     """

@@ -84,10 +84,10 @@ class Store:
         except Damaged as error:
             restored.append(Restored(*restore(self.samples_path, now), str(error)))
             self._samples_db = open_database(self.samples_path, SAMPLES, durable=False)
-        self._keeper, self._samples = Keeper(self._db), Samples(self._samples_db)
-        self.history = History(self._db)
         if self._db.execute(HEAD).fetchone() == (0,):
             leap(self._db, now)
+        self._keeper, self._samples = Keeper(self._db), Samples(self._samples_db)
+        self.history = History(self._db)
         return restored
 
     def heal(self, now: datetime, reason: str) -> list[Restored]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -39,11 +39,14 @@ class Tables:
         self.forget()
 
     def forget(self) -> None:
-        """Read names and scales anew."""
+        """Read all anew but the days, which are not remembered."""
         self._channels: dict[tuple[int, str], Channel] | None = None
         self._scales: dict[int, Scale] | None = None
         self._scale_numbers: dict[Scale, int] | None = None
         self._meters: dict[str, int] | None = None
+        self._eras: list[tuple[int, int]] | None = None
+        self._spans: dict[Channel, list[tuple[int, int]]] = {}
+        self._pieces: dict[str, list[Piece]] = {}
 
     # --- names
 
@@ -77,9 +80,12 @@ class Tables:
             self._scale_numbers = {scale: number for number, scale in self.scales.items()}
         return self._scale_numbers
 
+    @property
     def eras(self) -> list[tuple[int, int]]:
         """Since when which meter was the one that is there."""
-        return self.db.execute("SELECT since, meter FROM era ORDER BY since").fetchall()
+        if self._eras is None:
+            self._eras = self.db.execute("SELECT since, meter FROM era ORDER BY since").fetchall()
+        return self._eras
 
     # --- days
 
@@ -87,6 +93,14 @@ class Tables:
         """One day of a register, or its first boundaries; None where there is none. Raises DayDamaged."""
         found = self.db.execute("SELECT packed FROM day WHERE day = ? AND channel = ?", (day, channel.id)).fetchone()
         return None if found is None else unpack(found[0], day_key(day, channel.id), slots)
+
+    def registers(self, channels: Iterable[Channel], day: int) -> dict[str, Day]:
+        """One day of some registers of a meter, by their names; empty where nothing is known. Raises DayDamaged."""
+        packed = dict(self.db.execute("SELECT channel, packed FROM day WHERE day = ?", (day,)))
+        return {
+            each.register: unpack(packed[each.id], day_key(day, each.id)) if each.id in packed else Day()
+            for each in channels
+        }
 
     def days(self, channel: Channel, first: int, last: int) -> Iterator[tuple[int, Day]]:
         """All days of a register from the first to the last, both inclusive. Raises DayDamaged."""
@@ -104,12 +118,14 @@ class Tables:
 
     def spans(self, channel: Channel) -> list[tuple[int, int]]:
         """Where a register is known without a hole, in the order of time."""
-        query = "SELECT first, last FROM span WHERE channel = ? ORDER BY first"
-        return self.db.execute(query, (channel.id,)).fetchall()
+        if (spans := self._spans.get(channel)) is None:
+            query = "SELECT first, last FROM span WHERE channel = ? ORDER BY first"
+            spans = self._spans[channel] = self.db.execute(query, (channel.id,)).fetchall()
+        return spans
 
     def chain(self, register: str) -> list[Span]:
         """Where the register of this home is known, of each meter while it was there, in the order of time."""
-        eras = self.eras()
+        eras = self.eras
         found: list[Span] = []
         for number, (since, meter) in enumerate(eras):
             until = eras[number + 1][0] if number + 1 < len(eras) else None
@@ -131,10 +147,10 @@ class Tables:
             if begin > end:
                 continue
             for day, slots in self.days(channel, day_of(begin), day_of(end)):
-                for number, slot in enumerate(slots):
+                for number, (scale, raw) in enumerate(zip(slots.scales, slots.counts, strict=True)):
                     at = moment(day, number)
-                    if slot is not None and slot.raw is not None and slot.scale and begin <= at <= end:
-                        yield self._reading(channel, at, slot.raw, slot.scale)
+                    if scale and raw is not None and begin <= at <= end:
+                        yield self._reading(channel, at, raw, scale)
 
     def _reading(self, channel: Channel, at: int, raw: int, scale: int) -> Reading:
         ticks, digits = self.scales[scale]
@@ -142,9 +158,12 @@ class Tables:
 
     def pieces(self, register: str) -> list[Piece]:
         """How the lifetime total of a register of this home is told, in the order of time."""
-        query = "SELECT since, base, holds, doubt_from FROM piece WHERE register = ? ORDER BY since"
-        rows = self.db.execute(query, (register,))
-        return [Piece(since, base, bool(holds), doubt_from) for since, base, holds, doubt_from in rows]
+        if (pieces := self._pieces.get(register)) is None:
+            query = "SELECT since, base, holds, doubt_from FROM piece WHERE register = ? ORDER BY since"
+            rows = self.db.execute(query, (register,))
+            pieces = [Piece(since, base, bool(holds), doubt_from) for since, base, holds, doubt_from in rows]
+            self._pieces[register] = pieces
+        return pieces
 
 
 class DayByDay(Tables):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import compress
+from typing import Any
 
 from hemsd.history.calendar import HALF_HOUR_S, moment
 from hemsd.history.counters import Counter, Piece, Step
-from hemsd.history.days import Day, Slot
+from hemsd.history.days import Day
 from hemsd.history.schema import SEQ_REGISTER
 from hemsd.history.tables import Channel, Span, Tables
 
@@ -38,9 +40,9 @@ class Totals:
 
     def begin_era(self, meter: int, live: Iterable[int], outcome: Outcome) -> None:
         """Notice the first meter, and one that tells the present, at the boundaries `live`, where another one did."""
-        eras = self._tables.eras()
+        eras = self._tables.eras
         if not eras:
-            self._db.execute("INSERT INTO era VALUES (0, ?)", (meter,))
+            self._begin(0, meter)
             return
         since, there = eras[-1]
         if meter == there:
@@ -48,48 +50,60 @@ class Totals:
         query = "SELECT max(last) FROM span JOIN channel ON channel.id = channel WHERE meter = ?"
         ended = max(self._db.execute(query, (there,)).fetchone()[0] or 0, since)
         if max(live, default=0) > ended:
-            self._db.execute("INSERT INTO era VALUES (?, ?)", (ended + HALF_HOUR_S, meter))
+            self._begin(ended + HALF_HOUR_S, meter)
             outcome.replaced = True
             for register in sorted({channel.register for channel in self._tables.channels.values()}):
                 if register != SEQ_REGISTER:
                     self._retell(register, outcome)
+
+    def _begin(self, since: int, meter: int) -> None:
+        self._db.execute("INSERT INTO era VALUES (?, ?)", (since, meter))
+        self._tables.forget()
 
     def settle(self, channel: Channel, number: int, day: Day, slots: list[int], outcome: Outcome) -> None:
         """Follow the boundaries of one day of a channel, in the order of time, that became known or changed.
 
         As long as a register just counts, its pieces stay as they are; where it may not have, they are told anew.
         """
-        for first, last in _runs(slots):
+        for first, last in runs_of(slots):
             self._extend(channel, moment(number, first), moment(number, last))
         chain = self._tables.chain(channel.register)
         first, last = moment(number, slots[0]), moment(number, slots[-1])
         if not any(span.channel == channel and span.first <= last and span.last >= first for span in chain):
             return  # of a meter that was not there then
-        known = [slot for slot in day[slots[0] : slots[-1] + 1] if slot is not None and slot.scale]
-        if self._bent(channel, chain, first, last, known):
+        here = slice(slots[0], slots[-1] + 1)
+        if self._bent(channel, chain, first, last, day.counts[here], day.scales[here]):
             self._retell(channel.register, outcome)
 
-    def _bent(self, channel: Channel, chain: list[Span], first: int, last: int, known: list[Slot]) -> bool:
+    def _bent(
+        self, channel: Channel, chain: list[Span], first: int, last: int, counts: list[int | None], scales: list[int]
+    ) -> bool:
         """Whether a piece begins or holds among these boundaries and their neighbours, or should."""
+        known: list[Any] = list(compress(counts, scales))  # where there is a scale there is a count
+        worths = set(scales) - {0}
         if (before := max((span for span in chain if span.first < first), default=None)) is not None:
             first = min(before.last, first - HALF_HOUR_S)
-            known[:0] = filter(None, [self._tables.slot(before.channel, first)])
+            if slot := self._tables.slot(before.channel, first):
+                known.insert(0, slot.raw or 0)
+                worths.add(slot.scale)
         if (after := min((span for span in chain if span.last > last), default=None)) is not None:
             last = max(after.first, last + HALF_HOUR_S)
-            known += filter(None, [self._tables.slot(after.channel, last)])
+            if slot := self._tables.slot(after.channel, last):
+                known.append(slot.raw or 0)
+                worths.add(slot.scale)
         if any(span.channel != channel for span in (before, after) if span is not None):
             return True
         pieces = self._tables.pieces(channel.register)
         there = [piece for piece in pieces if piece.since <= first]
         if not there or there[-1].holds or any(first < piece.since <= last for piece in pieces):
             return True
-        counts = [slot.raw or 0 for slot in known]
-        return counts != sorted(counts) or len({slot.scale for slot in known}) > 1
+        return known != sorted(known) or len(worths) > 1
 
     def _retell(self, register: str, outcome: Outcome) -> None:
         """Count a register from its beginning."""
         known = {piece.since for piece in self._tables.pieces(register)}
         self._db.execute("DELETE FROM piece WHERE register = ?", (register,))
+        self._tables.forget()
         chain, counter = self._tables.chain(register), Counter()
         if not chain:
             return
@@ -109,18 +123,24 @@ class Totals:
 
     def _extend(self, channel: Channel, first: int, last: int) -> None:
         """Add a run of boundaries to the spans of a channel, and join what it touches."""
-        touching = "channel = ? AND first <= ? AND last >= ?"
-        where = (channel.id, last + HALF_HOUR_S, first - HALF_HOUR_S)
-        spans = self._db.execute(f"SELECT first, last FROM span WHERE {touching}", where).fetchall()  # noqa: S608
-        joined = (min(first, *(span[0] for span in spans), first), max(last, *(span[1] for span in spans), last))
-        if spans != [joined]:
-            self._db.execute(f"DELETE FROM span WHERE {touching}", where)  # noqa: S608
-            self._db.execute("INSERT INTO span VALUES (?, ?, ?)", (channel.id, *joined))
+        spans = self._tables.spans(channel)
+        near = [span for span in spans if span[0] <= last + HALF_HOUR_S and span[1] >= first - HALF_HOUR_S]
+        joined = (min([first, *(span[0] for span in near)]), max([last, *(span[1] for span in near)]))
+        if near == [joined]:
+            return
+        gone = [(channel.id, span[0]) for span in near if span[0] != joined[0]]
+        if gone:
+            self._db.executemany("DELETE FROM span WHERE channel = ? AND first = ?", gone)
+        self._db.execute("INSERT OR REPLACE INTO span VALUES (?, ?, ?)", (channel.id, *joined))
+        spans[:] = sorted([joined, *(span for span in spans if span not in near)])
 
 
-def _runs(slots: list[int]) -> Iterator[tuple[int, int]]:
+def runs_of(slots: list[int]) -> Iterator[tuple[int, int]]:
     """First and last of each run of boundaries without a hole."""
     first = last = slots[0]
+    if slots[-1] - first == len(slots) - 1:  # most days
+        yield first, slots[-1]
+        return
     for slot in slots[1:]:
         if slot != last + 1:
             yield first, last

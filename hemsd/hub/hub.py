@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import NamedTuple
 
 from hemsd.hub.messages import (
@@ -38,6 +39,19 @@ LATEST: Mapping[type[Message], tuple[str, ...]] = {
     BackfillProgress: ("meter",),
 }
 """Messages that say how things stand until the next one does: the last with the same values in these fields."""
+
+_RECEIVER: Mapping[type[Message], Callable[[Message], Domain]] = {
+    kind: attrgetter("to") for kind in (MeterProperty, UserResponse, Records, HistoryAnswer)
+}
+"""Whom an answer is meant for."""
+
+_CLAIMED: Mapping[type[Message], Callable[[Message], Domain]] = {
+    **{kind: attrgetter("asker") for kind in (ReadMeter, Backfill, RecordsAfter, HistoryQuery, UserRequest)},
+    **{kind: attrgetter("source") for kind in (Event, Health)},
+}
+"""Who the message says is speaking; anyone but its sender would be a forgery."""
+
+_NOBODY: frozenset[Domain] = frozenset()
 
 _log = logging.getLogger("hemsd.hub")
 
@@ -127,9 +141,11 @@ class Hub:
 
     def carry(self, message: Message, sender: Seat) -> None:
         """Deliver what a seat published; see Seat.publish()."""
-        allowed = self._routes.get((sender.domain, type(message)), frozenset())
-        to, claimed = _receiver(message), _claimed(message)
-        if claimed and claimed is not sender.domain:
+        kind = type(message)
+        allowed = self._routes.get((sender.domain, kind), _NOBODY)
+        to = _RECEIVER[kind](message) if kind in _RECEIVER else None
+        claimed = _CLAIMED[kind](message) if kind in _CLAIMED else sender.domain
+        if claimed is not sender.domain:
             self._deny(message, sender.domain, to, f"in the name of {claimed.value}")
         elif not allowed:
             self._deny(message, sender.domain, to, "which it may not send")
@@ -175,24 +191,4 @@ class Hub:
             return
         self._reported[what] = now  # first, because this event may itself be one too many for a seat
         event = Event(at=datetime.now(UTC), source=source, kind=kind, severity="warning", text=text)
-        self._deliver(event, self._routes.get((source, Event), frozenset()))
-
-
-def _receiver(message: Message) -> Domain | None:
-    """Whom an answer is meant for."""
-    match message:
-        case MeterProperty() | UserResponse() | Records() | HistoryAnswer():
-            return message.to
-        case _:
-            return None
-
-
-def _claimed(message: Message) -> Domain | None:
-    """Who the message says is speaking; anyone but its sender would be a forgery."""
-    match message:
-        case ReadMeter() | Backfill() | RecordsAfter() | HistoryQuery() | UserRequest():
-            return message.asker
-        case Event() | Health():
-            return message.source
-        case _:
-            return None
+        self._deliver(event, self._routes.get((source, Event), _NOBODY))

@@ -34,6 +34,8 @@ class Domain(Enum):
     HISTORY = "history"
     OPERATOR = "operator"
 
+    __hash__ = object.__hash__  # of a member there is one; Enum's own is Python, on the way of every message
+
 
 class Message(Struct, frozen=True, kw_only=True):
     """Base of everything that crosses."""
@@ -86,6 +88,22 @@ class MeterInterval(Message, frozen=True, kw_only=True, tag=True):
     count_kwh: Decimal | None = None  # what one count is worth, D3 * E1; None while E1 is not known
     digits: int | None = None  # 1-8 (EPC D7)
     source: Literal["notified", "read", "backfill"]
+    states: dict[str, str] = {}
+
+
+class MeterDay(Message, frozen=True, kw_only=True, tag=True):
+    """Registers at half-hour boundaries of one day out of the meter's memory, as the counts that were told.
+
+    Counts are at `first_at` and at each half-hour after it, as many of both registers, 48 at most; None where the
+    meter has none. A register that was not told has no counts; `states` may say why, as in MeterInterval.
+    """
+
+    meter: str
+    first_at: datetime
+    import_counts: tuple[int | None, ...] = ()
+    export_counts: tuple[int | None, ...] = ()
+    count_kwh: Decimal | None = None  # as in MeterInterval
+    digits: int | None = None
     states: dict[str, str] = {}
 
 

@@ -8,7 +8,8 @@ sizes, at 100 kbit/s: the radio's own retries and acknowledgements are not seen 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import deque
+from collections.abc import Mapping
+from functools import lru_cache
 
 from drivers.module import Command, Join, Rejoin, Scan, Send
 
@@ -22,37 +23,33 @@ SCAN_S = 0.1  # a beacon request of some 40 bytes on each of 28 channels
 MINUTES = 60
 ALLOWED_S = 360.0
 
+AIR_S: Mapping[type[Command], float] = {Join: JOIN_S, Rejoin: JOIN_S, Scan: SCAN_S}
+"""Of commands other than Send; nothing of the others goes on the air, or a few bytes."""
+
+_REMEMBERED = 32  # sizes; those of one meter's Gets are few
+
 
 class Airtime:
     """Ours, in a ring of sixty minutes. `now` is seconds on a monotonic clock."""
 
     def __init__(self) -> None:
-        self._minutes: deque[tuple[int, float]] = deque(maxlen=MINUTES)  # which, and the seconds in it
+        self._minutes: dict[int, float] = {}  # in order, and the seconds in each
 
     def given(self, command: Command, now: float) -> None:
         """The module is given this command."""
-        match command:
-            case Send():
-                self._add(datagram_s(len(command.payload)), now)
-            case Join() | Rejoin():
-                self._add(JOIN_S, now)
-            case Scan():
-                self._add(SCAN_S, now)
-            case _:
-                pass  # nothing of it goes on the air, or a few bytes
+        minutes, minute = self._minutes, int(now // 60)
+        air_s = datagram_s(len(command.payload)) if isinstance(command, Send) else AIR_S.get(type(command), 0.0)
+        minutes[minute] = minutes.get(minute, 0.0) + air_s
+        if len(minutes) > MINUTES:
+            del minutes[next(iter(minutes))]
 
     def last_hour_s(self, now: float) -> float:
         """Seconds of transmission within the last sixty minutes, the present one included."""
         since = int(now // 60) - MINUTES
-        return sum(seconds for minute, seconds in self._minutes if minute > since)
-
-    def _add(self, seconds: float, now: float) -> None:
-        minute = int(now // 60)
-        if self._minutes and self._minutes[-1][0] == minute:
-            seconds += self._minutes.pop()[1]
-        self._minutes.append((minute, seconds))
+        return sum(seconds for minute, seconds in self._minutes.items() if minute > since)
 
 
+@lru_cache(_REMEMBERED)
 def datagram_s(size: int) -> float:
     """How long a datagram of so many bytes (1-1232) takes to be sent."""
     fragments = bisect_left(FRAGMENT_BYTES, min(size, FRAGMENT_BYTES[-1])) + 1

@@ -28,12 +28,13 @@ from hemsd.routeb.stages import ESTABLISHED, Concluded, Contended, Lost, Probing
 PROBE_S = 6.0  # for the surviving session's meter to answer; good links take 1.3 s, poor ones 4 s
 PROOF_S = 20.0  # for the meter of a session just made: all the time it has (AIF 1.01, response timer 1)
 FIRST_SCAN, LAST_SCAN, SCAN_AGAIN = 4, 8, 6  # durations
-SCAN_CHANNELS = 28
+DWELL_S = 0.0096  # times (2**duration + 1) on each channel
 SEEN_S = 30.0  # more than a join may take otherwise, while PANA messages are seen
 AFTER_LEAVE_S = 10.0
 LEAVE_S = 45.0  # an unanswered SKTERM takes the module about 38 s
 
 ON_AIR = (module.Join, module.Rejoin, module.Scan)
+SENDING = (Stage.SURVIVING, Stage.ONLINE)  # when datagrams may be sent
 
 
 class Approach(StageMachine):
@@ -72,18 +73,19 @@ class Approach(StageMachine):
         self, stage: Stage, text: str, command: Command | None = None, *, due: float | None = None, **told: Any
     ) -> None:
         super()._move(stage, text, command, due=due, **told)
-        self.gate.authenticated = stage is Stage.ONLINE or stage is Stage.SURVIVING
+        self.gate.stand(stage in SENDING)
 
     def command(self) -> Command | None:
         """Take the command that the module, being free, is to be given now; none that needs the air while limited."""
-        if self.gate.limited and isinstance(self._wanted, ON_AIR):
+        wanted = self._wanted
+        if wanted is None or (self.gate.limited and isinstance(wanted, ON_AIR)):
             return None
         return super().command()
 
     # --- climbing
 
     def _lose(self, text: str, now: float) -> None:
-        self.gate.peer = None
+        self.gate.meet(None)
         self.logbook.lose(now)
         if self.stage in ESTABLISHED:
             self._events.append(Lost(text))
@@ -180,7 +182,8 @@ class Approach(StageMachine):
 
     def _scan(self, now: float, duration: int) -> None:
         self._duration, self._beacons = duration, []
-        expected_s = None if self._credentials is None else SCAN_CHANNELS * 0.0096 * (2**duration + 1)
+        channels = 0 if self.info is None else self.info.channels
+        expected_s = channels * DWELL_S * (2**duration + 1) if channels else None
         self._move(Stage.SCANNING, f"scanning, duration {duration}", module.Scan(duration), expected_s=expected_s)
 
     def _beacon(self, event: module.BeaconHeard, now: float) -> None:
@@ -277,7 +280,7 @@ class Approach(StageMachine):
 
     def _probe(self, address: str, wait_s: float, text: str, now: float, *, resuming: bool = False) -> None:
         self._move(Stage.SURVIVING, text, due=now + wait_s, pan=self.pan)
-        self.gate.peer = address
+        self.gate.meet(address)
         self._resuming = resuming
         self._events.append(Probing())
 
@@ -288,7 +291,7 @@ class Approach(StageMachine):
             self._not_surviving(None, now)
 
     def _not_surviving(self, event: object, now: float) -> None:
-        self.gate.peer = None
+        self.gate.meet(None)
         if isinstance(event, module.SessionClosed):
             self._ended(event, now)
         elif isinstance(event, module.JoinFailed):
@@ -316,11 +319,9 @@ class Approach(StageMachine):
 
     # --- trouble with the module
 
-    def _fault(self, event: module.Refused | module.NoAnswer | module.Unsupported, now: float) -> None:
+    def _fault(self, event: module.Refused | module.NoAnswer, now: float) -> None:
         """The module would not, or did not answer: again, then set up afresh, then conclude."""
-        if isinstance(event, module.Unsupported):
-            self._conclude(module_trouble(event), now)
-        elif isinstance(event.command, module.Rejoin):
+        if isinstance(event.command, module.Rejoin):
             self._course.stuck = True
             self._rejoin("the module knows of no session, so it has restarted", now)
         elif isinstance(event.command, module.Leave):
@@ -343,7 +344,7 @@ class Approach(StageMachine):
 
     RULES: ClassVar[Mapping[Stage, Rules]] = {
         Stage.WAITING: {TIME_IS_UP: StageMachine._waited, module.SessionClosed: _left},
-        Stage.OPENING: {module.Ready: _ready, module.Done: _opened, module.Unsupported: _fault},
+        Stage.OPENING: {module.Ready: _ready, module.Done: _opened},
         Stage.SURVIVING: {
             TIME_IS_UP: _unproved,
             module.SessionClosed: _not_surviving,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
@@ -31,12 +31,12 @@ from hemsd.echonet.meter import (
     encode_history_2_selector,
     encode_history_3_selector,
 )
-from hemsd.hub.messages import Backfill, BackfillProgress, Domain, Message
+from hemsd.hub.messages import Backfill, BackfillProgress, Domain, Message, MeterDay
 from hemsd.routeb import readings
 from hemsd.routeb.clock import MeterClock
 from hemsd.routeb.errors import NoAnswerInTime
 from hemsd.routeb.meter import SCALE, Meter
-from hemsd.routeb.readings import Row
+from hemsd.routeb.readings import Directions, Row
 
 DAYS_LIMIT = 100  # of a request
 DAYS_KEPT = 99  # before today (EPC E5)
@@ -172,27 +172,24 @@ class Backfiller:
         doubted: Edges | None = None
         for attempt in range(DAY_TRIES):
             try:
-                meter, rows = await self._rows(day, known, attempt)
+                told = await self._told(day, known, attempt)
             except NoAnswerInTime as error:
                 log.debug("no half-hours of %s: %s", day, error)
                 continue
-            if not rows:
+            if told is None:
                 return "empty"
-            edges = _edges(rows)
-            if edges == doubted or self._joins(job, meter, day, edges):
-                job.edges[meter, day] = edges
-                for row in rows:
-                    self._publish(self._meter.registers.interval(row, "backfill"))
+            edges = _edges(told)
+            if edges == doubted or self._joins(job, told.meter, day, edges):
+                job.edges[told.meter, day] = edges
+                self._publish(told)
                 return "read"
             log.debug("%s does not join the days beside it; it is read again", day)
             doubted, self._clock = edges, None
             known.clear()
         return "failed"
 
-    async def _rows(
-        self, day: date, known: dict[tuple[str, date], dict[int, Any]], attempt: int
-    ) -> tuple[str, list[Row]]:
-        """The meter's name, and its half-hours of a date that have data, forward in time.
+    async def _told(self, day: date, known: dict[tuple[str, date], dict[int, Any]], attempt: int) -> MeterDay | None:
+        """The half-hours of a date; None where the meter has none.
 
         `known` keeps what has been read, by meter and by its today. Raises NoAnswerInTime, also where it is not
         certain that these are the half-hours of that meter and date.
@@ -202,20 +199,23 @@ class Backfiller:
         meter, began = self._meter.name, self._now()
         number = (today - day).days
         if not 0 <= number <= DAYS_KEPT:
-            return meter, []
-        rows = await self._latest(today, clock) if number == attempt == 0 else None
-        if rows is None:
+            return None
+        told = await self._latest(today, clock) if number == attempt == 0 else None
+        if told is None:
             values = known.setdefault((meter, today), {})
-            rows = await self._by_number(day, number, values, patient=attempt < DAY_TRIES - 1)
+            told = await self._by_number(day, number, values, patient=attempt < DAY_TRIES - 1)
             if clock.date(began, self._now()) != today or self._meter.losses != self._losses:
                 self._clock = None
                 raise NoAnswerInTime("it may have become another day meanwhile")
         if meter != self._meter.name:
             raise NoAnswerInTime("it was another meter in the end")
-        past = readings.utc(clock.earliest(began))  # later ones may have come between the two directions
-        return meter, _with_data([row for row in rows if row[0] <= past])
+        if told is None:
+            return None
+        slots = _slots_since(day, clock.earliest(began))  # more may have come between the two directions
+        found = self._meter.registers.day(day, told, slots)
+        return None if _edges(found) == (None, None) else found
 
-    async def _by_number(self, day: date, number: int, values: dict[int, Any], *, patient: bool) -> list[Row]:
+    async def _by_number(self, day: date, number: int, values: dict[int, Any], *, patient: bool) -> Directions | None:
         """By E5, E2 and E4. Properties that are refused are asked again while `patient`."""
         if not values.keys() >= set(readings.DAY):
             await self._meter.select_and_read(
@@ -228,29 +228,29 @@ class Backfiller:
             )
         forward, reverse = [values[epc] for epc in readings.DAY]
         if forward is Missing.ABSENT:
-            return []
-        told = isinstance(reverse, DayHistory) or reverse is Missing.ABSENT
-        if not isinstance(forward, DayHistory) or not (told or (reverse is Missing.REFUSED and not patient)):
+            return None
+        exported = reverse.counts if isinstance(reverse, DayHistory) else reverse
+        told = isinstance(exported, tuple) or exported is Missing.ABSENT
+        if not isinstance(forward, DayHistory) or not (told or (exported is Missing.REFUSED and not patient)):
             values.clear()
             raise NoAnswerInTime("the meter did not give its history this time")
-        return readings.day_rows(forward, reverse, day)
+        return forward.counts, exported
 
-    async def _latest(self, today: date, clock: MeterClock) -> list[Row] | None:
+    async def _latest(self, today: date, clock: MeterClock) -> Directions | None:
         """The half-hours of today by ED and EC, where that takes fewer requests than E5, E2 and E4; else None."""
         if any(map(self._meter.lacks, (MeterEPC.HISTORY_2, MeterEPC.HISTORY_1_EXPORT))):
             return None
-        midnight = datetime.combine(today, time())
-        slots = (clock.earliest(self._now()) - midnight) // HALF_HOUR + 1
+        slots = _slots_since(today, clock.earliest(self._now()))
         if slots > SLOTS:
             return None
-        rows = await self._slots(
+        history = await self._slots(
             MeterEPC.HISTORY_2_SELECTOR,
             encode_history_2_selector,
             MeterEPC.HISTORY_2,
-            midnight + (slots - 1) * HALF_HOUR,
+            datetime.combine(today, time()) + (slots - 1) * HALF_HOUR,
             slots,
         )
-        return None if rows is None else rows[::-1]
+        return None if history is None else readings.forward(history)
 
     def _joins(self, job: _Job, meter: str, day: date, edges: Edges) -> bool:
         """Whether the registers of a day begin where those of the day before end, as far as these are known."""
@@ -296,18 +296,19 @@ class Backfiller:
     async def _minutes_before(self, at: datetime, since: datetime) -> datetime | None:
         """Publish up to ten minutes back from `at`; the minute before them, or None where there is no more."""
         count = min(MINUTES, (at - since) // MINUTE + 1)
-        rows = await self._slots(
+        history = await self._slots(
             MeterEPC.HISTORY_3_SELECTOR,
             encode_history_3_selector,
             MeterEPC.HISTORY_3,
             readings.wall_clock(at),
             count,
         )
-        return at - count * MINUTE if self._publish_minutes(rows or []) else None
+        rows = [] if history is None else readings.minute_rows(history)
+        return at - count * MINUTE if self._publish_minutes(rows) else None
 
     def _publish_minutes(self, rows: list[Row]) -> bool:
         """Whether there was any."""
-        found = _with_data(rows)
+        found = [row for row in rows if isinstance(row[1], int) or isinstance(row[2], int)]
         if self._meter.registers.count_kwh is not None:
             for row in found:
                 self._publish(self._meter.registers.minute(row))
@@ -317,15 +318,15 @@ class Backfiller:
 
     async def _slots(
         self, selector: int, encode: Callable[[datetime, int], bytes], epc: int, at: datetime, count: int
-    ) -> list[Row] | None:
-        """So many slots back from a moment, the latest first; None where the meter does not give them."""
+    ) -> SlotHistory | None:
+        """So many slots back from a moment; None where the meter does not give them."""
 
         def check(history: SlotHistory) -> None:
             history.require(at, count)
 
         values = await self._meter.select_and_read(selector, encode(at, count), [epc], check, turn=self._turn)
         history = values[epc]
-        return readings.slot_rows(history) if isinstance(history, SlotHistory) else None
+        return history if isinstance(history, SlotHistory) else None
 
     async def _identify(self) -> None:
         """Who the meter is, and what a count is worth."""
@@ -378,14 +379,19 @@ class Backfiller:
         return asyncio.get_running_loop().time()
 
 
-def _with_data(rows: list[Row]) -> list[Row]:
-    return [row for row in rows if isinstance(row[1], int) or isinstance(row[2], int)]
+def _slots_since(day: date, until: datetime) -> int:
+    """Half-hour boundaries from the beginning of a day to a moment."""
+    return (until - datetime.combine(day, time())) // HALF_HOUR + 1
 
 
-def _edges(rows: list[Row]) -> Edges:
-    imported = [row[1] for row in rows if isinstance(row[1], int)]
-    exported = [row[2] for row in rows if isinstance(row[2], int)]
-    return (imported[0], imported[-1]) if imported else None, (exported[0], exported[-1]) if exported else None
+def _edges(day: MeterDay) -> Edges:
+    return _ends(day.import_counts), _ends(day.export_counts)
+
+
+def _ends(counts: Sequence[int | None]) -> tuple[int, int] | None:
+    first = next((count for count in counts if count is not None), None)
+    last = next((count for count in reversed(counts) if count is not None), None)
+    return None if first is None or last is None else (first, last)
 
 
 def _follows(older: Edges, newer: Edges, digits: int | None) -> bool:

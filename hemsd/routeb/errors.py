@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
-from drivers.module import NoAnswer, Open, Refused, Unsupported
+from drivers.module import NoAnswer, Open, Refused
 from hemsd.hub.messages import Trouble
 
 
@@ -90,15 +90,13 @@ class NoAnswerInTime(RouteBError):
 
 
 class ModuleTrouble(RouteBError):
-    """The Wi-SUN module is of no use as it is: silent, refusing commands, or of a kind that cannot be driven."""
+    """The Wi-SUN module is of no use as it is: silent, or refusing commands."""
 
     trouble = "module"
 
 
-def module_trouble(event: Refused | NoAnswer | Unsupported) -> ModuleTrouble:
+def module_trouble(event: Refused | NoAnswer) -> ModuleTrouble:
     """What to tell a person of a module that does not do what it was told."""
-    if isinstance(event, Unsupported):
-        return ModuleTrouble(f"{event.what}: {event.advice}")
     if isinstance(event, Refused):
         return ModuleTrouble(f"the module refused {event.line} with {event.code}: unplug it for 10 s and try again")
     if isinstance(event.command, Open):

@@ -12,15 +12,16 @@ LIMITED = "the hourly send limit is reached, nothing is sent"
 
 
 class Gate:
-    """Kept by the session: `peer` and `authenticated` as it moves on, `limit_due` while the send limit is engaged.
+    """Told by the session of everything that opens and shuts it; `to` is whom datagrams may be sent to now.
 
-    The limit is the module's and outlives our connection to it, and so does the gate.
+    The send limit is the module's and outlives our connection to it, and so does the gate.
     """
 
     def __init__(self) -> None:
+        self.to: str | None = None
         self.peer: str | None = None  # the meter's address while there may be a session
-        self.authenticated = False  # the session stands, as far as we know
-        self.limit_due: float | None = None
+        self.limit_due: float | None = None  # while the send limit is engaged: when it is over
+        self._stands = False  # the session, as far as we know
         self.lqi: int | None = None  # of the last datagram heard
         self.heard_at: float | None = None
         self.rssi_dbm: float | None = None  # the same, from modules that tell that
@@ -28,7 +29,8 @@ class Gate:
 
     def connected(self) -> None:
         """Another connection: no session is known of."""
-        self.peer, self.authenticated = None, False
+        self.peer, self._stands = None, False
+        self._set()
 
     def begin(self, now: float) -> None:
         """That connection begins."""
@@ -40,10 +42,23 @@ class Gate:
         """Whether the hourly send limit is engaged."""
         return self.limit_due is not None
 
-    @property
-    def open(self) -> bool:
-        """Whether datagrams may be sent to `peer` now."""
-        return self.authenticated and self.limit_due is None
+    def meet(self, peer: str | None) -> None:
+        """This is the meter's address; None where there is no session any more."""
+        self.peer = peer
+        self._set()
+
+    def stand(self, stands: bool) -> None:
+        """The session stands, or does not for now."""
+        self._stands = stands
+        self._set()
+
+    def limit(self, due: float | None) -> None:
+        """The send limit is engaged, until then at the longest; None: released."""
+        self.limit_due = due
+        self._set()
+
+    def _set(self) -> None:
+        self.to = self.peer if self._stands and self.limit_due is None else None
 
     def accept(self, datagram: Datagram, now: float) -> bool:
         """Whether a datagram is the meter's and safe to read; one that is not is counted in `dropped`."""

@@ -72,7 +72,11 @@ class IpMeter:
                 self._forget()
                 pan = pan_of(self._address)
                 self._events.append(
-                    module.Ready(ModuleInfo(Family.IP, "", self._address, "" if pan is None else pan.mac, None, None))
+                    module.Ready(
+                        ModuleInfo(
+                            Family.IP, "", self._address, "" if pan is None else pan.mac, None, None, channels=0
+                        )
+                    )
                 )
             case module.UseCredentials():  # the operating system has them
                 pass

@@ -11,6 +11,7 @@ from drivers.module import (
     Done,
     Event,
     Fate,
+    Found,
     Module,
     NoAnswer,
     Refused,
@@ -37,13 +38,17 @@ class MeterLink:
     """
 
     def __init__(self, module: Module[Any], session: Session, exchange: Exchange) -> None:
-        self._module = module
+        self._drive(module)
         self._session = session
         self._exchange = exchange
+        self._gate = session.gate
         self._airtime = session.logbook.airtime
         self._probe: Request | None = None
-        self._to: str | None = None  # the meter, while datagrams may be sent to it
+        self._open = False  # the gate, when last seen
         self._events: list[LinkEvent] = []
+
+    def _drive(self, module: Module[Any]) -> None:
+        self._module = module
         self.outgoing = module.outgoing  # what is to be written, in order; empties
 
     def begin(self, now: float, *, scan_only: bool = False) -> None:
@@ -80,7 +85,7 @@ class MeterLink:
         due, other = self._module.deadline(), self._session.deadline()
         if due is None or (other is not None and other < due):
             due = other
-        other = None if self._to is None else self._exchange.deadline()
+        other = None if self._gate.to is None else self._exchange.deadline()
         if due is None or (other is not None and other < due):
             due = other
         return due
@@ -92,13 +97,17 @@ class MeterLink:
 
     def _turn(self, now: float, heard: Sequence[Event] = ()) -> None:
         """Carry everything on as far as it goes at this moment, beginning with what the module said."""
-        module, session, exchange = self._module, self._session, self._exchange
+        session, exchange, gate = self._session, self._exchange, self._gate
         while True:
             for event in heard:
                 if (rule := _HEARD.get(type(event))) is not None:
                     rule(self, event, now)
                 else:
                     session.receive(event, now)
+            module, is_open = self._module, gate.to is not None
+            if self._open and not is_open:
+                exchange.interrupted()
+            self._open = is_open
             for happened in exchange.events():
                 if isinstance(happened, Silent):
                     session.silent(now)
@@ -114,9 +123,10 @@ class MeterLink:
         """Give the module, which is free, its next command if there is one."""
         command = self._session.command()
         if command is None:
-            if self._to is None or (payload := self._exchange.send(now)) is None:
+            to = self._gate.to
+            if to is None or (payload := self._exchange.send(now)) is None:
                 return False
-            command = Send(self._to, payload)
+            command = Send(to, payload)
         self._airtime.given(command, now)
         self._module.command(command, now)
         return True
@@ -141,6 +151,9 @@ class MeterLink:
         self._exchange.unsent(now)
         self._session.unsent(event, now)
 
+    def _found(self, event: Found, now: float) -> None:
+        self._drive(event.module)
+
     def _ask_probe(self) -> None:
         if self._probe is None or self._probe.done:
             with suppress(QueueFull):  # then there is enough to be answered
@@ -158,10 +171,6 @@ class MeterLink:
         if self._probe is not None and self._session.stage not in PROBED:
             self._exchange.cancel(self._probe)
             self._probe = None
-        gate = self._session.gate
-        was_open, self._to = self._to is not None, gate.peer if gate.open else None
-        if was_open and self._to is None:
-            self._exchange.interrupted()
 
 
 _HEARD: Mapping[type[Event], Callable[[MeterLink, Any, float], None]] = {
@@ -170,5 +179,6 @@ _HEARD: Mapping[type[Event], Callable[[MeterLink, Any, float], None]] = {
     Done: MeterLink._ended,
     Refused: MeterLink._ended,
     NoAnswer: MeterLink._ended,
+    Found: MeterLink._found,
 }
 """What is done about an event of the module; the others are the session's."""

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from itertools import repeat
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from hemsd.echonet.exchange import Missing
-from hemsd.echonet.meter import SLOTS_A_DAY, Count, DayHistory, FixedTime, MeterEPC, Scale, SlotHistory, decode
+from hemsd.echonet.meter import Count, FixedTime, MeterEPC, Scale, SlotHistory, decode
 from hemsd.echonet.values import PropertyError, State
-from hemsd.hub.messages import MeterIdentity, MeterInterval, MeterMinute, MeterReading
+from hemsd.hub.messages import MeterDay, MeterIdentity, MeterInterval, MeterMinute, MeterReading
 
 JST_AHEAD = timedelta(hours=9)
 JST = timezone(JST_AHEAD)
@@ -31,17 +30,19 @@ LIVE: Mapping[int, tuple[str, ...]] = {
     MeterEPC.CUMULATIVE_ENERGY_EXPORT: ("energy_export_kwh",),
 }
 HALF_HOUR = (MeterEPC.HALF_HOUR_ENERGY_IMPORT, MeterEPC.HALF_HOUR_ENERGY_EXPORT)
-SLOTS = [n * timedelta(minutes=30) for n in range(SLOTS_A_DAY)]
 DAY = (MeterEPC.HISTORY_1_IMPORT, MeterEPC.HISTORY_1_EXPORT)
 
 REGISTERS = ("energy_import_kwh", "energy_export_kwh", "import_count", "export_count")  # of a MeterInterval
 
-Source = Literal["notified", "read", "backfill"]
+Source = Literal["notified", "read"]
 Told = Count | Missing | None
 """A count, or why there is none; None: it was not asked for."""
 
 Row = tuple[datetime, Told, Told]
 """A moment in UTC, and the import and the export register as they stood then."""
+
+Directions = tuple[tuple[Count, ...], tuple[Count, ...] | Missing]
+"""The import and the export register at 00:00 of a day and each half-hour after it; or why there is no export."""
 
 
 class Registers:
@@ -77,6 +78,19 @@ class Registers:
             digits=self.digits,
             source=source,
             states=states,
+        )
+
+    def day(self, day: date, told: Directions, slots: int) -> MeterDay:
+        """Both registers at so many half-hours of a day, or as many as were told."""
+        imported, exported = told
+        return MeterDay(
+            meter=self.meter,
+            first_at=utc(datetime.combine(day, time())),
+            import_counts=_counts(imported[:slots]),
+            export_counts=() if isinstance(exported, Missing) else _counts(exported[:slots]),
+            count_kwh=self.count_kwh,
+            digits=self.digits,
+            states={"energy_export_kwh": exported.value} if isinstance(exported, Missing) else {},
         )
 
     def minute(self, row: Row) -> MeterMinute:
@@ -141,15 +155,20 @@ def _count_at(end: datetime, value: FixedTime | State | Missing | None) -> Told:
     return value
 
 
-def day_rows(forward: DayHistory, reverse: DayHistory | Missing, day: date) -> list[Row]:
-    """E2 and E4 of a day side by side, forward in time."""
-    at = utc(datetime.combine(day, time()))
-    exported: Iterable[Told] = repeat(reverse) if isinstance(reverse, Missing) else reverse.counts
-    return [(at + after, count, out) for after, count, out in zip(SLOTS, forward.counts, exported, strict=False)]
+def _counts(told: tuple[Count, ...]) -> tuple[int | None, ...]:
+    if State.NO_DATA not in told:
+        return cast("tuple[int, ...]", told)  # that is the only one of its states
+    return tuple([each if isinstance(each, int) else None for each in told])
 
 
-def slot_rows(history: SlotHistory) -> list[Row]:
-    """EC or EE, the latest first."""
+def forward(history: SlotHistory) -> Directions:
+    """EC in the order of time."""
+    imported, exported = zip(*reversed(history.slots), strict=True)
+    return imported, exported
+
+
+def minute_rows(history: SlotHistory) -> list[Row]:
+    """EE, the latest first."""
     return [(utc(at), forward, reverse) for at, forward, reverse in history.registers()]
 
 

@@ -104,7 +104,7 @@ class Session(Approach):
 
     def _online(self, address: str, now: float, *, resumed: bool) -> None:
         self._move(Stage.ONLINE, "online", pan=self.pan)
-        self.gate.peer = address
+        self.gate.meet(address)
         self._course.arrived()
         self._ladder.reached()
         self._events.append(Online(resumed, self.logbook.back(now)))
@@ -117,7 +117,7 @@ class Session(Approach):
         self._move(Stage.GATED, "the module authenticates again, its session expired", due=due)
 
     def _renewed(self, event: module.Joined, now: float) -> None:
-        self.gate.peer = event.address
+        self.gate.meet(event.address)
         self.logbook.authenticated(now)
         self._move(Stage.ONLINE, "authenticated again")
 
@@ -146,7 +146,8 @@ class Session(Approach):
             self._proceed(now)
 
     def _limit(self, event: module.SendLimit, now: float) -> None:
-        was_limited, self.gate.limit_due = self.gate.limited, now + LIMIT_S if event.engaged else None
+        was_limited = self.gate.limited
+        self.gate.limit(now + LIMIT_S if event.engaged else None)
         if self.gate.limited != was_limited:
             self._events.append(Progress(self.stage, LIMITED if event.engaged else "sending is allowed again"))
 

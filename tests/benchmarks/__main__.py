@@ -14,28 +14,33 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.benchmarks.airtime import airtime
 from tests.benchmarks.asking import asking
 from tests.benchmarks.backfill import backfill
 from tests.benchmarks.codec import codec
 from tests.benchmarks.counting import history, reading
 from tests.benchmarks.daemon import daemon
 from tests.benchmarks.line import line
+from tests.benchmarks.onward import onward
 from tests.benchmarks.report import Row, table
 from tests.benchmarks.start import start
 from tests.benchmarks.store import history_store
 
 BENCHMARKS = {
-    each.__name__: each for each in (start, asking, reading, history, history_store, backfill, line, codec, daemon)
+    each.__name__: each
+    for each in (start, onward, asking, reading, history, history_store, backfill, line, codec, airtime, daemon)
 }
 NEEDS = {  # programs and packages that may be missing
     "start": ["momonga"],
+    "onward": ["mosquitto"],
     "asking": ["valgrind", "momonga"],
-    "reading": ["valgrind", "momonga"],
+    "reading": ["valgrind", "mosquitto", "momonga"],
     "history": ["valgrind", "momonga"],
     "history_store": [],
     "backfill": ["momonga"],
     "line": ["momonga"],
     "codec": ["pychonet"],
+    "airtime": ["pytest"],
     "daemon": ["mosquitto", "momonga"],
 }
 DEADLINE_S = 270.0  # of one benchmark

@@ -15,15 +15,19 @@ from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from msgspec.structs import replace
+
 from drivers.module import Credentials, Datagram, Event
 from drivers.ports import Pump
 from drivers.serialport import open_serial
 from drivers.skstack.engine import Engine
+from hemsd.daemon.config import load
+from hemsd.daemon.run import run
 from hemsd.echonet.meter import Currents, MeterEPC, decode
 from hemsd.history.historian import Historian
 from hemsd.history.query import FILE_NAME
 from hemsd.hub.hub import Hub, Seat
-from hemsd.hub.messages import Backfill, BackfillProgress, Domain, Message, MeterInterval, MeterReading
+from hemsd.hub.messages import Backfill, BackfillProgress, Domain, Message, MeterDay, MeterReading
 from hemsd.hub.routes import ROUTES_6_4_3
 from hemsd.routeb.backfill import Backfiller
 from hemsd.routeb.collector import Collector, Pace
@@ -40,6 +44,12 @@ async def readings(port: str, route_b_id: str, password: str, count: str) -> Non
             answers = await meter.read(LIVE)
             power, currents = (decode(epc, edt) for epc, edt in answers.items() if isinstance(edt, bytes))
             assert isinstance(power, int) and isinstance(currents, Currents)
+
+
+async def product(config: str) -> None:
+    """The whole daemon, which reads again as soon as it has read, until it is told to stop."""
+    settings = load(Path(config))
+    await run(replace(settings, meter=replace(settings.meter, live_s=0, watched_s=0)))
 
 
 async def days(port: str, route_b_id: str, password: str, count: str) -> None:
@@ -67,8 +77,8 @@ async def days(port: str, route_b_id: str, password: str, count: str) -> None:
         keeping.cancel()
         await asyncio.wait([keeping])
         with closing(sqlite3.connect(Path(directory) / FILE_NAME)) as database:
-            kept = database.execute("SELECT count(*) FROM record").fetchone()[0]
-    assert kept == sum(isinstance(message, MeterInterval) for message in told) == 48 * int(count)
+            kept = database.execute("SELECT sum(half_hours) FROM record").fetchone()[0]
+    assert kept == sum(map(_half_hours, told)) == 48 * int(count)
 
 
 async def backfill(port: str, route_b_id: str, password: str, count: str, live_s: str) -> None:
@@ -112,11 +122,15 @@ async def _told(seat: Seat) -> int:
     """Listen until a request has come to its end; how many half hours were told."""
     told = 0
     async for message in seat.messages():
-        if isinstance(message, MeterInterval):
-            told += message.energy_import_kwh is not None
-        elif isinstance(message, BackfillProgress) and message.last:
+        told += _half_hours(message)
+        if isinstance(message, BackfillProgress) and message.last:
             break
     return told
+
+
+def _half_hours(message: Message) -> int:
+    """How many a message tells."""
+    return len(message.import_counts) - message.import_counts.count(None) if isinstance(message, MeterDay) else 0
 
 
 async def stream(port: str, count: str) -> None:
@@ -150,5 +164,5 @@ async def _online(port: str, route_b_id: str, password: str) -> AsyncIterator[Me
 
 
 if __name__ == "__main__":
-    works = {work.__name__: work for work in (readings, days, backfill, stream)}
+    works = {work.__name__: work for work in (readings, product, days, backfill, stream)}
     asyncio.run(works[sys.argv[1]](*sys.argv[2:]))

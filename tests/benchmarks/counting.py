@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-from tests.benchmarks.processes import instructions, python, simulated_module
+import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.benchmarks.broker import Heard, mosquitto, subscriber, table
+from tests.benchmarks.processes import Failed, instructions, python, simulated_module
 from tests.benchmarks.report import Row
+from tests.benchmarks.start import configure
 
 DEADLINE_S = 120.0
+PUBLISHED_AT_LEAST = 0.98  # of the readings; two that come at once are published as one
 
 
 async def reading() -> list[Row]:
-    """Instructions to read power and currents."""
+    """Instructions to read power and currents; by the whole daemon, to store and to publish them too."""
     ours, peer = await _each("by_hemsd", "readings", 200), await _each("by_momonga", "readings", 20)
-    return [Row(name="reading", unit="instr.", hemsd=ours, peer=peer, goal=1 / 30, goal_is_ratio=True)]
+    product = await _by_the_product(200)
+    return [
+        Row(name="reading", unit="instr.", hemsd=ours, peer=peer, goal=1 / 30, goal_is_ratio=True),
+        Row(
+            name="reading, stored and published (peer: read)",
+            unit="instr.",
+            hemsd=product,
+            peer=peer,
+            goal=1 / 10,
+            goal_is_ratio=True,
+        ),
+    ]
 
 
 async def history() -> list[Row]:
@@ -32,3 +52,38 @@ async def _each(subject: str, work: str, count: int) -> float:
 async def _total(subject: str, work: str, count: int) -> int:
     async with simulated_module("--unpaced", "--import-only") as module:
         return await instructions(*python(subject, work, *module.access, count), deadline_s=DEADLINE_S)
+
+
+async def _by_the_product(count: int) -> float:
+    """The same for readings in the database; each was published as well."""
+    (once, few, told), (twice, many, told_of_many) = [await _stored(times) for times in (count, 2 * count)]
+    if told_of_many - told < (many - few) * PUBLISHED_AT_LEAST:
+        raise Failed(f"of {many - few} readings only {told_of_many - told} were published")
+    return (twice - once) / (many - few)
+
+
+async def _stored(count: int) -> tuple[int, int, int]:
+    """Instructions of a daemon until so many readings are published; how many are stored, and published."""
+    with TemporaryDirectory() as scratch:
+        directory = Path(scratch)
+        async with (
+            mosquitto() as port,
+            subscriber(port) as heard,
+            simulated_module("--unpaced", "--import-only") as module,
+        ):
+            config = configure(directory, module, f"[history]\nbackfill_days = 0\n{table(port)}")
+            product = python("by_hemsd", "product", config)
+            taken = await instructions(*product, deadline_s=DEADLINE_S, until=_published(heard, count))
+            with closing(sqlite3.connect(directory / "state" / "samples.db")) as database:
+                stored = database.execute("SELECT count(*) FROM sample").fetchone()[0]
+            return taken, stored, _live(heard)
+
+
+async def _published(heard: list[Heard], count: int) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while _live(heard) < count:
+            await asyncio.sleep(0.01)
+
+
+def _live(heard: list[Heard]) -> int:
+    return sum(each.topic.endswith("/live") for each in heard)

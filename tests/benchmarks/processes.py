@@ -8,7 +8,7 @@ import re
 import sys
 import tempfile
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +53,10 @@ class Running:
             status = await self._process.wait()
         if status:
             raise self._failed(f"ended with {status}")
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self._process.terminate()
 
     async def stop(self) -> None:
         """End it, the hard way if it does not hear."""
@@ -114,11 +118,14 @@ async def simulated_module(*options: str) -> AsyncIterator[Module]:
         yield Module(process, list((await process.told(20)).values()))
 
 
-async def instructions(*command: str, deadline_s: float) -> int:
-    """How many instructions a command takes, all its threads together."""
+async def instructions(*command: str, deadline_s: float, until: Awaitable[None] | None = None) -> int:
+    """How many instructions a command takes, all its threads together; it is asked to end after `until`."""
     with tempfile.NamedTemporaryFile() as log:
         valgrind = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
         async with started(*valgrind, f"--log-file={log.name}", *command) as running:
+            if until is not None:
+                await until
+                running.terminate()
             await running.end(deadline_s)
         found = re.search(r"I\s+refs:\s+([\d,]+)", Path(log.name).read_text())
     if found is None:

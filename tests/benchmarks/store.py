@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from hemsd.history import calendar
 from hemsd.history.inbox import Batch
-from hemsd.history.intervals import Interval, Scale
+from hemsd.history.intervals import Run, Scale
 from hemsd.history.query import History, open_readonly
 from hemsd.history.store import Retention, Store
 from hemsd.hub.messages import Domain, HistoryQuery
@@ -76,8 +76,9 @@ def half_hourly(store: Store, day: int, values: Iterator[dict[str, int]]) -> Non
         store.write(Batch([interval(day, slot, next(values))]))
 
 
-def interval(day: int, slot: int, values: dict[str, int]) -> Interval:
-    return Interval("board", calendar.moment(FIRST + day, slot), "notified", Scale(10, 8), values)
+def interval(day: int, slot: int, values: dict[str, int]) -> Run:
+    told = {register: (count,) for register, count in values.items()}
+    return Run("board", calendar.moment(FIRST + day, slot), "notified", Scale(10, 8), told)
 
 
 def year_by_month(history: History) -> float:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.skstack import GET_POWER
+from support.skstack import GET_POWER, PROBE
 from support.table import CREDENTIALS, NETWORK, Table, answers
 
 from drivers.anymodule import AnyModule
-from drivers.module import Done, Family, Line, NoAnswer, Open, Ready, Scan, Send, UseCredentials
+from drivers.module import Done, Family, Found, Line, NoAnswer, Open, Ready, Scan, Send, UseCredentials
 from drivers.skstack import Engine
 from drivers.transcript import read_published
 from hemsd.simulator import FAMILIES, Fault, Flash, J11Module, Spell, Strike
@@ -17,6 +17,7 @@ from hemsd.simulator import Family as Simulated
 
 TRANSCRIPTS = Path(__file__).parents[2] / "hw-test/transcripts"
 KEEP, AFRESH = Open(keep_session=True), Open(keep_session=False)
+J11_PROBE = bytes.fromhex("D0EA83FC 006B 0004 03A8 0000")
 families = pytest.mark.parametrize("family", FAMILIES)
 
 
@@ -121,7 +122,7 @@ def test_a_line_set_otherwise_is_set_back_for_the_other_family() -> None:
     module.receive(bytes.fromhex("D0F9EE5D 6019 0004 0391 0000"), now)
     sent = module.outgoing()
     assert sent[0] == Line()
-    assert sent[1:] == [bytes.fromhex("D0EA83FC 006B 0004 03A8 0000")]
+    assert sent[1:] == [J11_PROBE]
 
 
 def test_bytes_that_look_like_j11_do_not_mislead_for_long() -> None:
@@ -149,6 +150,38 @@ def test_what_was_recorded_is_understood_without_opening_anything() -> None:
         [path] = TRANSCRIPTS.glob(f"{number}-*.txt")
         module.receive(read_published(path.read_text()).received, 0.0)
         assert any(sender in repr(event) for event in module.events() if type(event).__name__ == "Datagram")
+
+
+@families
+def test_who_hears_what_was_found_may_use_it(family: Simulated) -> None:
+    """Told once, before the Open is done; there is nothing more to be had from who found it."""
+    table = Table(family, AnyModule())
+    *_, found_it, ending = table.do(AFRESH)
+    assert isinstance(found_it, Found)
+    assert ending == Done(AFRESH)
+    finder, table.engine = table.engine, found_it.module
+    table.joined()
+    assert len(answers(table.read())) == 1
+    assert not finder.outgoing()
+    assert len([event for event in table.heard if isinstance(event, Found)]) == 1
+
+
+def test_a_question_not_answered_is_asked_along_with_that_to_j11() -> None:
+    """J11 UART interface: length counts the sums, the header sum is of bytes 0-7. Asked once, after 0.2 s."""
+    module = AnyModule()
+    module.command(KEEP, 0.0)
+    sent = [*module.outgoing()]
+    while module.busy:
+        now = module.deadline() or 0.0
+        module.tick(now)
+        sent += module.outgoing()
+        if len(sent) == 3:
+            assert 0.1 < now < 0.3
+    assert sent[:4] == [PROBE, J11_PROBE, PROBE, PROBE]
+    assert sent.count(J11_PROBE) == 1
+    assert int.from_bytes(J11_PROBE[6:8]) == 4
+    assert int.from_bytes(J11_PROBE[8:10]) == sum(J11_PROBE[:8])
+    assert int.from_bytes(J11_PROBE[10:]) == 0
 
 
 def test_a_datagram_goes_to_the_family_that_was_found() -> None:

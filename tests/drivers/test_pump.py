@@ -19,6 +19,7 @@ class Machine:
 
     def __init__(self) -> None:
         self.due: float | None = None
+        self.asked = 0  # for its deadline, so often
         self.to_send: list[Outgoing] = []
         self.to_tell: list[str] = []
         self.received: list[bytes] = []
@@ -34,6 +35,7 @@ class Machine:
         self.on_tick(now)
 
     def deadline(self) -> float | None:
+        self.asked += 1
         return self.due
 
     def outgoing(self) -> list[Outgoing]:
@@ -123,6 +125,27 @@ def test_an_early_timer_goes_unnoticed() -> None:
         assert (bench.machine.ticked, bench.pump.overdue_s()) == ([], 0)
         await asyncio.sleep(20)
         assert bench.machine.ticked == [20.0]
+        await bench.stop()
+
+    virtual(scenario)
+
+
+def test_a_machine_at_rest_is_left_alone() -> None:
+    """Once it has no deadline any more nothing wakes up for it, not even in vain."""
+
+    async def scenario() -> None:
+        bench = Bench()
+        bench.machine.due = 5.0
+        await asyncio.sleep(1)
+        bench.machine.due = None
+        bench.pump.poke()
+        asked = bench.machine.asked
+        await asyncio.sleep(20)
+        assert bench.machine.asked == asked
+        bench.machine.due = 30.0
+        bench.pump.poke()
+        await asyncio.sleep(20)
+        assert bench.machine.ticked == [30.0]
         await bench.stop()
 
     virtual(scenario)

@@ -279,6 +279,20 @@ def test_gets_stay_small(wire: Wire) -> None:
     assert sorted({epc for get in gets for epc in get}) == sorted({*EDT_BYTES, E2, 0xEC, 0xF5})
 
 
+def test_a_property_named_twice_is_asked_once(wire: Wire) -> None:
+    """In a read and in a write, and what it came to is told once."""
+    request = wire.get(E7, E8, E7)
+    sent = wire.exchange.send(wire.now)
+    assert sent == bytes.fromhex(f"1081 {wire.exchange._tid:04X} 05FF01 028801 62 02 E700 E800")
+    wire.hear(wire.exchange._tid, ESV.GET_RES, {E7: "000001F8", E8: "00140014"})
+    assert request.answers == {E7: bytes.fromhex("000001F8"), E8: bytes.fromhex("00140014")}
+    write = wire.exchange.ask(ESV.SETC, METER, [Property(0xE5, b"\x01"), Property(0xE5, b"\x02")])
+    sent = wire.exchange.send(wire.now)
+    assert sent == bytes.fromhex(f"1081 {wire.exchange._tid:04X} 05FF01 028801 61 01 E50102")
+    wire.hear(wire.exchange._tid, ESV.SET_RES, {0xE5: ""})
+    assert write.answers == {0xE5: b""}
+
+
 def test_all_live_values_and_their_scale_fit_one_get(wire: Wire) -> None:
     """Power, currents, both energies, coefficient and unit are one Get: the shortest way to a first reading."""
     wire.get(E7, E8, E0, 0xE3, D3, E1)

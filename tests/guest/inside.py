@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hemsd.history import calendar
 from hemsd.history.inbox import Batch
-from hemsd.history.intervals import Interval, Scale
+from hemsd.history.intervals import Run, Scale
 from hemsd.history.query import FILE_NAME, open_readonly
 from hemsd.history.store import Retention, Store
 from hemsd.hub.messages import Domain, Event, RecordsAfter
@@ -33,7 +33,7 @@ def keep() -> None:
     acknowledged = os.open(ACKNOWLEDGED, os.O_WRONLY | os.O_CREAT)
     number = 0
     while time.monotonic() < end:
-        interval = Interval("guest", FIRST + number * 1800, "notified", Scale(1000, 8), {"import": number})
+        interval = Run("guest", FIRST + number * 1800, "notified", Scale(1000, 8), {"import": (number,)})
         event = Event(at=calendar.utc(interval.at), source=Domain.ROUTEB, kind="x", severity="info", text=str(number))
         store.write(Batch([interval], [event]))
         os.pwrite(acknowledged, f"{number:8}".encode(), 0)

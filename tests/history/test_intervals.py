@@ -8,9 +8,9 @@ import pytest
 from support.history import METER, NOON
 
 from hemsd.history.days import SOURCES
-from hemsd.history.inbox import INTERVALS_MAX, Inbox
-from hemsd.history.intervals import NotKept, Scale, kept, message_of, slot_of_value
-from hemsd.hub.messages import BackfillProgress, Domain, Event, MeterInterval, MeterReading
+from hemsd.history.inbox import RUNS_MAX, Inbox
+from hemsd.history.intervals import NotKept, Scale, kept, kept_day, message_of, slot_of_value
+from hemsd.hub.messages import BackfillProgress, Domain, Event, MeterDay, MeterInterval, MeterReading
 
 UNSET = datetime(1970, 1, 1, 0, 5, tzinfo=UTC)
 
@@ -36,28 +36,86 @@ def half_hour(**more: Any) -> MeterInterval:
 )
 def test_what_is_kept_becomes_the_same_message(message: MeterInterval) -> None:
     """There and back; the database adds nothing and forgets nothing."""
-    interval = kept(message)
-    assert interval is not None
-    scale = 0 if interval.scale is None else 1
+    run = kept(message)
+    assert run is not None
+    scale = 0 if run.scale is None else 1
     slots = {
-        name: slot_of_value(value, SOURCES.index(interval.source), scale) for name, value in interval.values.items()
+        name: slot_of_value(value, SOURCES.index(run.source), scale) for name, (value,) in run.values.items() if value
     }
-    scales = {1: interval.scale} if interval.scale else {}
-    assert message_of(METER, interval.at, slots, scales) == message
+    scales = {1: run.scale} if run.scale else {}
+    assert message_of(METER, run.at, slots, scales) == message
     assert SOURCES[next(slot.mark for slot in slots.values() if slot.raw is not None)] == message.source
 
 
 def test_kwh_without_a_count_are_counted_finely() -> None:
     """For a register that tells energy only."""
-    interval = kept(half_hour(energy_import_kwh=123.45))
-    assert interval is not None
-    assert (interval.values, interval.scale) == ({"import": 1_234_500}, Scale(1))
+    run = kept(half_hour(energy_import_kwh=123.45))
+    assert run is not None
+    assert (run.values, run.scale) == ({"import": (1_234_500,)}, Scale(1))
 
 
 def test_a_half_hour_without_any_register_is_a_gap() -> None:
     """Nothing is kept: no row says zero."""
     assert kept(half_hour()) is None
     assert kept(half_hour(states={"energy_import_kwh": "no_data", "energy_export_kwh": "absent"})) is None
+
+
+MIDNIGHT = NOON - timedelta(hours=12)
+WHOLE = tuple(range(48))
+
+
+def a_day(**more: Any) -> MeterDay:
+    return MeterDay(**{"meter": METER, "first_at": MIDNIGHT, "count_kwh": Decimal("0.1"), "digits": 6} | more)
+
+
+@pytest.mark.parametrize(
+    ("told", "values"),
+    [
+        ({"import_counts": WHOLE, "export_counts": WHOLE}, {"import": WHOLE, "export": WHOLE}),
+        ({"import_counts": WHOLE}, {"import": WHOLE}),
+        (
+            {"import_counts": (1, None), "states": {"energy_export_kwh": "absent"}},
+            {"import": (1, None), "export": ("absent", None)},
+        ),
+        (
+            {"import_counts": (1, None, None), "export_counts": (None, 2, None)},
+            {"import": (1, "no_data", None), "export": ("no_data", 2, None)},
+        ),
+        ({"export_counts": (5,), "first_at": MIDNIGHT + timedelta(hours=23.5)}, {"export": (5,)}),
+    ],
+)
+def test_a_day_is_kept_as_a_run(told: dict[str, Any], values: dict[str, Any]) -> None:
+    """Where one register has a count the other says why it has none; where neither has, nothing is kept."""
+    run = kept_day(a_day(**told))
+    assert run is not None
+    assert run.values == values
+    assert (run.source, run.scale) == ("backfill", Scale(1_000, 6))
+
+
+@pytest.mark.parametrize("told", [{}, {"import_counts": (None,) * 48}, {"states": {"energy_import_kwh": "absent"}}])
+def test_a_day_without_any_count_is_a_gap(told: dict[str, Any]) -> None:
+    """Nothing is kept of it."""
+    assert kept_day(a_day(**told)) is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"import_counts": (*WHOLE, 48)},
+        {"import_counts": WHOLE, "first_at": NOON},
+        {"import_counts": WHOLE, "export_counts": (1, 2)},
+        {"import_counts": WHOLE, "first_at": MIDNIGHT + timedelta(seconds=1)},
+        {"import_counts": (1, -1)},
+        {"import_counts": (1,), "export_counts": (10**13,)},
+    ],
+)
+def test_a_day_that_cannot_be_is_not_kept(wrong: dict[str, Any]) -> None:
+    """More than a day, registers of different length, a boundary that is none, a count that no register shows."""
+    with pytest.raises(NotKept):
+        kept_day(a_day(**wrong))
+    inbox = Inbox()
+    assert inbox.hear_half_hours(a_day(**wrong))
+    assert inbox.counters["not_kept"] == 1
 
 
 @pytest.mark.parametrize(
@@ -77,7 +135,7 @@ def test_what_cannot_be_true_is_not_kept(wrong: dict[str, Any]) -> None:
     with pytest.raises(NotKept):
         kept(message)
     inbox = Inbox()
-    assert inbox.hear_interval(message)
+    assert inbox.hear_half_hours(message)
     assert inbox.counters["not_kept"] == 1
     assert not inbox.batch()
 
@@ -106,8 +164,8 @@ def test_nothing_is_stamped_before_the_clock_is_set() -> None:
 def test_half_hours_do_not_wait_for_this_machines_clock() -> None:
     """They carry the meter's."""
     inbox = Inbox()
-    inbox.hear_interval(half_hour(import_count=5))
-    assert len(inbox.batch().intervals) == 1
+    inbox.hear_half_hours(half_hour(import_count=5))
+    assert len(inbox.batch().runs) == 1
 
 
 def test_a_batch_stays_until_it_is_written() -> None:
@@ -124,11 +182,11 @@ def test_a_batch_stays_until_it_is_written() -> None:
 def test_what_waits_is_bounded() -> None:
     """A disk that is away for a year costs no memory; what was dropped is counted."""
     inbox = Inbox()
-    for number in range(INTERVALS_MAX + 5):
-        inbox.hear_interval(half_hour(end=NOON + timedelta(minutes=30 * number), import_count=number))
+    for number in range(RUNS_MAX + 5):
+        inbox.hear_half_hours(half_hour(end=NOON + timedelta(minutes=30 * number), import_count=number))
         inbox.hear(event("x", NOON), NOON, 0)
     batch = inbox.batch()
-    assert len(batch.intervals) == INTERVALS_MAX
+    assert len(batch.runs) == RUNS_MAX
     assert inbox.counters["dropped"] == 5
     assert len(batch.events) == 1_000
 

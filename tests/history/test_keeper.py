@@ -3,12 +3,13 @@ from __future__ import annotations
 from datetime import UTC, timedelta
 
 import pytest
-from support.history import DAY, METER, NOON, at, batch, event, in_memory, interval, records, rows
+from support.history import DAY, METER, NOON, TENTH, at, batch, event, in_memory, interval, records, rows
 
 from hemsd.history import calendar
 from hemsd.history.inbox import Batch
-from hemsd.history.intervals import Scale
+from hemsd.history.intervals import Run, Scale
 from hemsd.history.keeper import Keeper
+from hemsd.history.query import History
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,35 @@ def test_the_better_source_wins(first: tuple[str, int | str], second: tuple[str,
     (record,) = records(db)
     assert record.content.import_count == kept
     assert outcome.contradicted == ([at(0)] if kept == 5 and second[1] == 6 else [])
+
+
+def test_a_day_at_once() -> None:
+    """What is new of it has one block of seqs; what was known better, and differs, is told as a contradiction."""
+    db = in_memory()
+    keeper = Keeper(db)
+    keeper.keep(batch(interval(5, 105, "notified"), interval(6, 99, "notified")))
+    counts = tuple(None if slot == 7 else 100 + slot for slot in range(48))
+    outcome = keeper.keep(batch(Run(METER, at(0), "backfill", TENTH, {"import": counts})))
+    assert (outcome.kept, outcome.contradicted) == (45, [at(6)])
+    told = records(db)
+    assert [record.seq for record in told] == list(range(1, 48))
+    ends = [int(record.content.end.timestamp()) for record in told]
+    assert ends == [at(5), at(6), *(at(slot) for slot in range(48) if slot not in (5, 6, 7))]
+    assert [record.content.import_count for record in told[:3]] == [105, 99, 100]
+
+
+@pytest.mark.parametrize("slot", [0, 20, 47])
+def test_a_half_hour_of_a_day_corrected(slot: int) -> None:
+    """It has a new seq, also after a restart, and its old one is no record any more; the others keep theirs."""
+    db = in_memory()
+    Keeper(db).keep(batch(Run(METER, at(0), "backfill", TENTH, {"import": tuple(range(48))})))
+    assert History(db).head() == 48
+    Keeper(db).keep(batch(interval(slot, slot + 1, "notified")))
+    told = records(db)
+    assert [record.seq for record in told] == [seq for seq in range(1, 50) if seq != slot + 1]
+    assert told[-1].content.end == calendar.utc(at(slot))
+    assert records(db, 30, 5) == [record for record in told if record.seq > 30][:5]
+    assert History(db).summary(calendar.utc(at(48))).half_hours == 48
 
 
 def test_the_same_again_writes_nothing() -> None:
@@ -157,7 +187,6 @@ def test_a_failed_batch_leaves_nothing_behind() -> None:
 
 def test_days_given_completely_are_remembered() -> None:
     """They are not missing any more, although they have gaps."""
-    from hemsd.history.query import History
 
     db = in_memory()
     keeper = Keeper(db)

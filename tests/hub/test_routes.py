@@ -20,6 +20,7 @@ DOORS = """
 MeterReading         routeb                  history control gateway operator
 MeterStatus          routeb                  history control gateway operator
 MeterInterval        routeb                  history control gateway operator
+MeterDay             routeb                  history
 MeterMinute          routeb                  history
 PowerCompanyRequest  routeb                  control
 ReadMeter            operator history        routeb

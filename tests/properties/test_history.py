@@ -5,19 +5,23 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
 
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from support.history import DAY, at, batch, in_memory, records, rows
+from support.history import DAY, METER, at, batch, in_memory, records, rows
 
 from hemsd.history import calendar
 from hemsd.history.counters import Reading, pieces_of
-from hemsd.history.days import FIRST_STATE, STATES, DayDamaged, Slot, pack, unpack
-from hemsd.history.intervals import Interval, Scale, message_of
+from hemsd.history.days import FIRST_STATE, STATES, Day, DayDamaged, Slot, pack, unpack
+from hemsd.history.intervals import Run, Scale, kept, kept_day, message_of
 from hemsd.history.keeper import Keeper
 from hemsd.history.tables import Tables, total
+from hemsd.hub.messages import MeterDay, MeterInterval
 
 SLOTS = st.one_of(
     st.none(),
@@ -28,18 +32,28 @@ LIVES = st.integers(0, 2**32).map(random.Random)
 DAYS = st.lists(SLOTS, min_size=48, max_size=48)
 
 
+def columns(slots: list[Slot | None]) -> Day:
+    day = Day()
+    for number, slot in enumerate(slots):
+        if slot is not None:
+            day[number] = slot
+    return day
+
+
 @given(DAYS, st.integers(0, 2**40), st.integers(1, 48))
 def test_a_packed_day_is_the_day(day: list[Slot | None], key: int, slots: int) -> None:
     """Packing loses nothing, and the beginning of a day can be had alone."""
-    packed = pack(day, key)
-    assert unpack(packed, key) == day
-    assert unpack(packed, key, slots) == day[:slots]
+    packed = pack(columns(day), key)
+    assert unpack(packed, key) == columns(day)
+    assert [unpack(packed, key)[slot] for slot in range(48)] == day
+    beginning = unpack(packed, key, slots)
+    assert [beginning[slot] for slot in range(slots)] == day[:slots]
 
 
 @given(DAYS, st.integers(0, 2**31), st.data())
 def test_a_packed_day_tells_of_damage(day: list[Slot | None], key: int, data: st.DataObject) -> None:
     """One flipped bit, or the day of another row, is noticed; SQLite's own checks would let both pass."""
-    packed = bytearray(pack(day, key))
+    packed = bytearray(pack(columns(day), key))
     wrong_key = data.draw(st.booleans())
     if not wrong_key:
         bit = data.draw(st.integers(0, 8 * len(packed) - 1))
@@ -55,7 +69,7 @@ def test_a_packed_day_tells_of_damage(day: list[Slot | None], key: int, data: st
 class Life:
     """The register of a home over some days, meters and units: what it showed, and what was really used."""
 
-    shown: list[list[Interval]]  # of one meter after the other
+    shown: list[list[Run]]  # of one meter after the other
     used: dict[int, int]  # ticks since the beginning, at each boundary
     unsure: int  # ticks by which rounding may differ
 
@@ -80,13 +94,13 @@ def live(chance: random.Random, boundaries: int) -> Life:
         register %= 10**scale.digits * scale.ticks
         life.used[at(slot)] = used
         if chance.random() < 0.9:
-            value = {"import": register // scale.ticks, "export": slot}
+            value = {"import": (register // scale.ticks,), "export": (slot,)}
             source = chance.choice(["read", "notified"])
-            life.shown[-1].append(Interval(f"meter{name}", at(slot), source, scale, value))
+            life.shown[-1].append(Run(f"meter{name}", at(slot), source, scale, value))
     return life
 
 
-def heard(chance: random.Random, life: Life) -> Iterator[list[Interval]]:
+def heard(chance: random.Random, life: Life) -> Iterator[list[Run]]:
     """The same in another order, in parts and in batches, some of it twice; no meter after the next one was heard."""
     for shown in life.shown:
         left = shown + chance.choices(shown, k=len(shown) // 4) if shown else []
@@ -114,7 +128,9 @@ def test_the_order_of_arrival_does_not_matter(chance: random.Random, boundaries:
         keeper.keep(batch(*part))
     readings, pieces = known(db), Tables(db).pieces("import")
     assert readings == sorted(readings)
-    assert [(each.at, each.raw) for each in readings] == [(i.at, i.values["import"]) for m in life.shown for i in m]
+    assert [(each.at, each.raw) for each in readings] == [
+        (i.at, i.values["import"][0]) for m in life.shown for i in m
+    ]
     assert pieces == pieces_of(readings)
     totals = [total(pieces, reading) for reading in readings]
     assert totals == sorted(totals)
@@ -140,7 +156,7 @@ def test_every_half_hour_is_a_record_once(chance: random.Random, boundaries: int
     assert len(told) == len(expected)
     for record in told:
         each = expected[record.content.meter, int(record.content.end.timestamp())]
-        slot = Slot(0, 1, each.values["import"])
+        slot = Slot(0, 1, each.values["import"][0])
         message = message_of(each.meter, each.at, {"import": slot}, {1: each.scale})
         assert record.content.import_count == message.import_count
         assert record.content.energy_import_kwh == message.energy_import_kwh
@@ -168,3 +184,114 @@ def test_periods_add_up(chance: random.Random, boundaries: int) -> None:
             assert round(sum(part or 0 for part in parts), 3) == day.imported_kwh
         elif None in parts:
             assert day.coverage < 1
+
+
+@dataclass
+class Told:
+    """Half-hours of a meter as they came, and one day out of its memory, told at a place among them."""
+
+    live: list[MeterInterval]
+    day: MeterDay
+    place: int  # so many half-hours came before the day
+
+
+def told(chance: random.Random) -> Told:
+    """A register that wraps and has holes; what memory says may differ, lack a register or the unit."""
+    count, live = chance.randrange(1_000), []
+    memory: dict[str, list[int | None]] = {"import_counts": [], "export_counts": []}
+    worth = {"count_kwh": chance.choice([Decimal("0.1"), Decimal("0.1"), None]), "digits": 3}
+    first, length = chance.choice([(0, 48), (0, 48), (0, chance.randint(1, 48)), (10, 20)])
+    for slot in range(-20, 70):
+        count = (count + chance.choice([0, 1, 2, 7])) % 1_000
+        other = count if chance.random() < 0.9 else chance.randrange(1_000)
+        if chance.random() < 0.3:
+            counts = {"import_count": count, "export_count": chance.choice([slot + 20, None])}
+            scale = {"count_kwh": Decimal("0.1"), "digits": 3}
+            source = chance.choice(["read", "notified"])
+            live.append(MeterInterval(meter=METER, end=calendar.utc(at(slot)), source=source, **counts, **scale))
+        if first <= slot < first + length:
+            memory["import_counts"].append(chance.choice([other] * 9 + [None]))
+            memory["export_counts"].append(chance.choice([slot + 20] * 9 + [None]))
+    states = {}
+    if chance.random() < 0.3:
+        memory["export_counts"], states = [], {"energy_export_kwh": chance.choice(["absent", "refused"])}
+    chance.shuffle(live)
+    counts = {register: tuple(counts) for register, counts in memory.items()}
+    day = MeterDay(meter=METER, first_at=calendar.utc(at(first)), states=states, **counts, **worth)
+    return Told(live, day, chance.randint(0, len(live)))
+
+
+def one_by_one(day: MeterDay) -> list[MeterInterval]:
+    """The same as 48 messages."""
+    found = []
+    for number, imported in enumerate(day.import_counts):
+        exported = day.export_counts[number] if day.export_counts else None
+        states = day.states | ({"energy_import_kwh": "no_data"} if imported is None else {})
+        if exported is None:
+            states = {"energy_export_kwh": "no_data"} | states
+        end = day.first_at + timedelta(minutes=30 * number)
+        counts = {"import_count": imported, "export_count": exported}
+        scale = {"count_kwh": day.count_kwh, "digits": day.digits}
+        found.append(MeterInterval(meter=METER, end=end, source="backfill", states=states, **counts, **scale))
+    return found
+
+
+def database(*parts: list[MeterInterval | MeterDay]) -> sqlite3.Connection:
+    """What is there after these batches."""
+    db = in_memory()
+    keeper = Keeper(db)
+    for part in parts:
+        runs = [kept(each) if isinstance(each, MeterInterval) else kept_day(each) for each in part]
+        keeper.keep(batch(*(run for run in runs if run is not None)))
+    return db
+
+
+def contents(db: sqlite3.Connection, *, sources: bool = True) -> object:
+    """Everything that a reader sees but the seqs, which are as they have to be."""
+    found = records(db)
+    assert [record.seq for record in found] == sorted({record.seq for record in found})
+    by_time = sorted((record.content for record in found), key=lambda content: content.end)
+    assert len({content.end for content in by_time}) == len(by_time)
+    tables, now = Tables(db), calendar.utc(at(80))
+    return (
+        [content if sources else replace(content, source="read") for content in by_time],
+        [tables.spans(channel) for _, channel in sorted(tables.channels.items())],
+        [tables.pieces(register) for register in ("import", "export")],
+        [
+            replace(row, source=row.source if sources else "")
+            for what in ("30m", "day", "gaps")
+            for row in rows(db, what, now)
+        ],
+    )
+
+
+@given(LIVES)
+def test_a_day_told_at_once_is_its_half_hours_one_by_one(chance: random.Random) -> None:
+    """Rows, totals, gaps and records are the same, whatever came by itself before, between or after."""
+    story = told(chance)
+    before, after = [[each] for each in story.live[: story.place]], [[each] for each in story.live[story.place :]]
+    half_hours = [[each] for each in one_by_one(story.day)]
+    at_once = database(*before, [story.day], *after)
+    assert contents(at_once) == contents(database(*before, *half_hours, *after))
+    assert contents(at_once) == contents(
+        database([*story.live[: story.place], story.day, *story.live[story.place :]])
+    )
+    mixed = [*before, *after]
+    for each in chance.sample(half_hours, len(half_hours)):
+        mixed.insert(chance.randint(0, len(mixed)), each)
+    assert contents(at_once, sources=False) == contents(database(*mixed), sources=False)
+
+
+@given(LIVES)
+def test_a_day_told_again_writes_nothing(chance: random.Random) -> None:
+    """Nor does it take a seq."""
+    story = told(chance)
+    db = database(story.live, [story.day])
+    told_before = records(db)
+    with closing(sqlite3.connect(":memory:")) as copy:
+        db.backup(copy)
+        run = kept_day(story.day)
+        outcome = Keeper(db).keep(batch(*([run] if run else [])))
+        assert outcome.kept == 0
+        assert records(db) == told_before
+        assert list(db.iterdump()) == list(copy.iterdump())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support.routeb import PAN, Driven, FakeMeter, FakeModule, asked, frame
 
@@ -28,7 +28,6 @@ from drivers.module import (
     SessionClosed,
     SessionExpired,
     Transmission,
-    Unsupported,
 )
 from hemsd.echonet.exchange import Exchange, Finished, Missing, Request
 from hemsd.echonet.frame import ESV, Property
@@ -70,7 +69,6 @@ ends = st.sampled_from(
         lambda command: [Done(command)],
         lambda command: [Refused(command, "ER10", "SK")],
         lambda command: [NoAnswer(command, 3.0)],
-        lambda command: [Unsupported("J11", "another"), Done(command)],
         lambda command: [Done(command), JoinFailed(PAN.address)],
         lambda command: [Transmission(PAN.address, Fate.FAILED), Done(command)],
     ]
@@ -128,8 +126,11 @@ class Rules(FakeModule):
         super().command(command, now)
 
 
-@given(chaos, st.booleans(), st.booleans())
-def test_chaos(script: list[tuple[str, object]], remembered: bool, persist: bool) -> None:
+@given(chaos, st.booleans(), st.booleans(), st.booleans())
+@example([("get", 0xE7), ("event", SendLimit(engaged=True)), ("wait", 70.0)], True, True, True)
+@example([("get", 0xE7), ("event", SessionExpired(PAN.address)), ("wait", 70.0)], True, True, True)
+@example([("get", 0xE7), ("event", SessionClosed(PAN.address, by_peer=True)), ("wait", 5.0)], True, True, True)
+def test_chaos(script: list[tuple[str, object]], remembered: bool, persist: bool, online: bool) -> None:
     """No event sequence makes an illegal move, an endless loop or a forbidden sending; a daemon always comes back.
 
     It climbs the ladder rung by rung, and no rung takes longer than its bound, but for the send limit's sake.
@@ -137,6 +138,7 @@ def test_chaos(script: list[tuple[str, object]], remembered: bool, persist: bool
     module = Rules()
     driven = Driven(module, remembered=PAN if remembered else None, persist=persist)
     driven.begin()
+    driven.run(300, lambda: not online or driven.session.stage is Stage.ONLINE)
     for what, how in script:
         module.stage = driven.session.stage
         match what:
@@ -152,6 +154,7 @@ def test_chaos(script: list[tuple[str, object]], remembered: bool, persist: bool
                 module.silent = how  # type: ignore[assignment]
             case "join":
                 module.joins.append(how)  # type: ignore[arg-type]
+        check_the_gate(driven)
     module.instead.clear()
     module.joins.clear()
     module.silent = False
@@ -160,6 +163,14 @@ def test_chaos(script: list[tuple[str, object]], remembered: bool, persist: bool
     assert stage is Stage.ONLINE or (stage is Stage.STOPPED and not persist)
     limited = any(isinstance(how, SendLimit) for _, how in script)
     check_the_climb(driven, timed=not limited)
+
+
+def check_the_gate(driven: Driven) -> None:
+    """Open to the meter of a session that stands, while there is no limit; nothing is in flight while it is shut."""
+    gate = driven.session.gate
+    may_send = driven.session.stage in (Stage.SURVIVING, Stage.ONLINE) and not gate.limited
+    assert gate.to == (gate.peer if may_send else None)
+    assert gate.to is not None or driven.link._exchange._asking is None
 
 
 COMES_BACK_S = REFUSED_S + PAUSE_MAX_S * (1 + JITTER) + sum(BOUND_S.values())

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
+from support.airtime import one_read_a_second, slow_meter
 from support.clock import run
-from support.house import House, simulated
 from support.routeb import PAN
 
 from drivers.module import Join, Leave, Open, Rejoin, Scan, Send
 from hemsd.routeb.airtime import ALLOWED_S, JOIN_S, SCAN_S, Airtime, datagram_s
-from hemsd.simulator import Timing
 
 
 @pytest.mark.parametrize(
@@ -44,36 +42,17 @@ def test_the_last_hour_counts() -> None:
 
 
 def test_one_read_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """G14: at most a tenth of the hourly allowance, by our ledger and by the module's own, and no send limit.
-
-    Two hours show what a day would: the ledger looks back one.
-    """
-
-    async def main() -> None:
-        timing = Timing(answer_s=0.3)
-        house = House(simulated(timing=timing), tmp_path, monkeypatch, live_s=1, watched_s=1, allow_fast_polling=True)
-        async with house.living():
-            since = house.now
-            before_s = house.module.air.duty.total_s
-            await asyncio.sleep(7200)
-            radio = house.status.radio
-            assert len(house.readings(since)) >= 7000
-            assert 0.04 * ALLOWED_S < radio.air_s <= 0.1 * ALLOWED_S
-            assert (house.module.air.duty.total_s - before_s) / 2 <= 0.1 * ALLOWED_S
-            assert "gated" not in {status.stage for status in house.seat.of(type(house.status))}
-            assert (radio.repeated, radio.silences, radio.loss) == (0, 0, 0.0)
-
-    run(main())
+    """G14: at most a tenth of the hourly allowance, by our ledger and by the module's own, and no send limit."""
+    aired = run(one_read_a_second(tmp_path, monkeypatch))
+    assert aired.readings >= 7000
+    assert 0.04 * ALLOWED_S < aired.ledger_s <= 0.1 * ALLOWED_S
+    assert aired.module_s <= 0.1 * ALLOWED_S
+    assert not aired.limited
+    assert (aired.radio.repeated, aired.radio.silences, aired.radio.loss) == (0, 0, 0.0)
 
 
 def test_a_slow_meter_is_not_asked_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """G14: answers that take 5 s draw no repetition, from the first one on."""
-
-    async def main() -> None:
-        house = House(simulated(timing=Timing(answer_s=4.0)), tmp_path, monkeypatch)  # up to 5 s
-        async with house.living():
-            await asyncio.sleep(7200)
-            assert house.status.radio.requests > 200
-            assert house.status.radio.repeated == 0
-
-    run(main())
+    radio = run(slow_meter(tmp_path, monkeypatch))
+    assert radio.requests > 200
+    assert radio.repeated == 0

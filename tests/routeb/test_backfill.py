@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from itertools import pairwise
 
 import pytest
@@ -13,13 +14,20 @@ from msgspec.structs import replace
 from support.backfill import DAY, SCAN_AND_JOIN_S, START, House
 
 from hemsd.echonet.exchange import Missing
-from hemsd.echonet.meter import DayHistory, decode
-from hemsd.echonet.values import State
-from hemsd.hub.messages import BackfillProgress, Domain, MeterInterval, MeterMinute, MeterReading, ReadMeter
+from hemsd.echonet.meter import decode
+from hemsd.hub.messages import (
+    BackfillProgress,
+    Domain,
+    MeterDay,
+    MeterInterval,
+    MeterMinute,
+    MeterReading,
+    ReadMeter,
+)
 from hemsd.routeb.backfill import _follows
 from hemsd.routeb.clock import AGE_LIMIT_S, DRIFT, MeterClock
 from hemsd.routeb.collector import Pace
-from hemsd.routeb.readings import day_rows
+from hemsd.routeb.readings import Registers
 from hemsd.simulator import Fault, Flaw, Plate, Spell, Strike, Timing
 
 SECOND_GENERATION = Plate(generation=2)
@@ -39,9 +47,8 @@ def test_all_99_days() -> None:
         assert (progress[-1].day, progress[-1].done, progress[-1].last) == (None, 100, True)
         assert all(each.meter == house.meter.name for each in progress)
         assert house.told() == house.truth(days, until=START)
-        each = house.backfilled()[0]
-        assert each.energy_import_kwh == float((each.import_count or 0) * (each.count_kwh or 0))
-        assert (str(each.count_kwh), each.digits, each.states) == ("0.1", 6, {})
+        day = house.seat.of(MeterDay)[0]
+        assert (str(day.count_kwh), day.digits, day.states) == ("0.1", 6, {})
         gaps = [later - earlier for earlier, later in pairwise(house.seat.times(MeterReading))]
         assert len(gaps) > 10
         assert max(gaps) < 30 + 3
@@ -168,10 +175,8 @@ def test_a_meter_that_only_imports() -> None:
     async def scenario(house: House) -> None:
         house.ask(*house.days(1))
         await house.done()
-        assert len(house.backfilled()) == 48
-        assert {(each.export_count, *each.states.items()) for each in house.backfilled()} == (
-            {(None, ("energy_export_kwh", "absent"))}
-        )
+        (day,) = house.seat.of(MeterDay)
+        assert (len(day.import_counts), day.export_counts, day.states) == (48, (), {"energy_export_kwh": "absent"})
         assert len(house.requests(0xE5, 0xE2)) == 2
         assert len(house.requests(0xE4)) <= 1  # at the first acquaintance
 
@@ -179,15 +184,14 @@ def test_a_meter_that_only_imports() -> None:
 
 
 def test_an_unknown_unit() -> None:
-    """Counts are told without kWh while nobody knows what they are worth."""
+    """Counts are told while nobody knows what they are worth."""
 
     async def scenario(house: House) -> None:
         house.ask(*house.days(1))
         await house.done()
-        each = house.backfilled()[5]
-        assert (each.energy_import_kwh, each.count_kwh) == (None, None)
-        assert each.import_count is not None
-        assert each.states == {"energy_import_kwh": "unknown_unit", "energy_export_kwh": "unknown_unit"}
+        (day,) = house.seat.of(MeterDay)
+        assert day.count_kwh is None
+        assert house.told() == house.truth(house.days(1), until=START)
 
     House(faults=[Fault(Spell.VALUE, seconds=1e9, arg=(0xE1, b"\xff"))]).run(scenario)
 
@@ -455,16 +459,16 @@ def test_a_meter_exchanged_meanwhile() -> None:
             house.module.faults.add(Fault(strike, at=house.now() + 5, arg=(new, "001C640060149999")))
         progress = await house.done()
         assert [each.outcome for each in progress] == ["read", "empty", "empty", "read", "read"]
-        old, other = dict.fromkeys(each.meter for each in house.backfilled())
+        old, other = dict.fromkeys(day.meter for day in house.seat.of(MeterDay))
         assert [each.meter for each in progress[:-1]] == [old, other, other, other]
         truth = house.truth(house.days(*range(4)), until=house.clock())
         before = house.household.energy(changed)
         assert before is not None
         first = 777 - before.imported_j // 360_000
         for each in house.backfilled():
-            at = each.end.replace(tzinfo=None) + timedelta(hours=9)
-            assert (at > changed) is (each.meter == other)
-            assert (each.import_count or 0) - truth[at][0] in ((first, first - 1) if each.meter == other else (0,))
+            assert (each.at > changed) is (each.day.meter == other)
+            more = (each.import_count or 0) - truth[each.at][0]
+            assert more in ((first, first - 1) if each.day.meter == other else (0,))
 
     House(pace=Pace(backfill_s=200.0)).run(scenario)
 
@@ -480,7 +484,7 @@ def test_a_meter_that_turns_out_to_be_another() -> None:
         house.meter._learn(identity=replace(house.meter.identity, meter="another"))
         await house.done()
         assert len(house.requests(0xE2)) == 2
-        assert [each.meter for each in house.backfilled()] == ["another"] * 48
+        assert [(day.meter, len(day.import_counts)) for day in house.seat.of(MeterDay)] == [("another", 48)]
 
     House(pace=Pace()).run(scenario)
 
@@ -491,12 +495,15 @@ def test_a_meter_that_turns_out_to_be_another() -> None:
 def test_a_day_of_history_runs_forward_from_midnight() -> None:
     """48 registers at 00:00 to 23:30 of Japan's clock, both directions side by side."""
     forward = decode(0xE2, bytes.fromhex("000B" + "".join(f"{n:08X}" for n in range(1000, 1047)) + "FFFFFFFE"))
-    rows = day_rows(forward, DayHistory(11, tuple(range(48))), date(2026, 5, 9))
-    assert len(rows) == 48
-    assert rows[0] == (datetime(2026, 5, 8, 15, 0, tzinfo=UTC), 1000, 0)
-    assert rows[1] == (datetime(2026, 5, 8, 15, 30, tzinfo=UTC), 1001, 1)
-    assert rows[47] == (datetime(2026, 5, 9, 14, 30, tzinfo=UTC), State.NO_DATA, 47)
-    assert day_rows(forward, Missing.ABSENT, date(2026, 5, 9))[1][2] is Missing.ABSENT
+    registers, day = Registers("m", Decimal("0.1"), 6), date(2026, 5, 9)
+    told = registers.day(day, (forward.counts, tuple(range(48))), 48)
+    assert told.first_at == datetime(2026, 5, 8, 15, 0, tzinfo=UTC)
+    assert told.import_counts == (*range(1000, 1047), None)
+    assert told.export_counts == tuple(range(48))
+    assert (told.meter, told.count_kwh, told.digits, told.states) == ("m", Decimal("0.1"), 6, {})
+    begun = registers.day(day, (forward.counts, Missing.REFUSED), 2)
+    assert (begun.import_counts, begun.export_counts) == ((1000, 1001), ())
+    assert begun.states == {"energy_export_kwh": "refused"}
 
 
 def test_a_register_that_begins_again() -> None:
@@ -596,8 +603,7 @@ def test_a_newer_request_replaces_what_is_left() -> None:
         first = await house.done("r1")
         assert (first[-1].last, first[-1].done) == (True, len(first) - 1)
         assert len(first) < 6
-        ends = {each.end.date() for each in house.backfilled()}
-        assert len(ends) < 10
+        assert len(house.seat.of(MeterDay)) < 10
 
     House().run(scenario)
 

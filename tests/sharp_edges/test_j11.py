@@ -52,7 +52,6 @@ def test_edge_14_the_simulated_module_does_send_in_the_clear() -> None:
     bench.link.begin(0)
     bench.run(60, lambda: bool(said(bench, START_PANA)))
     bench.run(5)
-    bench.session.gate.peer, bench.session.gate.authenticated = METER, True
     bench.module.air._gated = False
     payload = bytes.fromhex("1081000105FF010288016201E700")
     body = bytes.fromhex(METER.replace(":", "")) + b"\x0e\x1a\x0e\x1a" + len(payload).to_bytes(2, "big") + payload

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from datetime import date, datetime, timedelta
-from typing import Any
+from itertools import zip_longest
+from typing import Any, NamedTuple
 
 from drivers.module import Credentials
-from hemsd.hub.messages import Backfill, BackfillProgress, Domain, MeterInterval
+from hemsd.hub.messages import Backfill, BackfillProgress, Domain, MeterDay
 from hemsd.routeb.backfill import Backlog
 from hemsd.routeb.collector import Collector, Pace
 from hemsd.routeb.meter import Meter
@@ -26,6 +27,24 @@ DAY = timedelta(days=1)
 SETC = 0x61
 COUNT_J = 360_000  # 0.1 kWh
 SCAN_AND_JOIN_S = 30.0
+
+
+class HalfHour(NamedTuple):
+    """One half-hour of a day told, by Japan's clock."""
+
+    at: datetime
+    import_count: int | None
+    export_count: int | None
+    day: MeterDay
+
+
+def half_hours(day: MeterDay) -> Iterator[HalfHour]:
+    """Those that the meter has, in order."""
+    at = day.first_at.replace(tzinfo=None) + timedelta(hours=9)
+    for imported, exported in zip_longest(day.import_counts, day.export_counts):
+        if (imported, exported) != (None, None):
+            yield HalfHour(at, imported, exported, day)
+        at += HALF_HOUR
 
 
 class RecordingMeter(SimulatedMeter):
@@ -137,8 +156,9 @@ class House:
         """Dates so many days before the meter's first today."""
         return [(self.start + self.drift).date() - n * DAY for n in back]
 
-    def backfilled(self) -> list[MeterInterval]:
-        return [each for each in self.seat.of(MeterInterval) if each.source == "backfill"]
+    def backfilled(self) -> list[HalfHour]:
+        """The half-hours of the days told, each with the day it came in."""
+        return [each for day in self.seat.of(MeterDay) for each in half_hours(day)]
 
     def truth(self, days: Iterable[date], until: datetime) -> dict[datetime, tuple[int, int]]:
         """The counts by the household's own energy, at each half-hour of the meter's clock, in Japan's time."""
@@ -155,9 +175,8 @@ class House:
         """What was published, in the same form. A half-hour must not be told twice in two ways."""
         found: dict[datetime, tuple[int | None, int | None]] = {}
         for each in self.backfilled():
-            at = each.end.replace(tzinfo=None) + timedelta(hours=9)
             counts = (each.import_count, each.export_count)
-            assert found.setdefault(at, counts) == counts
+            assert found.setdefault(each.at, counts) == counts
         return found
 
     def requests(self, *epcs: int) -> list[float]:

@@ -11,7 +11,7 @@ from typing import Any
 from hemsd.history import calendar
 from hemsd.history.database import migrate
 from hemsd.history.inbox import Batch
-from hemsd.history.intervals import Interval, Scale
+from hemsd.history.intervals import Run, Scale
 from hemsd.history.query import History
 from hemsd.history.schema import HISTORY
 from hemsd.hub.messages import Domain, Event, HistoryQuery, HistoryRow, Record, RecordsAfter
@@ -53,14 +53,15 @@ def at(slot: int, day: int = DAY) -> int:
     return calendar.moment(day) + slot * calendar.HALF_HOUR_S
 
 
-def interval(slot: int, count: int | str, source: Any = "read", **more: Any) -> Interval:
-    """The import register at a half-hour of the day."""
+def interval(slot: int, count: int | str, source: Any = "read", **more: Any) -> Run:
+    """The import register at a half-hour of the day; `values` of others beside it."""
     values: Mapping[str, int | str] = {"import": count} | more.pop("values", {})
-    return Interval(**{"meter": METER, "at": at(slot), "source": source, "scale": TENTH, "values": values} | more)
+    told = {register: (value,) for register, value in values.items()}
+    return Run(**{"meter": METER, "at": at(slot), "source": source, "scale": TENTH, "values": told} | more)
 
 
-def batch(*intervals: Interval, events: Iterable[Event] = ()) -> Batch:
-    return Batch(list(intervals), list(events))
+def batch(*runs: Run, events: Iterable[Event] = ()) -> Batch:
+    return Batch(list(runs), list(events))
 
 
 def event(text: str, when: datetime = NOON) -> Event:

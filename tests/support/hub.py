@@ -22,6 +22,7 @@ VALUES: dict[str, Any] = {
     "since": AT,
     "end": AT,
     "at": AT,
+    "first_at": AT,
     "online": True,
     "stage": "online",
     "source": "notified",

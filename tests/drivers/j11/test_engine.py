@@ -79,7 +79,15 @@ def info(bench: Bench) -> ModuleInfo:
 def test_open_asks_who_it_is_resets_it_and_announces_it() -> None:
     """006B, 00D9 and its boot notice, 000E, 0009; a join may take as long as an unanswered PANA."""
     assert info(opened()) == ModuleInfo(
-        Family.J11, "1.3", SELF, SELF_MAC, None, None, "0400 0000158A", join_limits_s=(120.0, 320.0, 720.0)
+        Family.J11,
+        "1.3",
+        SELF,
+        SELF_MAC,
+        None,
+        None,
+        "0400 0000158A",
+        join_limits_s=(120.0, 320.0, 720.0),
+        channels=14,
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 from support.skstack import METER, METER_MAC, POWER, SELF, erxudp
 
 from drivers.module import Datagram, Noise
-from drivers.skstack.framing import MAX_LINE, MAX_PAYLOAD, Foreign, Frame, Framer
+from drivers.skstack.framing import MAX_LINE, MAX_PAYLOAD, Frame, Framer
 
 
 def frames(data: bytes, *, hex_payload: bool | None = None) -> list[Frame]:
@@ -164,13 +164,6 @@ def test_an_unfinished_datagram_is_bounded() -> None:
     for _ in range(100):
         framer.receive(b"0" * 97)
         assert len(framer._rest) <= 2 * MAX_PAYLOAD
-
-
-@pytest.mark.parametrize("before", [b"", b"\x00\x00", b"FAIL"])
-def test_a_j11_frame_is_recognised_by_its_first_bytes(before: bytes) -> None:
-    """J11 UART interface: every frame of the module begins D0 F9 EE 5D; it is recognised and not parsed."""
-    answer = bytes.fromhex("D0F9EE5D 206B 000D 03AF 0000 0D0A")
-    assert Foreign.J11 in frames(before + answer)
 
 
 def test_noise_shows_no_more_than_80_characters_and_no_secret() -> None:

@@ -20,13 +20,10 @@ from drivers.module import (
     Open,
     Ready,
     Refused,
-    Send,
-    Unsupported,
 )
-from drivers.skstack.vocabulary import FILLER, J11_VERSION
+from drivers.skstack.vocabulary import FILLER
 
 KEEP = Open(keep_session=True)
-J11_ANSWER = bytes.fromhex("D0F9EE5D 206B 000F 0400 0000 01 040001030000158A")
 
 
 def probing() -> Bench:
@@ -163,7 +160,7 @@ def test_a_lost_first_command_is_repeated_soon() -> None:
     """After power-up the first command is often eaten: the waits begin short and grow."""
     bench = probing()
     began = bench.now
-    assert bench.silence() == [J11_VERSION + PROBE]
+    assert bench.silence() == [PROBE]
     first = bench.now - began
     assert bench.silence() == [PROBE]
     assert 0.1 < first < bench.now - began - first < 1
@@ -300,46 +297,6 @@ def test_an_answer_slower_than_its_bytes_is_waited_for() -> None:
     before = bench.now
     bench.silence()
     assert bench.now - before > 1.3
-
-
-# --- J11 --------------------------------------------------------------------------------------------------------
-
-
-def test_a_j11_module_is_named_after_it_answered_its_own_question() -> None:
-    """It discards SKSTACK without a word; it is asked for its version as soon as that is not answered."""
-    bench = probing()
-    assert bench.silence() == [J11_VERSION + PROBE]
-    bench.hear(J11_ANSWER)
-    [ending] = bench.events()
-    assert isinstance(ending, Unsupported)
-    assert "J11" in ending.what
-    assert "BP35A1" in ending.advice
-    assert not bench.engine.busy
-    assert bench.engine.deadline() is None
-
-
-def test_a_j11_module_that_speaks_first_is_named_at_once() -> None:
-    """Its boot notice is enough."""
-    bench = probing()
-    bench.hear(bytes.fromhex("D0F9EE5D 6019 0004 0391 0000"))
-    [ending] = bench.events()
-    assert isinstance(ending, Unsupported)
-
-
-def test_the_question_to_j11_has_sound_sums() -> None:
-    """J11 UART interface: length counts the sums, the header sum is of bytes 0-7."""
-    assert int.from_bytes(J11_VERSION[6:8]) == 4
-    assert int.from_bytes(J11_VERSION[8:10]) == sum(J11_VERSION[:8])
-    assert int.from_bytes(J11_VERSION[10:]) == 0
-
-
-def test_a_j11_frame_within_another_command_ends_nothing() -> None:
-    """Only Open can end in Unsupported."""
-    bench = opened()
-    bench.give(Send(METER, POWER))
-    bench.hear(J11_ANSWER)
-    assert not any(isinstance(event, Unsupported) for event in bench.events())
-    assert bench.engine.busy
 
 
 # --- flash ------------------------------------------------------------------------------------------------------
