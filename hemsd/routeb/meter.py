@@ -45,6 +45,9 @@ STATIC = (
     *SCALE,
 )
 
+NAMING = (MeterEPC.GET_MAP, MeterEPC.MAKER_CODE, MeterEPC.SERIAL_NUMBER, MeterEPC.ROUTE_B_ID)
+NAMING_TRIES = 3  # a meter may refuse now what it tells a minute later, and its name is to stay
+
 LEARNT = frozenset({MeterEPC.GET_MAP, MeterEPC.EFFECTIVE_DIGITS, *SCALE})
 
 Turn = Callable[[], AbstractAsyncContextManager[None]]
@@ -83,6 +86,7 @@ class Meter(Connection):
         self.facts = known.facts or Facts(mac="")
         self._cache = cache
         self._absent: set[int] = set()  # refused in this run
+        self._unnamed = 0  # times in a row that it refused to tell who it is
         self._selecting = asyncio.Lock()
         self.losses = 0  # of the session
 
@@ -166,15 +170,26 @@ class Meter(Connection):
         return readings.clock(await self._read_some([MeterEPC.CLOCK_DATE, MeterEPC.CLOCK_TIME]))
 
     async def identify(self, *, anew: bool = False) -> MeterIdentity:
-        """Who the meter is; its map and scale are learnt along. Asked once in its life unless `anew`."""
+        """Who the meter is; its map and scale are learnt along. Asked once in its life unless `anew`.
+
+        At one address its name stays, whatever it refuses to tell, unless it tells another serial number.
+        """
         if (known := self.facts.identity) is not None and not anew:
             return known
-        await self._read_some([MeterEPC.GET_MAP])
-        answers = await self._read_some(STATIC)
-        if Missing.TIMEOUT in answers.values():
-            raise NoAnswerInTime("the meter did not tell in time who it is")
+        answers: readings.Answers = {}
+        for epcs in ((MeterEPC.GET_MAP,), STATIC):
+            answers = await self._read_some(epcs)
+            if Missing.TIMEOUT in answers.values():
+                raise NoAnswerInTime("the meter did not tell in time who it is")
+            if known is None and self._unnamed < NAMING_TRIES and REFUSED in map(answers.get, NAMING):
+                self._unnamed += 1
+                raise NoAnswerInTime("the meter refused to tell who it is")
         listed = self.facts.properties or [epc for epc, edt in answers.items() if isinstance(edt, bytes)]
         identity = readings.identity(answers, listed, self.facts.mac)
+        if known is not None and (known.serial == identity.serial or None in (known.serial, identity.serial)):
+            told = {name: getattr(identity, name) or getattr(known, name) for name in ("maker", "serial", "release")}
+            identity = replace(identity, meter=known.meter, **told)
+        self._unnamed = 0
         self._learn(identity=identity)
         return identity
 
@@ -239,9 +254,9 @@ class Meter(Connection):
         return epc in self._absent or (self._listed is not None and epc not in self._listed)
 
     def _refused(self, answers: dict[int, bytes | Missing]) -> None:
-        """What was refused and is not listed, the meter does not have."""
+        """What was refused and is not listed, the meter does not have; but every meter has the list."""
         for epc, answer in answers.items():
-            if answer is Missing.REFUSED and epc not in (self._listed or ()):
+            if answer is Missing.REFUSED and epc not in (self._listed or (MeterEPC.GET_MAP,)):
                 self._absent.add(epc)
                 answers[epc] = Missing.ABSENT
 

@@ -21,7 +21,7 @@ from hemsd.echonet.meter import encode_history_1_day
 from hemsd.hub.messages import Link, MeterIdentity, MeterReading
 from hemsd.routeb.cache import PanCache
 from hemsd.routeb.errors import MeterNotHeard, NoAnswerInTime
-from hemsd.routeb.meter import Meter, Missing
+from hemsd.routeb.meter import NAMING_TRIES, Meter, Missing
 from hemsd.routeb.stages import Progress
 
 
@@ -201,6 +201,60 @@ def test_identify_second_generation() -> None:
         assert identity.generation == 2
         assert c0 not in repr(identity)  # it names the meter to those on Route B only
         assert names[0] == names[1]
+
+    run(main())
+
+
+@pytest.mark.parametrize("epc", [0x9F, 0x8A, 0x8D], ids=lambda epc: f"{epc:02X}")
+def test_a_name_is_not_given_in_haste(epc: int) -> None:
+    """What names the meter may be refused now and told a minute later: it is not named by something else at once."""
+
+    async def main() -> None:
+        bench = Bench()
+        async with bench.meter() as meter:
+            properties = bench.module.meter.properties
+            kept, properties[epc] = properties[epc], ""
+            with pytest.raises(NoAnswerInTime, match="refused to tell who it is"):
+                await meter.identify()
+            assert meter.name == ""
+            properties[epc] = kept
+            hasty = await meter.identify()
+        async with Bench().meter() as meter:
+            assert await meter.identify() == hasty
+
+    run(main())
+
+
+def test_a_name_stays() -> None:
+    """What a meter refuses later takes nothing from who it is: another name would be another history."""
+
+    async def main() -> None:
+        bench = Bench()
+        async with bench.meter() as meter:
+            identity = await meter.identify()
+            for refused in (0x8A, 0x8D, 0x82):
+                bench.module.meter.properties[refused] = ""
+                assert await meter.identify(anew=True) == identity
+            bench.module.meter.properties[0x8D] = "463030303030303030303031"
+            assert (await meter.identify(anew=True)).meter != identity.meter
+
+    run(main())
+
+
+def test_a_meter_that_never_tells_its_serial_number() -> None:
+    """After three refusals it is named by its address, and keeps that name when it tells at last."""
+
+    async def main() -> None:
+        bench = Bench(PROPERTIES | {0x8D: ""})
+        async with bench.meter() as meter:
+            for _ in range(NAMING_TRIES):
+                with pytest.raises(NoAnswerInTime):
+                    await meter.identify()
+            identity = await meter.identify()
+            assert identity.serial is None
+            bench.module.meter.properties[0x8D] = PROPERTIES[0x8D]
+            told = await meter.identify(anew=True)
+            assert (told.meter, told.serial) == (identity.meter, "F00000000000")
 
     run(main())
 

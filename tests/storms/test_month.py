@@ -50,13 +50,15 @@ def slow_steps(heard: Heard, played: Storm) -> list[str]:
     for (at, rung), (then, _) in pairwise([*heard.steps, (math.inf, None)]):
         if rung is None:
             continue
-        began, ended = at, min(then, readings[bisect_right(readings, at)])
+        ended = min(then, readings[bisect_right(readings, at)])
+        since, took_s = at, ended - at
         for fault in played.faults:  # without the device, or with sending forbidden, no clock runs
-            waits = (rung is Rung.REPLUG and fault.kind is Spell.UNPLUGGED) or fault.kind is Strike.LIMIT
-            if waits and fault.at - 1 <= began <= fault.at + fault.seconds:
-                began = fault.at + fault.seconds
-        if ended - began > BOUND_S[rung]:
-            found.append(f"{_day(at)}: {rung.value} took {ended - began:.0f} s")
+            if (rung is Rung.REPLUG and fault.kind is Spell.UNPLUGGED) or fault.kind is Strike.LIMIT:
+                over = min(fault.at + fault.seconds, ended)
+                took_s -= max(0.0, over - max(fault.at, since))
+                since = max(since, over)
+        if took_s > BOUND_S[rung]:
+            found.append(f"{_day(at)}: {rung.value} took {took_s:.0f} s")
     return found
 
 
