@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 
 settings.register_profile("suite", derandomize=True, deadline=None, max_examples=200)
 settings.register_profile(
-    "soak", deadline=None, max_examples=20_000, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+    "soak", deadline=None, max_examples=3_000, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("soak" if os.environ.get("HEMSD_SOAK") else "suite")
 

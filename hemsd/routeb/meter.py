@@ -87,6 +87,7 @@ class Meter(Connection):
         self._cache = cache
         self._absent: set[int] = set()  # refused in this run
         self._unnamed = 0  # times in a row that it refused to tell who it is
+        self._unscaled = 0  # times that it refused to tell its coefficient
         self._selecting = asyncio.Lock()
         self.losses = 0  # of the session
 
@@ -275,7 +276,7 @@ class Meter(Connection):
         super()._on_session(event)
 
     def _learn_from(self, answers: readings.Answers) -> None:
-        """Keep what never changes. A meter that gives no coefficient has none, which means 1."""
+        """Keep what never changes. A meter that has no coefficient, or never gives it, has 1."""
         told = {epc: readings.value_of(epc, answer) for epc, answer in answers.items()}
         known: dict[str, Any] = {}
         if isinstance(properties := told.get(MeterEPC.GET_MAP), frozenset):
@@ -287,8 +288,12 @@ class Meter(Connection):
         match told.get(MeterEPC.COEFFICIENT):
             case int() as coefficient:
                 known["coefficient"] = coefficient
-            case Missing.ABSENT | Missing.REFUSED:
+            case Missing.ABSENT:
                 known["coefficient"] = 1
+            case Missing.REFUSED if self.facts.coefficient is None:  # it is listed, so it may come a minute later
+                self._unscaled += 1
+                if self._unscaled >= NAMING_TRIES:
+                    known["coefficient"] = 1
         self._learn(**known)
 
     def _learn(self, **known: Any) -> None:

@@ -147,6 +147,25 @@ def test_energy_waits_for_the_coefficient() -> None:
     run(main())
 
 
+@pytest.mark.parametrize(("refusals", "kwh"), [(2, 45597.3), (3, 6513.9)])
+def test_a_refused_coefficient_is_not_one_at_once(refusals: int, kwh: float) -> None:
+    """A meter that lists its coefficient and refuses it has none after three refusals; till then there is no kWh."""
+
+    async def main() -> None:
+        bench = Bench()
+        async with bench.meter() as meter:
+            await meter.read([0x9F])
+            del bench.module.meter.properties[0xD3]
+            for _ in range(refusals - 1):
+                assert (await meter.read_live()).energy_import_kwh is None
+            told = await meter.read_live()
+            assert told.energy_import_kwh == (None if refusals == 2 else kwh)
+            bench.module.meter.properties[0xD3] = "00000007"
+            assert (await meter.read_live()).energy_import_kwh == kwh
+
+    run(main())
+
+
 def test_what_the_meter_lacks_is_asked_once() -> None:
     """A property refused alone by a meter whose map is unknown is absent and not asked again."""
 
