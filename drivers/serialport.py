@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from serial import Serial
 
 READ_SIZE = 4096  # bytes; what a terminal hands over at most in one read
+PTS_MAJORS = range(136, 144)  # Linux's devices.txt
 QUEUE_CAP = 65536  # bytes waiting to be sent: 5.7 s at 115200 baud
 
 _AS_SHIPPED = Line()
@@ -234,10 +235,17 @@ def holder(path: str) -> str | None:
         device = Path(path).resolve(strict=True)
         info = device.stat()
         processes = Path("/proc").glob("[0-9]*")
-        process = _locker(info) or next((each for each in processes if _holds(each, device, info.st_rdev)), None)
+        process = _locker(info) or next((each for each in processes if _holds(each, info)), None)
         return None if process is None else f"{(process / 'comm').read_text().strip()} (pid {process.name})"
     except OSError:
         return None
+
+
+def _is_same(file: os.stat_result, device: os.stat_result) -> bool:
+    """Whether a file is the device; each container has pseudo-terminals of its own with the same numbers (pts(4))."""
+    if not stat.S_ISCHR(file.st_mode) or file.st_rdev != device.st_rdev:
+        return False
+    return os.major(device.st_rdev) not in PTS_MAJORS or file.st_dev == device.st_dev
 
 
 def _locker(info: os.stat_result) -> Path | None:
@@ -250,12 +258,12 @@ def _locker(info: os.stat_result) -> Path | None:
     return None
 
 
-def _holds(process: Path, device: Path, number: int) -> bool:
+def _holds(process: Path, device: os.stat_result) -> bool:
     """Whether the process has the device as its controlling terminal (a login) or, where we may look, open."""
     try:
         fields = (process / "stat").read_text().rpartition(")")[2].split()
-        if int(fields[4]) == number:  # tty_nr, proc_pid_stat(5)
+        if int(fields[4]) == device.st_rdev:  # tty_nr, proc_pid_stat(5)
             return True
-        return any(file.readlink() == device for file in (process / "fd").iterdir())
+        return any(_is_same(file.stat(), device) for file in (process / "fd").iterdir())
     except OSError:  # it ended, or is not ours to see
         return False

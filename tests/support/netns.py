@@ -25,7 +25,8 @@ class Namespace:
     def __init__(self) -> None:
         self.name = f"hemsd-{os.getpid()}-{next(_numbers)}"
         run("ip", "netns", "add", self.name)
-        self.run("sh", "-c", "echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad")  # link-local at once
+        # Link-local addresses at once; in a container, where this is read-only, they take the kernel's two seconds.
+        self.run("sh", "-c", "echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad || true")
 
     def ip(self, *words: str) -> None:
         run("ip", "-n", self.name, *words)
