@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import json
 
-from drivers.module import NO_RADIO, Pan, rssi_dbm
+from drivers.module import NO_RADIO, Pan
 from hemsd.cli.connect import config_of, meter_of
 from hemsd.cli.words import judged
 
@@ -26,8 +26,8 @@ def run(arguments: argparse.Namespace) -> int:
         if pan.channel == NO_RADIO:
             print(f"meter at {pan.address}")
             continue
-        dbm = None if pan.lqi is None else rssi_dbm(pan.lqi)
-        signal = "" if dbm is None else f"  LQI {pan.lqi:3}  {dbm:6.1f} dBm  {judged(dbm)}"
+        lqi = "" if pan.lqi is None else f"  LQI {pan.lqi:3}"
+        signal = "" if pan.dbm is None else f"{lqi}  {pan.dbm:6.1f} dBm  {judged(pan.dbm)}"
         print(f"channel {pan.channel:02X}  PAN {pan.pan_id:04X}  {pan.mac}{signal}")
     return 0
 
@@ -39,5 +39,5 @@ def _object(pan: Pan) -> dict[str, object]:
         "mac": pan.mac,
         "address": pan.address,
         "lqi": pan.lqi,
-        "rssi_dbm": None if pan.lqi is None else rssi_dbm(pan.lqi),
+        "rssi_dbm": pan.dbm,
     }

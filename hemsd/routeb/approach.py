@@ -37,6 +37,11 @@ ON_AIR = (module.Join, module.Rejoin, module.Scan)
 SENDING = (Stage.SURVIVING, Stage.ONLINE)  # when datagrams may be sent
 
 
+def strength(pan: Pan) -> float:
+    """By which beacons are compared, in dBm; one without a signal comes last."""
+    return float("-inf") if pan.dbm is None else pan.dbm
+
+
 class Approach(StageMachine):
     """What a session does while there is none."""
 
@@ -200,7 +205,7 @@ class Approach(StageMachine):
         elif self._credentials is None and len(ours) > 1:
             self._conclude(MeterUnclear([pan.address for pan in ours]), now)
         elif ours:
-            self.pan = max(ours, key=lambda pan: float("-inf") if pan.dbm is None else pan.dbm)
+            self.pan = max(ours, key=strength)
             self._course.found()
             self._ladder.other_pan()
             self._proceed(now)

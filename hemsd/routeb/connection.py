@@ -16,6 +16,7 @@ from drivers.ports import Port, Pump
 from hemsd.echonet.exchange import Exchange, Finished, Missing, Notification, Request
 from hemsd.echonet.frame import Property
 from hemsd.hub.messages import Link, MeterStatus
+from hemsd.routeb.approach import strength
 from hemsd.routeb.errors import NoAnswerInTime, RouteBError
 from hemsd.routeb.gate import LIMITED
 from hemsd.routeb.link import LinkEvent, MeterLink
@@ -172,7 +173,7 @@ class Connection:
         while self._scanned is None or not self._scanned.last:
             await self._change()
         best: dict[str, Pan] = {}
-        for pan in sorted(self._scanned.pans, key=lambda pan: -(pan.lqi or 0)):
+        for pan in sorted(self._scanned.pans, key=strength, reverse=True):
             best.setdefault(pan.mac, pan)
         return list(best.values())
 

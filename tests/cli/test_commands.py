@@ -228,6 +228,15 @@ async def test_scan_shows_channel_and_signal(tmp_path: Path) -> None:
     assert told["pans"][0]["lqi"] == 0xA5
 
 
+async def test_scan_shows_the_signal_that_a_j11_module_tells(tmp_path: Path) -> None:
+    """Such a module tells dBm and no LQI: judged all the same, and nothing made up."""
+    async with house(tmp_path, "J11") as home:
+        ran = await home.hemsd("scan")
+        told = json.loads((await home.hemsd("scan", "--json")).out)
+    assert ran.out.split()[5:] == ["-59.0", "dBm", "good"]
+    assert (told["pans"][0]["lqi"], told["pans"][0]["rssi_dbm"]) == (None, -59)
+
+
 @pytest.mark.parametrize("family", ["DUAL", "J11"])
 async def test_a_recording_holds_no_secret_and_replays_to_the_same_reading(tmp_path: Path, family: str) -> None:
     """`record` writes a masked transcript; `replay` shows the same power in what the driver makes of it."""
