@@ -9,7 +9,7 @@ from hemsd.cli.words import JST, lasted, painted
 from hemsd.hub.messages import HistoryRow
 
 BLOCKS = " ▏▎▍▌▋▊▉█"  # eighths of a character
-CYAN, YELLOW, DIM = 36, 33, 90
+CYAN, YELLOW = 36, 33
 WHOLE = 0.995  # rounded, this is all
 BAR_MIN = 8  # narrower, no bar tells anything
 

@@ -23,7 +23,7 @@ from hemsd.cli.exits import Exit, GaveUp, UsageError
 from hemsd.cli.read import daemon_for
 from hemsd.cli.status import NONE_RUNS
 from hemsd.cli.words import JST, rfc3339
-from hemsd.hub.messages import BackfillProgress, Domain, HistoryAnswer, HistoryQuery, HistoryRow
+from hemsd.hub.messages import SHOWN_DAYS, BackfillProgress, Domain, HistoryAnswer, HistoryQuery, HistoryRow
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 ANSWER_S = 60.0  # from one answer of history to the next
 PROGRESS_S = 600.0  # from one day of a backfill to the next: the meter may be away meanwhile
 MEMORY_DAYS = 100  # today and the 99 days before it (ECHONET Appendix, class 0288, E5)
-SPANS_DAYS = {"30m": 1, "day": 30, "week": 12 * 7, "month": 365}  # where nothing else is asked for
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -51,8 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _query(arguments: argparse.Namespace) -> HistoryQuery:
     first, last = _dates(arguments)
-    if first is None and arguments.what in SPANS_DAYS:
-        first = (last or _today()) - timedelta(days=SPANS_DAYS[arguments.what] - 1)
+    if first is None and arguments.what in SHOWN_DAYS:
+        first = (last or _today()) - timedelta(days=SHOWN_DAYS[arguments.what] - 1)
     return HistoryQuery(
         request=os.urandom(8).hex(),
         asker=Domain.OPERATOR,

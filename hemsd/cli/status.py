@@ -17,14 +17,13 @@ from hemsd.cli.asking import Daemon, Gone
 from hemsd.cli.exits import TROUBLE, Exit, GaveUp
 from hemsd.cli.read import daemon_for
 from hemsd.cli.words import clock, judged, lasted, painted, rfc3339
-from hemsd.hub.messages import BackfillProgress, Domain, Health, MeterReading, MeterStatus
+from hemsd.hub.messages import AIR_ALLOWED_S, BackfillProgress, Domain, Health, MeterReading, MeterStatus
 
 if TYPE_CHECKING:
     from hemsd.cli.asking import Told
 
 NONE_RUNS = "no daemon runs that could be asked; start it with `systemctl start hemsd` or `hemsd run`"
 FIRST_S = 5.0  # for the daemon to tell how things stand
-AIR_ALLOWED_S = 360  # within an hour (ARIB STD-T108)
 GREEN, YELLOW, RED = 32, 33, 31
 CLEAR = "\x1b[H\x1b[J"  # cursor home, erase to the end (ECMA-48)
 
@@ -214,7 +213,7 @@ def _radio_lines(status: MeterStatus, now: datetime) -> Iterator[tuple[str, str]
         yield "radio", f"channel {link.channel}, PAN {link.pan_id}"
     if radio.loss is not None:
         yield "loss", f"{radio.loss:.0%} of the last requests drew no answer in the usual time"
-    yield "air time", f"{radio.air_s:.1f} s of {AIR_ALLOWED_S} s allowed in an hour"
+    yield "air time", f"{radio.air_s:.1f} s of {AIR_ALLOWED_S:g} s allowed in an hour"
     if radio.session_since is not None:
         lifetime = f", of {lasted(radio.lifetime_s)}" if radio.lifetime_s else ""
         yield "session", f"for {lasted((now - radio.session_since).total_seconds())}{lifetime}"

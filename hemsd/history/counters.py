@@ -6,7 +6,6 @@ total = base + raw * ticks. What the pieces are depends on the readings alone, n
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -97,9 +96,3 @@ class Counter:
     def _begin(self, reading: Reading, piece: Piece) -> Piece:
         self.last, self.piece, self.base = reading, piece, piece.base
         return piece
-
-
-def pieces_of(readings: Iterable[Reading]) -> list[Piece]:
-    """The pieces of a whole life, its readings in the order of time."""
-    counter = Counter()
-    return [piece for reading in readings if (piece := counter.add(reading)[1]) is not None]

@@ -22,6 +22,7 @@ from hemsd.history.intervals import EXPORT, IMPORT, kwh, message_of
 from hemsd.history.schema import HISTORY
 from hemsd.history.tables import DayByDay, Span, Tables, total
 from hemsd.hub.messages import (
+    SHOWN_DAYS,
     Domain,
     Event,
     HistoryAnswer,
@@ -35,7 +36,6 @@ from hemsd.hub.messages import (
 FILE_NAME = "history.db"
 ROWS_IN_AN_ANSWER = 500
 RECORDS_LIMIT = 1000
-SHOWN_DAYS = {"30m": 1, "day": 31, "week": 12 * 7, "month": 366}  # where a query does not say
 LARGEST_SEQ = FOREVER = 1 << 62
 DUE_AFTER_S = 15 * 60  # a half-hour younger than this may still come by itself
 

@@ -10,6 +10,7 @@ it this time), ``unknown_unit``.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -116,6 +117,9 @@ class MeterMinute(Message, frozen=True, kw_only=True, tag=True):
     energy_export_kwh: float | None = None
 
 
+AIR_ALLOWED_S = 360.0  # of transmission within an hour (ARIB STD-T108)
+
+
 class RadioHealth(Struct, frozen=True, kw_only=True):
     """How the way to the meter has been doing; counts are since the start of the daemon."""
 
@@ -123,7 +127,7 @@ class RadioHealth(Struct, frozen=True, kw_only=True):
     repeated: int = 0  # of them again, because no answer came in the usual time
     silences: int = 0  # requests never answered
     loss: float | None = None  # 0-1: share of the last 100 datagrams that drew no answer in the usual time
-    air_s: float = 0.0  # of transmission within the last hour, estimated; 360 are allowed (ARIB STD-T108)
+    air_s: float = 0.0  # of transmission within the last hour, estimated; AIR_ALLOWED_S are allowed
     sessions: int = 0  # authentications that succeeded, as far as the module tells
     session_since: datetime | None = None
     lifetime_s: int | None = None  # of a session, as the meter last told
@@ -354,13 +358,17 @@ class Records(Message, frozen=True, kw_only=True, tag=True):
     head: int  # the newest seq there is, 0 where there is none
 
 
+SHOWN_DAYS: Mapping[str, int] = {"30m": 1, "day": 30, "week": 12 * 7, "month": 365}
+"""How many days a HistoryQuery is about that does not say."""
+
+
 class HistoryQuery(Message, frozen=True, kw_only=True, tag=True):
     """Ask history for energy by period, or for what is missing; HistoryAnswer answers."""
 
     request: str
     asker: Domain
     what: Literal["30m", "day", "week", "month", "gaps"]
-    first: date | None = None  # by Japan's calendar, both inclusive; None: as suits `what`
+    first: date | None = None  # by Japan's calendar, both inclusive; None: SHOWN_DAYS, to today
     last: date | None = None
     meter: str | None = None  # None: the one that is there
 

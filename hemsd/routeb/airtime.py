@@ -21,7 +21,6 @@ OVERHEAD_BYTES = (
 JOIN_S = 0.1  # PCI, three PANA answers and a neighbour solicitation of about 120 bytes; a failing one repeats as many
 SCAN_S = 0.1  # a beacon request of some 40 bytes on each of 28 channels
 MINUTES = 60
-ALLOWED_S = 360.0
 
 AIR_S: Mapping[type[Command], float] = {Join: JOIN_S, Rejoin: JOIN_S, Scan: SCAN_S}
 """Of commands other than Send; nothing of the others goes on the air, or a few bytes."""

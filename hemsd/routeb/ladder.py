@@ -54,11 +54,8 @@ J11 module gets 120 s once the password is known to be right. An engaged send li
 again by itself, stop these clocks: nothing may be sent.
 """
 
-JOIN_TRIES_REMEMBERED, JOIN_TRIES_AGAIN, JOIN_TRIES_HEARD = (
-    2,
-    1,
-    3,
-)  # of one PAN: in the first round, later; in a scan
+JOIN_TRIES_REMEMBERED, JOIN_TRIES_AGAIN = 2, 1  # of the PAN that we know: in the first round of a loss, later
+JOIN_TRIES_HEARD = 3  # of one that a scan heard just now
 JOIN_BACK_OFF_S = 5.0  # doubled each time
 REFUSALS = 3  # in a row mean a wrong password
 GOOD_DBM = rssi_dbm(0x60)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hemsd.routeb.airtime import ALLOWED_S
+from hemsd.hub.messages import AIR_ALLOWED_S
 from tests.benchmarks.processes import Failed, python, started
 from tests.benchmarks.report import Row
 
@@ -19,8 +19,8 @@ async def airtime() -> list[Row]:
         raise Failed(f"the meter was not read as it should have been: {told}")
     share = "air time, one read a second for a day"
     return [
-        Row(name=f"{share}, by the module", unit="%", hemsd=100 * told["module_s"] / ALLOWED_S, goal=10),
-        Row(name=f"{share}, by our ledger", unit="%", hemsd=100 * told["ledger_s"] / ALLOWED_S, goal=10),
+        Row(name=f"{share}, by the module", unit="%", hemsd=100 * told["module_s"] / AIR_ALLOWED_S, goal=10),
+        Row(name=f"{share}, by our ledger", unit="%", hemsd=100 * told["ledger_s"] / AIR_ALLOWED_S, goal=10),
         Row(name="the module sent nothing any more in that day", unit="", hemsd=told["limited"], goal=0),
         Row(name="requests repeated, answers within 5 s (95 %)", unit="", hemsd=told["repeated"], goal=0),
     ]

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from support.history import at
+from support.history import at, pieces_of
 
-from hemsd.history.counters import Counter, Piece, Reading, Step, pieces_of
+from hemsd.history.counters import Counter, Piece, Reading, Step
 from hemsd.history.tables import total
 
 TENTH = 1_000

@@ -13,10 +13,10 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from support.history import DAY, METER, at, batch, in_memory, records, rows
+from support.history import DAY, METER, at, batch, in_memory, pieces_of, records, rows
 
 from hemsd.history import calendar
-from hemsd.history.counters import Reading, pieces_of
+from hemsd.history.counters import Reading
 from hemsd.history.days import FIRST_STATE, STATES, Day, DayDamaged, Slot, pack, unpack
 from hemsd.history.intervals import Run, Scale, kept, kept_day, message_of
 from hemsd.history.keeper import Keeper

@@ -10,7 +10,8 @@ from support.clock import run
 from support.routeb import PAN
 
 from drivers.module import Join, Leave, Open, Rejoin, Scan, Send
-from hemsd.routeb.airtime import ALLOWED_S, JOIN_S, SCAN_S, Airtime, datagram_s
+from hemsd.hub.messages import AIR_ALLOWED_S
+from hemsd.routeb.airtime import JOIN_S, SCAN_S, Airtime, datagram_s
 
 
 @pytest.mark.parametrize(
@@ -45,8 +46,8 @@ def test_one_read_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     """G14: at most a tenth of the hourly allowance, by our ledger and by the module's own, and no send limit."""
     aired = run(one_read_a_second(tmp_path, monkeypatch))
     assert aired.readings >= 7000
-    assert 0.04 * ALLOWED_S < aired.ledger_s <= 0.1 * ALLOWED_S
-    assert aired.module_s <= 0.1 * ALLOWED_S
+    assert 0.04 * AIR_ALLOWED_S < aired.ledger_s <= 0.1 * AIR_ALLOWED_S
+    assert aired.module_s <= 0.1 * AIR_ALLOWED_S
     assert not aired.limited
     assert (aired.radio.repeated, aired.radio.silences, aired.radio.loss) == (0, 0, 0.0)
 

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from hemsd.history import calendar
+from hemsd.history.counters import Counter, Piece, Reading
 from hemsd.history.database import migrate
 from hemsd.history.inbox import Batch
 from hemsd.history.intervals import Run, Scale
@@ -77,3 +78,9 @@ def rows(db: sqlite3.Connection, what: Any, now: datetime = NOON, **more: Any) -
 def records(db: sqlite3.Connection, seq: int = 0, limit: int = 1000) -> list[Record]:
     """What was kept after a cursor."""
     return list(History(db).records(RecordsAfter(request="r", asker=Domain.GATEWAY, seq=seq, limit=limit)).records)
+
+
+def pieces_of(readings: Iterable[Reading]) -> list[Piece]:
+    """The pieces of a whole life, its readings in the order of time."""
+    counter = Counter()
+    return [piece for reading in readings if (piece := counter.add(reading)[1]) is not None]
