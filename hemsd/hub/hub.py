@@ -12,6 +12,8 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from hemsd.hub.messages import (
+    ApplianceState,
+    ApplianceStatus,
     Backfill,
     BackfillProgress,
     Domain,
@@ -32,7 +34,7 @@ from hemsd.hub.queue import POLICIES, Queue
 from hemsd.hub.routes import Routes
 
 REPORT_EVERY_S = 60.0  # at most one event for each kind of denial or loss
-LATEST_MAX = 256  # messages kept for seats that are taken later
+LATEST_MAX = 4096  # messages kept for seats that are taken later
 
 LATEST: Mapping[type[Message], tuple[str, ...]] = {
     **{kind: policy.latest_by for kind, policy in POLICIES.items() if policy.latest_by is not None},
@@ -161,6 +163,10 @@ class Hub:
             return
         if isinstance(message, MeterStatus) and message.meter is not None:
             self._latest.pop((kind, None), None)  # it was this one before we knew it
+        if isinstance(message, ApplianceStatus) and message.forgotten:
+            for each in (ApplianceStatus, ApplianceState):
+                self._latest.pop((each, message.appliance), None)
+            return
         key = (kind, *(getattr(message, field) for field in by))
         self._latest.pop(key, None)
         self._latest[key] = sender, message

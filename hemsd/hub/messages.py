@@ -22,7 +22,37 @@ _EDT = re.compile("([0-9A-Fa-f]{2}){0,255}")  # one byte counts them (ECHONET Li
 _FRAME = re.compile("108[12]([0-9A-Fa-f]{2}){10,}")  # EHD, and at least TID, SEOJ, DEOJ, ESV and OPC (same)
 
 Scalar = float | int | str | bool | None
+PropertyContent = Scalar | list[Scalar] | dict[str, Scalar | list[Scalar | dict[str, Scalar]]]
+"""A value as a property table defines it."""
+
+ErrorCode = Literal[
+    "",
+    "bad_request",
+    "unknown_target",
+    "not_settable",
+    "out_of_range",
+    "busy",
+    "timeout",
+    "device_refused",
+    "unverified",
+    "forbidden_origin",
+    "forbidden_profile",
+    "overridden_by_rule",
+    "rate_limited",
+    "expired",
+    "internal",
+]
+"""Why a request was not, or not surely, fulfilled; stable."""
+
 Trouble = Literal["", "port", "module", "credentials", "not_heard", "radio", "refused", "unclear"]
+
+
+def _no_frame(edt: str | None, value: object) -> None:
+    """Raise ValueError where the data of a property is none, or text in its place is a frame."""
+    if edt is not None and not _EDT.fullmatch(edt):
+        raise ValueError("edt must be whole bytes in hexadecimal, at most 255 of them")
+    if any(isinstance(text, str) and _FRAME.fullmatch(text) for text in (edt, value)):
+        raise ValueError("a frame may not cross between domains")
 
 
 class Domain(Enum):
@@ -181,17 +211,14 @@ class MeterProperty(Message, frozen=True, kw_only=True, tag=True):
     meter: str
     epc: int
     name: str = ""
-    value: Scalar | list[Scalar] | dict[str, Scalar | list[Scalar | dict[str, Scalar]]] = None
+    value: PropertyContent = None
     unit: str = ""
     edt: str | None = None  # the data, in at most 510 hexadecimal digits; never a frame
     error: Literal["", "absent", "refused", "timeout"] = ""
     last: bool = False  # no more answers to this request
 
     def __post_init__(self) -> None:
-        if self.edt is not None and not _EDT.fullmatch(self.edt):
-            raise ValueError("edt must be whole bytes in hexadecimal, at most 255 of them")
-        if any(isinstance(text, str) and _FRAME.fullmatch(text) for text in (self.edt, self.value)):
-            raise ValueError("a frame may not cross between domains")
+        _no_frame(self.edt, self.value)
 
 
 class Backfill(Message, frozen=True, kw_only=True, tag=True):
@@ -219,58 +246,127 @@ class BackfillProgress(Message, frozen=True, kw_only=True, tag=True):
 
 
 class SiteAggregate(Message, frozen=True, kw_only=True, tag=True):
-    """The whole house in few numbers."""
+    """The whole house in few numbers, each None while it is not known; a sum is None while a part of it is not.
+
+    Power flows into the house, a battery, a vehicle or a load where it is positive; only `pv_w` counts what is made.
+    What is left of the meter's power after all that is known is `rest_w`.
+    """
 
     at: datetime
-    grid_w: int | None = None
-    pv_w: int | None = None
-    battery_w: int | None = None
-    ev_w: int | None = None
-    known_loads_w: int | None = None
+    grid_w: int | None = None  # negative = export
+    pv_w: int | None = None  # photovoltaics and other generators, 0 or more
+    battery_w: int | None = None  # negative = discharging
+    ev_w: int | None = None  # negative = discharging
+    known_loads_w: int | None = None  # appliances that tell their power and are none of the above
     rest_w: int | None = None
 
 
+class PropertyValue(Struct, frozen=True, kw_only=True):
+    """One property of an appliance as last told."""
+
+    value: PropertyContent = None  # as its class defines it; None where `state` says why
+    unit: str = ""
+    state: str = ""  # no_data, overflow, underflow, unknown_unit, malformed
+    at: datetime  # when it was told
+    source: Literal["read", "notified"]
+
+
 class ApplianceState(Message, frozen=True, kw_only=True, tag=True):
-    """Values of one appliance, by property name."""
+    """All that one appliance told of itself and is still believed; a newer one replaces it.
+
+    `values` speak one language for all classes (hemsd.echonet.classes.views.VOCABULARY): `on`, `mode`, `power_w`
+    (positive: it takes power; negative: it gives), `energy_import_kwh`, `energy_export_kwh`, `soc_percent`, ...; one
+    that is not known is left out. `properties` has what can be read, by name, as the class itself defines it.
+    """
 
     appliance: str
-    at: datetime
-    values: dict[str, float | int | str | bool | None]
+    at: datetime  # of the newest value
+    values: dict[str, Scalar]
+    properties: dict[str, PropertyValue] = {}
+    requested: dict[str, Scalar] = {}  # what was ordered and is not confirmed yet
+
+    def __post_init__(self) -> None:
+        for each in self.properties.values():
+            _no_frame(None, each.value)
 
 
 class ApplianceStatus(Message, frozen=True, kw_only=True, tag=True):
-    """Whether an appliance is there, and what it is."""
+    """Whether an appliance is there, what it is, and what it can do, by property names; unknown ones like 0xF1."""
 
-    appliance: str
+    appliance: str  # stable id, whatever its address: 1-64 of a-z, 0-9 and hyphen
+    name: str  # as configured, otherwise the id
+    room: str = ""
+    kind: str  # name of its class: home_air_conditioner, ...; like class_0F02 for one that is not known
     online: bool
-    kind: str = ""
-    detail: str = ""
+    detail: str = ""  # one plain sentence
+    since: datetime  # of `online`
+    last_heard_at: datetime | None = None
+    network: str  # as configured
+    address: str  # where its node is now
+    eoj: str  # 6 hexadecimal digits
+    maker: str = ""  # 6 hexadecimal digits (EPC 8A)
+    product: str = ""  # EPC 8C
+    serial: str = ""  # EPC 8D
+    release: str = ""  # letter of the Appendix (EPC 82)
+    known: bool = False  # its property maps have been read
+    readable: tuple[str, ...] = ()
+    settable: tuple[str, ...] = ()
+    announced: tuple[str, ...] = ()  # it promised to tell when they change
+    wishes: dict[str, str] = {}  # words of the common language it can be set by, and what each accepts
+    properties_per_request: int | None = None  # as many at once as it was seen to answer
+    forgotten: bool = False  # nothing more will be told of it
 
 
 class ApplianceCommand(Message, frozen=True, kw_only=True, tag=True):
-    """A decided actuation."""
+    """A decided actuation: set `values`, by property name or word of the common language; or something else."""
 
     command: str
     appliance: str
-    values: dict[str, float | int | str | bool]
-    from_outside: bool = False
+    operation: Literal["set", "identify", "forget"] = "set"
+    values: dict[str, Scalar] = {}
+    from_outside: bool = False  # the wish came from outside the house (ECHONET Appendix, property 93)
+    expires_at: datetime | None = None  # not to be sent any more after this
 
 
 class ApplianceQuery(Message, frozen=True, kw_only=True, tag=True):
-    """Ask for an appliance's state anew."""
+    """Ask an appliance for properties anew, by name or like 0xF1; without any, for all that it can tell."""
 
     query: str
     appliance: str
     properties: tuple[str, ...] = ()
 
 
+class ApplianceProperty(Message, frozen=True, kw_only=True, tag=True):
+    """One property of an appliance in answer to ApplianceQuery, as MeterProperty is of the meter."""
+
+    query: str
+    appliance: str
+    epc: int
+    name: str = ""
+    value: PropertyContent = None
+    unit: str = ""
+    state: str = ""  # as in PropertyValue
+    edt: str | None = None  # the data, in at most 510 hexadecimal digits; never a frame
+    error: Literal["", "absent", "refused", "timeout"] = ""
+    last: bool = False  # no more answers to this query
+
+    def __post_init__(self) -> None:
+        _no_frame(self.edt, self.value)
+
+
 class ApplianceResult(Message, frozen=True, kw_only=True, tag=True):
-    """What became of an ApplianceCommand."""
+    """What became of an ApplianceCommand.
+
+    applied: read back as wished. unverified: accepted, and not to be read back or not (yet) as wished. rejected: by
+    the appliance. refused: by us, before anything was sent. timeout: no answer; it may or may not have been taken.
+    """
 
     command: str
     appliance: str
-    outcome: Literal["applied", "unverified", "rejected", "timeout"]
-    detail: str = ""
+    outcome: Literal["applied", "unverified", "rejected", "refused", "timeout"]
+    error: ErrorCode = ""
+    detail: str = ""  # one plain sentence
+    values: dict[str, Scalar] = {}  # what was read back, by the words of the command
 
 
 class UserRequest(Message, frozen=True, kw_only=True, tag=True):
@@ -278,9 +374,10 @@ class UserRequest(Message, frozen=True, kw_only=True, tag=True):
 
     request: str
     asker: Domain
-    operation: str
-    target: str = ""
-    values: dict[str, float | int | str | bool] = {}
+    operation: Literal["set", "get", "identify", "forget"]
+    target: str  # id, name or address of an appliance
+    values: dict[str, Scalar] = {}  # of set
+    properties: tuple[str, ...] = ()  # of get; none: all
     expires_at: datetime | None = None
 
 
@@ -290,8 +387,12 @@ class UserResponse(Message, frozen=True, kw_only=True, tag=True):
     request: str
     to: Domain
     status: Literal["ok", "partial", "error"]
-    error: str = ""
+    error: ErrorCode = ""
     detail: str = ""
+    outcome: str = ""  # of set and identify: as in ApplianceResult
+    values: dict[str, Scalar] = {}  # of set: what was read back
+    property: ApplianceProperty | None = None  # of get: one in each answer
+    last: bool = True  # no more answers to this request
 
 
 class ProviderEvent(Message, frozen=True, kw_only=True, tag=True):
@@ -309,6 +410,7 @@ class Decision(Message, frozen=True, kw_only=True, tag=True):
 
     rule: str
     at: datetime
+    appliance: str | None = None  # that it is about
     decision: str
     reason: str
 

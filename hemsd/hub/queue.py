@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from hemsd.hub.messages import (
     ApplianceCommand,
+    ApplianceProperty,
     ApplianceQuery,
     ApplianceResult,
     ApplianceState,
@@ -50,8 +51,8 @@ KEPT = Policy(cap=10_000)  # 208 days of half hours
 REQUEST = Policy(cap=64, refuse_newest=True)  # whoever asks more is not waiting for the answers
 
 
-def _latest(*by: str) -> Policy:
-    return Policy(cap=64, latest_by=by)
+def _latest(*by: str, cap: int = 64) -> Policy:
+    return Policy(cap=cap, latest_by=by)
 
 
 POLICIES: Mapping[type[Message], Policy] = {
@@ -66,8 +67,9 @@ POLICIES: Mapping[type[Message], Policy] = {
     Backfill: REQUEST,
     BackfillProgress: KEPT,
     SiteAggregate: _latest(),
-    ApplianceState: KEPT,  # may hold some of the values only: a newer one does not replace it
-    ApplianceStatus: _latest("appliance"),
+    ApplianceState: _latest("appliance", cap=1024),
+    ApplianceStatus: _latest("appliance", cap=1024),
+    ApplianceProperty: KEPT,
     ApplianceResult: KEPT,
     ApplianceCommand: REQUEST,
     ApplianceQuery: REQUEST,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from hemsd.hub.messages import (
     ApplianceCommand,
+    ApplianceProperty,
     ApplianceQuery,
     ApplianceResult,
     ApplianceState,
@@ -58,6 +59,7 @@ ROUTES_6_4_3: Routes = {
     (APPLIANCES, ApplianceState): frozenset({CONTROL, HISTORY, OPERATOR}),
     (APPLIANCES, ApplianceStatus): frozenset({CONTROL, HISTORY, OPERATOR}),
     (APPLIANCES, ApplianceResult): frozenset({CONTROL, HISTORY, OPERATOR}),
+    (APPLIANCES, ApplianceProperty): frozenset({CONTROL}),
     (APPLIANCES, Event): _READERS,
     (APPLIANCES, Health): _READERS,
     (GATEWAY, ProviderEvent): frozenset({CONTROL}),

@@ -7,10 +7,13 @@ import logging
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from support.hub import AT, METER, heard, make
 
 from hemsd.hub.hub import LATEST_MAX, REPORT_EVERY_S, Denial, Hub, Loss, Seat
 from hemsd.hub.messages import (
+    ApplianceState,
+    ApplianceStatus,
     Domain,
     Event,
     Message,
@@ -96,6 +99,18 @@ async def test_a_new_seat_hears_how_things_stand(hub: Hub) -> None:
     assert await heard(hub.seat(Domain.OPERATOR)) == [status, reading(2), aggregate]
     assert await heard(hub.seat(Domain.CONTROL)) == [status, reading(2)]
     assert await heard(hub.seat(Domain.APPLIANCES)) == []
+
+
+async def test_an_appliance_that_was_forgotten_is_told_to_nobody_new(hub: Hub) -> None:
+    """Its last status reaches who is there; a later seat hears nothing of it, and all of another one."""
+    appliances, operator = hub.seat(Domain.APPLIANCES), hub.seat(Domain.OPERATOR)
+    told = [make(ApplianceStatus, appliances.domain, operator.domain, appliance=name) for name in ("heater", "lamp")]
+    told += [ApplianceState(appliance=name, at=AT, values={"on": True}) for name in ("heater", "lamp")]
+    told.append(replace(told[0], forgotten=True))
+    for message in told:
+        appliances.publish(message)
+    assert told[-1] in await heard(operator)
+    assert await heard(hub.seat(Domain.OPERATOR)) == [told[1], told[3]]
 
 
 async def test_what_is_kept_for_later_seats_is_bounded(hub: Hub) -> None:

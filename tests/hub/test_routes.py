@@ -31,6 +31,7 @@ SiteAggregate        control                 gateway operator history
 ApplianceState       appliances              control history operator
 ApplianceStatus      appliances              control history operator
 ApplianceResult      appliances              control history operator
+ApplianceProperty    appliances              control
 ApplianceCommand     control                 appliances
 ApplianceQuery       control                 appliances
 UserRequest          operator                control
