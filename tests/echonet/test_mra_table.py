@@ -1,4 +1,4 @@
-"""The maker of mra.json, on an Appendix small enough to read."""
+"""The maker of appendix.json, on an Appendix small enough to read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ ACCESS = {"get": "required", "set": "notApplicable", "inf": "optional"}
 def listed(epc: str, data: Any, since: str = "A", until: str = "latest", **more: Any) -> dict[str, Any]:
     return {
         **{"epc": epc, "validRelease": {"from": since, "to": until}, "propertyName": {"ja": "名", "en": "Name"}},
-        **{"shortName": "x", "accessRule": ACCESS, "descriptions": {"en": "long prose"}, "data": data},
+        **{
+            "shortName": f"x{epc[2:].lower()}",
+            "accessRule": ACCESS,
+            "descriptions": {"en": "long prose"},
+            "data": data,
+        },
         **more,
     }
 
@@ -24,6 +29,7 @@ def made(appendix: Path, *properties: dict[str, Any]) -> tuple[str, list[dict[st
     """What the tool prints for a class of these properties, and the properties in it."""
     (appendix / "definitions").mkdir()
     (appendix / "devices").mkdir()
+    (appendix / "superClass").mkdir()
     definitions = {
         "energy": {"type": "number", "format": "uint32", "minimum": 0, "maximum": 99, "unit": "kWh"},
         "none": {
@@ -33,11 +39,18 @@ def made(appendix: Path, *properties: dict[str, Any]) -> tuple[str, list[dict[st
         },
         "both": {"oneOf": [{"$ref": "#/definitions/energy"}, {"$ref": "#/definitions/none"}]},
     }
-    described = {"eoj": "0x0288", "className": {"ja": "類", "en": "Class"}, "elProperties": properties}
+    described = {
+        **{"eoj": "0x0288", "className": {"ja": "類", "en": "Class"}, "shortName": "aClass"},
+        **{"validRelease": {"from": "F", "to": "latest"}, "elProperties": properties},
+    }
     meta = {"dataVersion": "9.9", "date": "2030-01-01", "release": "Z"}
     for name, value in (
         ("definitions/definitions.json", {"definitions": definitions}),
         ("devices/0x0288.json", described),
+        (
+            "superClass/0x0000.json",
+            {"elProperties": [listed("0x8F", {"type": "date"}) | {"shortName": "powerSaving"}]},
+        ),
         ("metaData.json", {"metaData": meta}),
     ):
         (appendix / name).write_text(json.dumps(value), encoding="utf-8")
@@ -63,12 +76,12 @@ def test_references_are_filled_in_and_what_stands_beside_them_wins(tmp_path: Pat
         "minimum": 0,
         "maximum": 7,
         "unit": "kWh",
-        "coefficient": ["0xD3"],
+        "coefficient": ["D3"],
     }
-    none = {"type": "state", "size": 4, "enum": [{"edt": "0xFF", "name": "noData"}]}
-    assert first["data"] == {"oneOf": [energy, none]}
-    assert second["data"]["oneOf"][0]["maximum"] == 99
-    assert (first["epc"], first["atomic"], first["en"], first["get"]) == ("E0", "E5", "Name", "required")
+    none = {"type": "state", "enum": {"FF": "no_data"}}
+    assert first["data"] == {"type": "one_of", "of": [none, energy]}  # what overlaps a number is looked for first
+    assert second["data"]["of"][1]["maximum"] == 99
+    assert (first["epc"], first["atomic"], first["title"], first["get"]) == ("E0", "E5", "Name", "required")
     assert "prose" not in text
 
 
@@ -81,6 +94,26 @@ def test_a_property_is_listed_once_for_each_span_of_releases(tmp_path: Path) -> 
         *(("81", "A", "G"), ("81", "H", None)),
         *(("83", "A", "B"), ("83", "C", None)),
     ]
+
+
+def test_names_are_ours(tmp_path: Path) -> None:
+    """Snake case, slips mended, digits set off; what the super class has too is called as there; words likewise."""
+    on = {
+        "type": "state",
+        "size": 1,
+        "enum": [{"edt": "0x41", "name": "trunOffOrUnplug"}, {"edt": "0x42", "name": "false"}],
+    }
+    _, found = made(
+        tmp_path,
+        listed("0x8F", {"type": "date"}) | {"shortName": "powerSavingOperation"},
+        listed("0xB0", on) | {"shortName": "ratedElectricPowerOfgeneration"},
+        listed("0xB1", {"type": "time", "size": 2}) | {"shortName": "remainingCapacity1"},
+        listed("0xE0", {"type": "time"}) | {"shortName": "normalDirectionCumulativeElectricEnergy"},
+    )
+    assert [each["name"] for each in found] == [
+        *("power_saving", "rated_electric_power_of_generation", "remaining_capacity_1", "cumulative_energy_import")
+    ]
+    assert found[1]["data"]["enum"] == {"41": "turn_off_or_unplug", "42": False}
 
 
 def test_the_table_has_a_line_for_each_property(tmp_path: Path) -> None:
