@@ -76,8 +76,8 @@ def _interface(name: str) -> Iterator[Finding]:
     if found is None:
         yield Finding(Severity.WARNING, f"{name}: there is no such network interface; `ip link` lists them")
         return
-    if found.trouble is not None:
-        yield Finding(Severity.WARNING, found.trouble)
+    if (trouble := found.trouble()) is not None:
+        yield Finding(Severity.WARNING, trouble)
     if found.others:
         addresses = ", ".join(found.others)
         yield Finding(
