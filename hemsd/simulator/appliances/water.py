@@ -82,7 +82,7 @@ class EcoCute(Device):
     code = 0x026B
     product = "ECO-370"
     TANK_L, HEATS_W, HEATS_L_H, COLD_C, HOT_C, LOW_L = 370.0, 1250.0, 62.0, 16.0, 85.0, 50.0
-    NIGHT_HOUR, MORNING_HOUR = 1, 6
+    NIGHT_HOUR, MORNING_HOUR, EVENING_HOUR = 1, 6, 18
     table = (
         *METERED,
         *REMOTE,
@@ -130,30 +130,32 @@ class EcoCute(Device):
         self.hot_l = max(self.hot_l - 0.45 * (tap_l + bath_l) - 0.5 * seconds / 3600, 0.0)  # the rest is cold
         self.heating = self._heats(at)
         if self.heating:
-            self.hot_l = min(self.hot_l + self.HEATS_L_H * seconds / 3600, self.TANK_L)
+            self.hot_l += self.HEATS_L_H * seconds / 3600
+            if self.hot_l >= self.TANK_L:
+                self._is_full()
         self.use(self.HEATS_W if self.heating else 4.0, seconds)
 
+    def _is_full(self) -> None:
+        """Heating by hand ends here."""
+        self.hot_l, self.heating = self.TANK_L, False
+        if self.number(0xB0) == MANUAL:
+            self.settings[0xB0] = bytes((AUTO,))
+
     def _heats(self, at: datetime) -> bool:
-        """Full once begun; by itself at night, at the hour of energy shift, or when hardly anything is left."""
-        if self.hot_l >= self.TANK_L:
-            if self.number(0xB0) == MANUAL:
-                self.settings[0xB0] = bytes((AUTO,))
-            return False
-        match self.number(0xB0):
-            case 0x42:
-                return True
-            case 0x43:
-                return False
+        """As ordered; by itself at night, from the hour of energy shift on, and when hardly anything is left."""
+        order = self.number(0xB0)
+        if order != AUTO:
+            return order == MANUAL
         shift = self.number(0xCA) if self[0xC7] == b"\x01" else 0
-        if shift and at.hour == shift:
-            return True
-        night = self.NIGHT_HOUR <= at.hour < self.MORNING_HOUR
-        enough = self.TANK_L / 2 if shift else self.TANK_L
-        if night and self.hot_l < enough:
-            return True
-        if self.heating and not (night and shift):
-            return night or bool(shift) or self.hot_l < 2 * self.LOW_L
-        return self.hot_l < self.LOW_L and self[0xC0] == YES and self[0xB4] == b"\0"
+        if self.NIGHT_HOUR <= at.hour < self.MORNING_HOUR:
+            return self._up_to(self.TANK_L / 2 if shift else self.TANK_L)
+        if shift and shift <= at.hour < self.EVENING_HOUR:
+            return self._up_to(self.TANK_L)
+        return self[0xC0] == YES and self[0xB4] == b"\0" and self._up_to(self.LOW_L)
+
+    def _up_to(self, litres: float) -> bool:
+        """Once begun until it is there; else only where much is missing."""
+        return self.hot_l < (litres if self.heating else 0.9 * litres)
 
 
 class GasWaterHeater(Device):
