@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hemsd.appliances.events import Changed, Noted, Told
 from support.appliances import (
     AIR_CONDITIONER,
     BATTERY,
@@ -14,6 +13,8 @@ from support.appliances import (
     identification,
     lamp,
 )
+
+from hemsd.appliances.events import Changed, Noted, Told
 
 HALL, CELLAR = "192.168.7.20", "192.168.7.21"
 
