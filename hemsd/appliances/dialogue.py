@@ -59,12 +59,12 @@ class Dialogue:
     receive() fill outgoing() and events().
     """
 
-    def __init__(self, manners: Manners, next_tid: Callable[[], int]) -> None:
+    def __init__(self, manners: Manners, next_tid: Callable[[], int], *, gap_s: float = GAP_S) -> None:
         self.manners = manners
         self.counters: Counter[str] = Counter()  # requests, repeats, silences, late, partial
         self._next_tid = next_tid
         self._batches = Batches(manners)
-        self._gap_s, self._answer_s = GAP_S, 0.0
+        self._gap_s, self._answer_s = gap_s, 0.0
         self._urgent: deque[Ticket] = deque()
         self._routine: deque[Ticket] = deque()
         self._open: list[Ticket] = []  # begun and not in flight: to go on, to be repeated, or to be waited for

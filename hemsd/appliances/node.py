@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, Final
 
 from drivers.packet import Packet
-from hemsd.appliances.dialogue import Dialogue, Quiet
+from hemsd.appliances.dialogue import GAP_S, Dialogue, Quiet
 from hemsd.appliances.events import Changed, Forgotten, NetworkEvent, Source
 from hemsd.appliances.identity import Particulars, appliance_id
 from hemsd.appliances.instance import Instance
@@ -62,6 +62,7 @@ class Commons:
 
     next_tid: Callable[[], int]
     chance: Callable[[], float]  # numbers in [0, 1)
+    gap_s: float = GAP_S  # after an answer of a node, at least
     events: list[NetworkEvent] = field(default_factory=list)
     appliances: dict[str, Instance] = field(default_factory=dict)  # by id
     counters: Counter[str] = field(default_factory=Counter)
@@ -75,7 +76,7 @@ class Node:
         self.identity = ""
         self.said = Particulars()
         self.manners = manners or Manners()
-        self.dialogue = Dialogue(self.manners, commons.next_tid)
+        self.dialogue = Dialogue(self.manners, commons.next_tid, gap_s=commons.gap_s)
         self.instances: dict[int, Instance] = {}
         self.orders = Orders(self.dialogue, commons.events)
         self.heard_at = -math.inf
