@@ -5,14 +5,18 @@ from __future__ import annotations
 from support.appliances import (
     AIR_CONDITIONER,
     BATTERY,
+    BOARD,
     CONTROLLER,
     ECOCUTE,
     GET,
     GET_RES,
+    INF,
     INFC,
     INFC_RES,
     LAMP,
     PROFILE,
+    SET_RES,
+    SETC,
     US_IPV4,
     US_IPV6,
     Heard,
@@ -26,6 +30,7 @@ from support.appliances import (
     lamp,
 )
 
+from drivers.packet import ALL_NODES, ALL_NODES_IPV4
 from hemsd.appliances.events import Answered, Appliance, Changed, Forgotten, NetworkEvent, Noted, Settled, Told
 from hemsd.appliances.memory import Remembered
 from hemsd.appliances.network import Addresses
@@ -82,7 +87,7 @@ def test_our_own_frames_are_no_answers() -> None:
     sent = len(house.sent)
     house.run(1.0)
     assert len(house.sent) == sent
-    assert house.network.counters["own"] == 2 * sent
+    assert house.network.counters()["own"] == 2 * sent
 
 
 def test_a_lost_answer_is_made_up_for() -> None:
@@ -259,7 +264,7 @@ def test_one_node_on_both_families_is_one() -> None:
     house.comes(HALL, frame, multicast=True)
     house.comes(HALL_6, frame, multicast=True, after_s=0.01)
     assert [each.source for each in told(house.run(0.1), LAMP)] == ["notified"]
-    assert house.network.counters["repeated"] == 1
+    assert house.network.counters()["repeated"] == 1
 
 
 def test_falls_back_to_the_other_family() -> None:
@@ -555,7 +560,7 @@ def test_a_flood_of_hosts_pushes_nobody_out() -> None:
     for n in range(5000):
         house.comes(f"10.{n // 65536}.{n // 256 % 256}.{n % 256}", frame, multicast=True, after_s=n / 1000)
     house.run(10.0)
-    assert house.network.counters["nodes_too_many"] >= 3000
+    assert house.network.counters()["nodes_too_many"] >= 3000
     assert all(each.online and each.known for each in house.network.appliances())
     assert len(list(house.network.appliances())) == 2
     house.run(400.0)
@@ -563,3 +568,52 @@ def test_a_flood_of_hosts_pushes_nobody_out() -> None:
     house.comes(CELLAR, frame, multicast=True)
     house.run(10.0)
     assert of(house, BATTERY).known
+
+
+def test_where_we_stand_is_told_and_kept() -> None:
+    """Another controller sets 81: answered, announced to every group, and part of what is remembered."""
+    house = House({}, own=BOTH)
+    house.run(1.0)
+    sent = len(house.sent)
+    house.comes("fe80::99", datagram(5, CONTROLLER, CONTROLLER, SETC, (0x81, b"\x08")))
+    house.run(0.001)
+    said = [(each.address, Heard.of(each.payload)) for each in house.sent[sent:]]
+    assert [(to, heard.esv) for to, heard in said if heard.seoj == CONTROLLER and heard.esv != GET] == [
+        ("fe80::99", SET_RES),
+        (ALL_NODES, INF),
+        (ALL_NODES_IPV4, INF),
+    ]
+    assert Remembered.restored(house.network.remember()).location == b"\x08"
+
+
+def test_nothing_too_long_is_sent() -> None:
+    """An answer that would not fit into one datagram of any link is counted and not sent."""
+    house = House({})
+    house.run(1.0)
+    refused = [(0xE0 + n, bytes(255)) for n in range(5)]
+    house.comes("192.168.7.99", datagram(5, CONTROLLER, CONTROLLER, SETC, *refused))
+    house.run(1.0)
+    assert house.network.counters()["too_long"] == 1
+    assert all(len(each.payload) <= 1232 for each in house.sent)
+
+
+class Board(Node):
+    """A distribution board: what B3 shows depends on B2."""
+
+    def answer(self, eoj: int, has: dict[int, bytes], heard: Heard) -> bytes:
+        if eoj == BOARD and heard.esv == GET and (0xB3, b"") in heard.properties:
+            first, many = has[0xB2]
+            has[0xB3] = has[0xB2] + b"".join(n.to_bytes(4, "big") for n in range(first, first + many))
+        return super().answer(eoj, has, heard)
+
+
+def test_a_list_is_selected_and_read() -> None:
+    """8.22: pages of a list are kept apart by their number, and nothing of it is taken for somebody's doing."""
+    readable = {0xB1: b"\x46", 0xB2: b"\1\1", 0xB3: b"\1\1\0\0\0\0", 0xC0: bytes(4), 0xC2: b"\2"}
+    board = Board({BOARD: appliance(readable, settable=(0xB2,))}, identification(4))
+    house = House({HALL: board})
+    events = house.run(200.0)
+    shown = told(events, BOARD)[-1].known
+    assert shown[0xB3 << 8 | 0][0][:6] == b"\x01\x3c" + (1).to_bytes(4, "big")
+    assert shown[0xB3 << 8 | 1][0][:6] == b"\x3d\x0a" + (61).to_bytes(4, "big")
+    assert not noted(events, "by_hand")
