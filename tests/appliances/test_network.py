@@ -520,6 +520,18 @@ def test_a_query_is_answered_property_by_property() -> None:
     assert [each.last for each in answers].count(True) == 1
 
 
+def test_what_is_told_is_passed_on_at_once() -> None:
+    """One property of many is silent: the values that come do not wait for it, which is the last."""
+    node = Node({LAMP: lamp()}, identification(1), silent_epcs=frozenset({0xE0}))
+    house = House({HALL: node})
+    house.run(60.0)
+    house.network.query("q", of(house, LAMP).id, (0x80, 0xB6, 0xE0))
+    early = [each for each in house.run(20.0) if isinstance(each, Answered)]
+    late = [each for each in house.run(60.0) if isinstance(each, Answered)]
+    assert [(each.epc, each.last) for each in early] == [(0x80, False), (0xB6, False)]
+    assert [(each.epc, each.error, each.last) for each in late] == [(0xE0, "timeout", True)]
+
+
 def test_the_port_is_lost() -> None:
     """Whoever waits is told that nothing more comes, and nobody is online; what is known goes on in a new network."""
     house = House({HALL: hall()})
