@@ -8,8 +8,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from support.classes import a_class
 
-from hemsd.echonet.classes.catalogue import PropertyClass, device_class
+from hemsd.echonet.classes.catalogue import PropertyClass
 from hemsd.echonet.classes.device import Refusal
 from hemsd.echonet.objects import encode_property_map
 from hemsd.echonet.values import PropertyError, State, plain
@@ -23,9 +24,7 @@ BATTERY |= dict.fromkeys(("stored_energy", "stored_energy_percent", "health_stat
 
 
 def the(code: int, epc: int, release: str = "") -> PropertyClass:
-    found = device_class(code)
-    assert found is not None
-    return found.by_epc(release)[epc]
+    return a_class(code).by_epc(release)[epc]
 
 
 def decoded(code: int, epc: int, edt: str, known: Mapping[int, bytes] | None = None) -> Any:
