@@ -13,6 +13,7 @@ from support.classes import RELEASES, a_class, every_property
 from hemsd.echonet import meter
 from hemsd.echonet.classes import table
 from hemsd.echonet.classes.catalogue import (
+    DeviceClass,
     Rule,
     class_name,
     class_names,
@@ -39,7 +40,7 @@ def test_every_class_of_the_appendix_is_there() -> None:
 
 def test_the_table_is_what_the_appendix_has() -> None:
     """As many properties as the Appendix 1.3.1 lists, each once for each span of releases."""
-    facts = [each for code in class_names() if (found := table.read(code)) for each in found.properties]
+    facts = [each for code in class_names() for each in table.read(code).properties]
     assert len(facts) == len(list(every_property())) == 982
 
 
@@ -74,6 +75,14 @@ def test_a_release_selects_what_a_device_has() -> None:
     assert a_class(0x02A5).by_epc("A") == a_class(0x02A5).by_epc("K") != {}
     assert a_class(0x0000).by_epc("B")[0x93].name == "location_information"
     assert a_class(0x0130).by_epc("C")[0x93].name == "remote_control"
+
+
+def test_what_a_release_dropped_is_no_longer_there() -> None:
+    """A span that ends and is followed by none; the Appendix has no such property yet."""
+    facts = table.PropertyFacts("B0", "dropped", "C", "", "", table.DateData(), until="F")
+    made = DeviceClass(0x0FFF, table.ClassFacts("a_class", "A", "", "", [facts]), None)
+    assert [letter for letter in RELEASES if made.by_epc(letter)] == ["C", "D", "E", "F"]
+    assert made.by_epc() == {}
 
 
 @pytest.mark.parametrize("release", ["", "S", "Z", "é", "?", "10"])

@@ -46,6 +46,6 @@ def test_one_class_is_read_without_the_others(monkeypatch: pytest.MonkeyPatch) -
     rest = b"]" * begin
     monkeypatch.setattr(table, "_text", lambda: rest + SHIPPED[begin:end] + rest)
     found = table.read(0x0130)
-    assert found is not None
     assert (found.name, len(found.properties)) == ("home_air_conditioner", 49)
-    assert table.read(0x0290) is None
+    with pytest.raises(KeyError):
+        table.read(0x0290)
