@@ -1,4 +1,4 @@
-"""The datagram port on real interfaces: what gets in and out, what is lost when, and who holds it."""
+"""The datagram port on real interfaces, over IPv6: what gets in and out, what is lost when, and who holds it."""
 
 from __future__ import annotations
 
@@ -6,63 +6,28 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.drivers import until
 from support.netns import Street, street
+from support.udp import FRAME, Listener, listening
 
-from drivers import interface, udp
+from drivers import interface
+from drivers.inet import Inet6
 from drivers.interface import Interface, look, usable
 from drivers.packet import ALL_NODES, Packet
-from drivers.ports import DatagramPort, PortBusy, PortDenied, PortError, PortLost, PortMissing
-from drivers.udp import UdpPort, open_udp
+from drivers.ports import PortBusy, PortDenied, PortError, PortMissing
+from drivers.udp import open_udp
 
 pytestmark = pytest.mark.needs("ip", "root")
-
-FRAME = bytes.fromhex("1081000105FF010EF0016201D600")
 
 
 @pytest.fixture
 def link() -> Iterator[Street]:
     with street() as built:
         yield built
-
-
-class Listener:
-    """A port that was started, what it handed on, and why it was lost."""
-
-    def __init__(self, port: UdpPort) -> None:
-        self.port = port
-        self.heard: list[Packet] = []
-        self.lost: list[PortError] = []
-        port.start(self.heard.append, self.lost.append)
-
-    async def hears(self, count: int) -> list[Packet]:
-        await until(lambda: len(self.heard) >= count)
-        return self.heard
-
-    async def loses(self) -> PortError:
-        await until(lambda: self.lost)
-        (error,) = self.lost
-        with pytest.raises(PortLost):
-            self.port.write(Packet(ALL_NODES, FRAME))
-        return error
-
-
-@asynccontextmanager
-async def listening(name: str = "wl") -> AsyncIterator[Listener]:
-    port: DatagramPort = open_udp(name)
-    assert isinstance(port, UdpPort)
-    try:
-        listener = Listener(port)
-        await asyncio.sleep(0.01)  # it has looked once now
-        yield listener
-    finally:
-        await port.close()
-        await port.close()
 
 
 async def test_what_comes_in(link: Street) -> None:
@@ -182,7 +147,7 @@ async def test_a_kernel_that_refuses(
     def refuse(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(udp, "_set_up", refuse)
+    monkeypatch.setattr(Inet6, "_set_up", refuse)
     with pytest.raises(kind, match=text):
         open_udp("wl")
 
@@ -239,16 +204,17 @@ async def test_what_cannot_be_sent_is_lost_and_counted(link: Street, monkeypatch
             def sendto(self, *_: object) -> None:
                 raise OSError(errno.ENOBUFS, "full")
 
-        kept, home.port._socket = home.port._socket, Full()  # type: ignore[assignment]
+        inet = home.port._open[Inet6]
+        kept, inet.socket = inet.socket, Full()  # type: ignore[assignment]
         home.port.write(Packet(ALL_NODES, FRAME))
-        home.port._socket = kept
+        inet.socket = kept
         assert home.port.dropped == {"not sent: No buffer space available": 1}
         assert home.lost == []
 
 
 async def test_waiting_for_an_interface(link: Street) -> None:
     """usable() returns at once where all is well, else when it is; through going, coming and being switched on."""
-    assert (await usable("wl")).trouble is None
+    assert (await usable("wl")).trouble() is None
     link.home.ip("link", "del", "wl")
     waiting = asyncio.create_task(usable("wl"))
     await asyncio.sleep(0.05)

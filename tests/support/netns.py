@@ -97,7 +97,7 @@ class Street:
     def _trouble(self, side: Namespace, name: str) -> str | None:
         with side.entered():
             found = look(name)
-        return "not there" if found is None else found.trouble
+        return "not there" if found is None else found.trouble()
 
     def socket(self, side: Namespace, source: str = "::", port: int = 0, name: str = "wl") -> socket.socket:
         """A plain UDP socket on one side of the link; `source` may be any address that side has."""
