@@ -163,6 +163,22 @@ def test_maps_are_silent() -> None:
     assert 0xB6 in found.device.readable
 
 
+def test_maps_come_later() -> None:
+    """A map that was silent by chance is asked for again, and takes the place of what was guessed."""
+    node = Node({LAMP: lamp()}, identification(1), silent_epcs=frozenset({0x9D, 0x9E, 0x9F}))
+    house = House({HALL: node})
+    house.run(60.0)
+    assert not of(house, LAMP).device.announced
+    assert not house.network.remember()["nodes"][0]["appliances"][0].get("known")
+    node.silent_epcs = frozenset()
+    house.run(120.0)
+    assert of(house, LAMP).device.readable == set(lamp())
+    assert of(house, LAMP).device.announced == {0x80}
+    assert not of(house, LAMP).detail
+    assert len(noted(house.events, "found")) == 1
+    assert house.network.remember()["nodes"][0]["appliances"][0]["known"]
+
+
 def test_d6_cannot_be_read() -> None:
     """Without an instance list the first of each class of the class list (D7) is taken."""
     node = Node({LAMP: lamp(), AIR_CONDITIONER: air_conditioner()}, identification(1), profile={0xD6: b""})
@@ -200,6 +216,21 @@ def test_more_instances_than_a_list_holds() -> None:
     assert of(house, 0x029055).known
     assert len(list(house.network.appliances())) == 85
     assert all(each.online for each in house.network.appliances())
+
+
+def test_an_object_that_no_list_has() -> None:
+    """8.15: a list that leaves out an object that speaks is wrong; its node is asked once, not for ever."""
+    node = hall()
+    node.profile = {0xD5: b"\1\1\x30\1", 0xD6: b"\1\1\x30\1"}
+    house = House({HALL: node})
+    house.run(100.0)
+    assert len(list(house.network.appliances())) == 1
+    for _ in range(20):
+        house.comes(HALL, node.tell(LAMP, (0x80, b"\x30")), multicast=True)
+        house.run(15.0)
+    assert of(house, LAMP).known
+    assert of(house, LAMP).online
+    assert sum((0xD6, b"") in each.properties for each in node.asked) < 10
 
 
 # --- who is who

@@ -187,6 +187,7 @@ class House:
         own: Addresses | None = None,
         asked: tuple[str, ...] = (),
         now: float = 1000.0,
+        chance: float = 0.5,
     ) -> None:
         self.nodes = nodes or {}
         self.now = now
@@ -203,7 +204,7 @@ class House:
             own=own or Addresses(ipv4=US_IPV4),
             remembered=remembered or Remembered(),
             ourselves=self.own_node,
-            chance=lambda: 0.5,
+            chance=lambda: chance,
         )
 
     def run(self, seconds: float) -> list[NetworkEvent]:
