@@ -84,10 +84,12 @@ class Network:
         for kept in remembered.nodes:
             self._registry.enter(Node.restored(self._commons, kept))
 
-    @property
     def counters(self) -> Counter[str]:
-        """Of frames by what became of them, for health."""
-        return self._commons.counters
+        """For health: frames by what became of them, and how the dialogues with all known nodes have gone."""
+        total = Counter(self._commons.counters)
+        for node in self._registry.known:
+            total += node.dialogue.counters
+        return total
 
     # --- the machine
 
@@ -117,7 +119,7 @@ class Network:
             if node is not None:
                 node.notified(frame, packet, now)
         elif esv in REQUESTS:
-            counters["requests"] += 1
+            counters["asked"] += 1
             self._answer(frame, address)
         elif node is None or not node.receive(frame, now):
             self._unasked(node, frame, now)
@@ -135,11 +137,14 @@ class Network:
         while timers and timers[0][0] <= now:
             at, _, node = heappop(timers)
             if at == node.armed:
+                node.armed = math.inf
                 due.append(node)
         for node in due:
-            node.armed = math.inf
-            node.tick(now)
-            self._turn(node, now)
+            if (at := node.deadline()) <= now:
+                node.tick(now)
+                self._turn(node, now)
+            else:
+                self._arm(node, at)
 
     def deadline(self) -> float | None:
         """When tick() is wanted next."""
@@ -262,19 +267,22 @@ class Network:
 
     def _wake(self, node: Node) -> None:
         """It has something to do at once."""
-        node.armed = -math.inf
-        heappush(self._timers, (node.armed, next(self._turn_of), node))
+        self._arm(node, -math.inf)
 
     def _turn(self, node: Node, now: float) -> None:
         """A node had a frame or the time: send what it wants sent, heed what it found out, wake it when it wants."""
-        for payload in node.dialogue.outgoing():
-            self._send(node.address, payload)
+        if payloads := node.dialogue.outgoing():
+            for payload in payloads:
+                self._send(node.address, payload)
         if node.concluded:
             self._concluded(node, now)
-        due = node.deadline()
-        if due < node.armed:
-            node.armed = due
-            heappush(self._timers, (due, next(self._turn_of), node))
+        self._arm(node, node.deadline())
+
+    def _arm(self, node: Node, at: float) -> None:
+        """Wake it then at the latest; sooner does no harm."""
+        if at < node.armed:
+            node.armed = at
+            heappush(self._timers, (at, next(self._turn_of), node))
 
     def _concluded(self, node: Node, now: float) -> None:
         """A node said who it is, or is silent."""
@@ -313,6 +321,7 @@ class Network:
                 registry.leave(node, address)
                 node.lose(f"{address} is somebody else's now", now)
                 other = Node(self._commons, (address,))
+                other.met = met
                 registry.enter(other)
                 self._identify(other, met, now)
                 self._turn(other, now)
