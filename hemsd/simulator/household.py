@@ -42,6 +42,7 @@ class _Day(NamedTuple):
     r_w: list[int]
     t_w: list[int]
     net_w: list[int]
+    sun_w: list[int]  # what the modules produce, both phases
     imported: list[int]
     exported: list[int]
 
@@ -66,6 +67,10 @@ class Household:
     def power_w(self, at: datetime) -> int:
         """Net power now; negative while more is produced than used."""
         return self._day(at.date()).net_w[_minute(at)]
+
+    def sun_w(self, at: datetime) -> int:
+        """What the photovoltaic modules produce now."""
+        return self._day(at.date()).sun_w[_minute(at)]
 
     def currents_a(self, at: datetime) -> tuple[float, float]:
         """Current on the R and the T phase, signed like the power."""
@@ -103,13 +108,13 @@ class Household:
         r_w = _watts([(block.start, block.minutes, block.r_w) for block in blocks])
         t_w = _watts([(block.start, block.minutes, block.t_w) for block in blocks])
         _keep_below(self.contract_a * PHASE_V, r_w, t_w)
+        sun_w = _watts(list(_sunshine(chance, date_, self.pv_kw))) if self.pv_kw else [0] * MINUTES
         if self.pv_kw:
-            sun_w = _watts(list(_sunshine(chance, date_, self.pv_kw)))
             r_w, t_w = list(map(sub, r_w, sun_w)), list(map(sub, t_w, sun_w))
         net_w = list(map(add, r_w, t_w))
         imported = list(accumulate([watts if watts > 0 else 0 for watts in net_w], initial=0))
         exported = list(map(sub, imported, accumulate(net_w, initial=0)))
-        return _Day(r_w, t_w, net_w, imported, exported)
+        return _Day(r_w, t_w, net_w, list(map(add, sun_w, sun_w)), imported, exported)
 
 
 def _minute(at: datetime) -> int:
@@ -134,7 +139,7 @@ def _keep_below(limit_w: int, r_w: list[int], t_w: list[int]) -> None:
             t_w[minute] = t_w[minute] * limit_w // total_w[minute]
 
 
-def _warmth(date_: date) -> float:
+def warmth(date_: date) -> float:
     """Mean outdoor temperature in degrees Celsius on this day of the year in Tokyo, roughly."""
     return 15.5 - 10.5 * math.cos(2 * math.pi * (date_.timetuple().tm_yday - 25) / 365.25)
 
@@ -142,7 +147,7 @@ def _warmth(date_: date) -> float:
 def _appliances(chance: Random, date_: date) -> Iterator[_Block]:
     """What runs on this day, and when."""
     at_home = [(390, 1410)] if date_.weekday() >= 5 else [(360, 490), (1050, 1410)]
-    degrees = _warmth(date_) + chance.gauss(0, 2)
+    degrees = warmth(date_) + chance.gauss(0, 2)
     yield _Block(0, MINUTES, 75, 55)  # standby, router, ventilation
     yield from _refrigerator(chance, degrees)
     yield from _hot_water(chance, degrees)
