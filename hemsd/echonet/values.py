@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from io import BytesIO
@@ -27,6 +27,7 @@ class State(Enum):
     OVERFLOW = "overflow"
     UNDERFLOW = "underflow"
     NOT_SELECTED = "not_selected"  # no day or time was asked for yet
+    UNKNOWN_UNIT = "unknown_unit"  # a count whose worth another property tells, which is not known
 
 
 SIGNED_16: Final = {0x7FFF: State.OVERFLOW, -0x8000: State.UNDERFLOW}
@@ -168,7 +169,7 @@ class Text(Adapter):
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON knows it: states by name, moments in ISO 8601 as the meter's clock has them (no zone)."""
+    """A value as JSON: states by name, moments in ISO 8601 by the device's own clock (no zone), durations hh:mm."""
     match value:
         case State():
             return value.value
@@ -176,8 +177,13 @@ def plain(value: Any) -> Any:
             return float(value)
         case date() | time():
             return value.isoformat()
-        case tuple():
+        case tuple() | list():
             return [plain(item) for item in value]
+        case dict():
+            return {name: plain(item) for name, item in value.items()}
+        case timedelta():
+            minutes = value // timedelta(minutes=1)
+            return f"{minutes // 60:02}:{minutes % 60:02}"
         case int() | str():
             return value
         case _:

@@ -1,4 +1,4 @@
-"""Our declarations against the facts of the Machine Readable Appendix (mra.json), property by property.
+"""Our own declarations against the facts of the Machine Readable Appendix (appendix.json), property by property.
 
 Each field of a property is put to all its codes (one byte) or to those at its edges (more), the other fields staying
 ordinary: what the Appendix allows has to be decoded as it says, what it does not allow has to be refused.
@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from datetime import date, datetime, time
 from decimal import Decimal
-from pathlib import Path
+from importlib.resources import files
 from typing import Any
 
 import pytest
@@ -24,29 +24,29 @@ Facts = dict[str, Any]
 Key = tuple[str, int]  # class code, EPC
 Case = tuple[bytes, list[Any]]  # data, and the values that it means
 
-APPENDIX = json.loads((Path(__file__).parent / "mra.json").read_text(encoding="utf-8"))["classes"]
+APPENDIX = json.loads(files("hemsd.echonet.classes").joinpath("appendix.json").read_bytes())["classes"]
 LATEST: dict[Key, Facts] = {
     (code, int(facts["epc"], 16)): facts
-    for code, described in APPENDIX.items()
-    for facts in described["properties"]
+    for code in ("0000", "0EF0", "0288")
+    for facts in APPENDIX[code]["properties"]
     if "until" not in facts
 }
 METER = {epc: facts for (code, epc), facts in LATEST.items() if code == "0288"}
 DECLARED = {"0000": SUPER_CLASS, "0EF0": NODE_CLASS, "0288": meter.PROPERTIES}
 LEFT_OUT = {("0000", 0x93), ("0000", 0x9A)}  # remote control and running time: no meter has them
 
-# What these mean stands in prose alone: versions, texts, property maps, a number of three bytes. Fault codes (89) are
-# enumerated, but shown as the codes that they are.
+# What these mean stands in prose alone: versions, texts, property maps. Fault codes (89) are enumerated, but shown as
+# the codes that they are.
 MAPS = {(code, epc) for code in ("0000", "0EF0") for epc in (0x9D, 0x9E, 0x9F)}
-BY_PROSE = MAPS | {(code, epc) for code in ("0000", "0EF0") for epc in (0x82, 0x89, 0x8C, 0x8D)} | {("0EF0", 0xD3)}
+BY_PROSE = MAPS | {(code, epc) for code in ("0000", "0EF0") for epc in (0x82, 0x89, 0x8C, 0x8D)}
 
-BITS = {"uint8": 8, "int8": 8, "uint16": 16, "int16": 16, "uint32": 32, "int32": 32}
-STATES = {"noData": State.NO_DATA, "defaultValue": State.NOT_SELECTED, "true": True, "false": False}
+BITS = {"uint8": 8, "int8": 8, "uint16": 16, "int16": 16, "uint24": 24, "uint32": 32, "int32": 32}
+STATES = {"no_data": State.NO_DATA, "default_value": State.NOT_SELECTED}
 REFUSED = object()
 
 
 def options(field: Facts) -> list[Facts]:
-    return field.get("oneOf", [field])
+    return field.get("of", [field])
 
 
 COMPARED = [key for key in LATEST if key not in BY_PROSE | LEFT_OUT]
@@ -57,9 +57,14 @@ FIELDS = [key for key in COMPARED if key not in RAW]
 def named(field: Facts) -> dict[int, Any]:
     """What the enumerated codes of a field mean."""
     return {
-        int(each["edt"], 16): Decimal(str(each["numericValue"])) if "numericValue" in each else STATES[each["name"]]
+        int(code, 16): STATES[told]
+        if isinstance(told, str)
+        else told
+        if isinstance(told, bool)
+        else Decimal(str(told))
         for option in options(field)
-        for each in option.get("enum", ())
+        for kind in ("enum", "read_only")
+        for code, told in option.get(kind, {}).items()
     }
 
 
@@ -68,7 +73,7 @@ def meaning(number: Facts, code: int) -> Any:
     if number["minimum"] <= code <= number["maximum"]:
         return code * Decimal(str(number.get("multiple", 1)))
     low, high = limits(number)
-    general = {high: ("overflowCode", State.OVERFLOW), low or high - 1: ("underflowCode", State.UNDERFLOW)}
+    general = {high: ("overflow", State.OVERFLOW), low or high - 1: ("underflow", State.UNDERFLOW)}
     excluded, state = general.get(code, ("", REFUSED))
     return state if "unit" in number and number.get(excluded, True) else REFUSED
 
@@ -96,10 +101,10 @@ def coded(field: Facts) -> Iterator[Case]:
 
 def moments(field: Facts) -> Iterator[Case]:
     """Moments and what they mean; all bits set is our state for one that is not there."""
-    size = field.get("size", {"date": 4, "time": 2, "date-time": 7}[field["type"]])
+    size = field.get("size", 4)
     day, clock = (b"", size) if field["type"] == "time" else (b"\x07\xea\x05\x14", size - 4)
     hours = (23, 30, 59)[:clock]
-    make = {"date": date, "time": time, "date-time": datetime}[field["type"]]
+    make = {"date": date, "time": time, "date_time": datetime}[field["type"]]
     yield day + bytes(hours), [make(*((2026, 5, 20) if day else ()), *hours)]
     yield b"\xff" * size, [State.NOT_SELECTED if size == 6 else State.NO_DATA]
     if day:
@@ -111,11 +116,11 @@ def moments(field: Facts) -> Iterator[Case]:
 
 def cases(field: Facts) -> list[Case]:
     """Data of one field with its meaning, the first of them ordinary."""
-    match field.get("type", "oneOf"):
-        case "date" | "time" | "date-time":
+    match field["type"]:
+        case "date" | "time" | "date_time":
             return list(moments(field))
         case "raw":  # within a list: an object or a class
-            code = b"\x02\x88\x01"[: field["minSize"]]
+            code = b"\x02\x88\x01"[: field["minimum"]]
             return [(code, [int.from_bytes(code, "big")])]
         case _:
             return list(coded(field))
@@ -123,12 +128,11 @@ def cases(field: Facts) -> list[Case]:
 
 def slots(data: Facts, items: int) -> list[list[Case]]:
     """For each field of a property its cases; the array that a property may end with has as many items as told."""
-    if data.get("type") == "array":
+    if data["type"] == "array":
         return slots(data["items"], items) * items
-    if data.get("type") != "object":
+    if data["type"] != "object":
         return [cases(data)]
-    elements = [each["element"] for each in data["properties"]]
-    found = [slots(element, items) for element in elements]
+    found = [slots(element, items) for element in data["fields"].values()]
     if counted(data):
         found[-2] = [[(bytes((items,)), [])]]
     return [slot for each in found for slot in each]
@@ -136,13 +140,13 @@ def slots(data: Facts, items: int) -> list[list[Case]]:
 
 def array(data: Facts) -> Facts:
     """The array that a property ends with, or nothing."""
-    last = data["properties"][-1]["element"] if data.get("type") == "object" else {}
-    return last if last.get("type") == "array" else {}
+    last = [*data["fields"].values()][-1] if data["type"] == "object" else data
+    return last if last["type"] == "array" else {}
 
 
 def counted(data: Facts) -> bool:
     """Whether the byte before the array tells the number of its items."""
-    return array(data).get("minItems") != array(data).get("maxItems")
+    return array(data).get("minimum") != array(data).get("maximum")
 
 
 def ours(key: Key, edt: bytes) -> Any:
@@ -178,7 +182,7 @@ def test_every_property_is_declared() -> None:
 def test_every_field_means_what_the_appendix_says(key: Key) -> None:
     """Ranges, enumerations, sentinels and moments, field by field; a byte less or more is refused."""
     data = LATEST[key]["data"]
-    every = slots(data, 2 if counted(data) else array(data).get("maxItems", 0))
+    every = slots(data, 2 if counted(data) else array(data).get("maximum", 0))
     ordinary = [slot[0] for slot in every]
     for at, slot in enumerate(every):
         for case in slot:
@@ -194,8 +198,8 @@ def test_every_field_means_what_the_appendix_says(key: Key) -> None:
 def test_every_list_is_as_long_as_the_appendix_allows(key: Key) -> None:
     """The least and the most items are taken, one more or fewer is refused."""
     data = LATEST[key]["data"]
-    number = data["properties"][-2]["element"]
-    assert number["maximum"] == array(data)["maxItems"]
+    number = [*data["fields"].values()][-2]
+    assert number["maximum"] == array(data)["maximum"]
     for items in {0, number["minimum"], number["maximum"], number["maximum"] + 1}:
         parts = [slot[0] for slot in slots(data, items)]
         expected = [value for _, meant in parts for value in meant]
@@ -206,7 +210,7 @@ def test_every_list_is_as_long_as_the_appendix_allows(key: Key) -> None:
 @pytest.mark.parametrize("key", RAW, ids=name)
 def test_bare_bytes_have_the_lengths_of_the_appendix(key: Key) -> None:
     """Numbers of identification and the like are their bytes in hexadecimal, and of no other length."""
-    sizes = [(option["minSize"], option["maxSize"]) for option in options(LATEST[key]["data"])]
+    sizes = [(option["minimum"], option["maximum"]) for option in options(LATEST[key]["data"])]
     for size in {0, *(size + off for least, most in sizes for size in (least, most) for off in (-1, 0, 1))}:
         allowed = any(least <= size <= most for least, most in sizes)
         assert ours(key, b"\xa5" * size) == (["A5" * size] if allowed else REFUSED)
@@ -216,7 +220,7 @@ def test_bare_bytes_have_the_lengths_of_the_appendix(key: Key) -> None:
 def test_what_prose_explains_has_the_length_of_the_appendix(key: Key) -> None:
     """Versions, texts, fault codes: a byte less or more is refused."""
     data = LATEST[key]["data"]
-    size = data.get("minSize") or data.get("size") or BITS[data["format"]] // 8
+    size = data.get("minimum") or 2
     assert ours(key, b"A" * size) is not REFUSED
     assert ours(key, b"A" * (size - 1)) is REFUSED
     assert ours(key, b"A" * (size + 1)) is REFUSED
@@ -226,7 +230,7 @@ def test_units() -> None:
     """Our units are the Appendix's; what it scales by D3 and E1, and nothing else, is a count until then."""
     for epc, facts in METER.items():
         text = json.dumps(facts["data"])
-        scaled = '"coefficient": ["0xD3", "0xE1"]' in text
+        scaled = '"coefficient": ["D3", "E1"]' in text
         unit = meter.PROPERTIES[epc].unit
         assert (unit == "count") == scaled
         assert (
@@ -244,10 +248,13 @@ def test_what_the_second_generation_brought() -> None:
 
 def test_what_we_rely_on_a_meter_to_have() -> None:
     """Live values, unit and import are mandatory, export depends on the meter, D3 and history 2 may be missing."""
-    of = {rule: {epc for epc, facts in METER.items() if facts["get"] == rule} for rule in ("required", "optional")}
+    of = {
+        rule: {epc for epc, facts in METER.items() if facts.get("get", "optional") == rule}
+        for rule in ("required", "optional")
+    }
     assert of["required"] == {0xD0, 0xD7, 0xE0, 0xE1, 0xE2, 0xE5, 0xE7, 0xE8, 0xEA, 0xEE, 0xEF}
     assert of["optional"] == {0xD3, 0xEC, 0xED}
-    assert {epc for epc, facts in METER.items() if facts["set"] != "notApplicable"} == {0xE5, 0xED, 0xEF}
+    assert {epc for epc, facts in METER.items() if facts.get("set", "none") != "none"} == {0xE5, 0xED, 0xEF}
 
 
 def test_histories_go_with_their_selectors() -> None:

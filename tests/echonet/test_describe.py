@@ -66,7 +66,7 @@ def test_a_property_is_of_the_object_that_has_it(frame: str, name: str) -> None:
 @pytest.mark.parametrize(
     "frame",
     [
-        "1081000101300105FF017201B00142",  # a class that is not known here
+        "1081000101300105FF017201F00142",  # a property that the class does not have
         "108100010F020105FF017201800130",  # a maker's own class
         "1081000102880105FF017201F00142",  # a maker's own property
     ],
@@ -88,6 +88,26 @@ def test_data_that_the_class_does_not_allow_is_told() -> None:
             **{"value": None, "unit": "kWh", "error": "0F has no meaning"},
         },
     ]
+
+
+def test_every_class_of_the_appendix_is_known() -> None:
+    """An air conditioner: words, numbers with their unit, and what stands where no number is."""
+    told = described("1081000101300105FF017205" + "800130" + "B00142" + "B3011A" + "BB017E" + "A00141")["properties"]
+    assert [(each["name"], each["value"], each["unit"]) for each in told] == [
+        ("operation_status", True, ""),
+        ("operation_mode", "cooling", ""),
+        ("target_temperature", 26, "°C"),
+        ("room_temperature", "no_data", "°C"),
+        ("air_flow_level", "auto", ""),
+    ]
+
+
+def test_a_count_is_worth_what_the_same_frame_tells() -> None:
+    """A distribution board's energy, with the unit of its counts beside it and without."""
+    energy, unit = "C00400000064", "C20101"
+    alone = described("1081000102870105FF017201" + energy)["properties"]
+    both = described("1081000102870105FF017202" + energy + unit)["properties"]
+    assert (alone[0]["value"], both[0]["value"], both[0]["unit"]) == ("unknown_unit", 10.0, "kWh")
 
 
 def test_every_service_has_its_name() -> None:

@@ -1,4 +1,4 @@
-"""The maker of mra.json, on an Appendix small enough to read."""
+"""The maker of appendix.json, on an Appendix small enough to read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ ACCESS = {"get": "required", "set": "notApplicable", "inf": "optional"}
 def listed(epc: str, data: Any, since: str = "A", until: str = "latest", **more: Any) -> dict[str, Any]:
     return {
         **{"epc": epc, "validRelease": {"from": since, "to": until}, "propertyName": {"ja": "名", "en": "Name"}},
-        **{"shortName": "x", "accessRule": ACCESS, "descriptions": {"en": "long prose"}, "data": data},
+        **{
+            "shortName": f"x{epc[2:].lower()}",
+            "accessRule": ACCESS,
+            "descriptions": {"en": "long prose"},
+            "data": data,
+        },
         **more,
     }
 
@@ -33,7 +38,10 @@ def made(appendix: Path, *properties: dict[str, Any]) -> tuple[str, list[dict[st
         },
         "both": {"oneOf": [{"$ref": "#/definitions/energy"}, {"$ref": "#/definitions/none"}]},
     }
-    described = {"eoj": "0x0288", "className": {"ja": "類", "en": "Class"}, "elProperties": properties}
+    described = {
+        **{"eoj": "0x0288", "className": {"ja": "類", "en": "Class"}, "shortName": "aClass"},
+        **{"validRelease": {"from": "F", "to": "latest"}, "elProperties": properties},
+    }
     meta = {"dataVersion": "9.9", "date": "2030-01-01", "release": "Z"}
     for name, value in (
         ("definitions/definitions.json", {"definitions": definitions}),
@@ -63,12 +71,12 @@ def test_references_are_filled_in_and_what_stands_beside_them_wins(tmp_path: Pat
         "minimum": 0,
         "maximum": 7,
         "unit": "kWh",
-        "coefficient": ["0xD3"],
+        "coefficient": ["D3"],
     }
-    none = {"type": "state", "size": 4, "enum": [{"edt": "0xFF", "name": "noData"}]}
-    assert first["data"] == {"oneOf": [energy, none]}
-    assert second["data"]["oneOf"][0]["maximum"] == 99
-    assert (first["epc"], first["atomic"], first["en"], first["get"]) == ("E0", "E5", "Name", "required")
+    none = {"type": "state", "enum": {"FF": "no_data"}}
+    assert first["data"] == {"type": "one_of", "of": [none, energy]}  # what overlaps a number is looked for first
+    assert second["data"]["of"][1]["maximum"] == 99
+    assert (first["epc"], first["atomic"], first["title"], first["get"]) == ("E0", "E5", "Name", "required")
     assert "prose" not in text
 
 
