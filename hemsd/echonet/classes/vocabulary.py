@@ -1,0 +1,93 @@
+"""The common language of all classes of device: its words, and how fresh what they tell should be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from hemsd.echonet.classes.device import Tempo
+
+VOCABULARY: Final[Mapping[str, str]] = {
+    "on": "whether it works: true or false",
+    "mode": "what it was told to do, in a word of its class: auto, cool, heat, dry, fan; charge, standby; ...",
+    "activity": "what it is really doing, in a word of its class: charging, discharging, generating, defrosting, ...",
+    "fault": "whether it tells a fault: true or false",
+    "power_saving": "whether it saves power: true or false",
+    "target_temperature_c": "temperature it is set to, of the room or of the water at the tap, in degrees Celsius",
+    "level": "step that it is set to, from 1 up, or auto",
+    "fan": "step that its fan is set to, 1 to 8, or auto",
+    "room_temperature_c": "temperature of the room, in degrees Celsius",
+    "floor_temperature_c": "temperature of the floor, in degrees Celsius",
+    "outdoor_temperature_c": "temperature outdoors, in degrees Celsius",
+    "humidity_percent": "relative humidity of the room, in percent",
+    "brightness_percent": "how bright a lamp is set, 0 to 100 percent",
+    "color": "white of a lamp: incandescent, white, daylight_white, daylight, other",
+    "color_rgb": "colour of a lamp, as #RRGGBB",
+    "scene": "number of the scene that a lighting system shows; 0: none",
+    "power_w": "electric power in watts: positive where it takes, negative where it gives",
+    "current_a": "electric current that it takes, in amperes",
+    "current_r_a": "current of phase R in amperes, negative towards the grid",
+    "current_t_a": "current of phase T in amperes, negative towards the grid",
+    "energy_import_kwh": "register of the electric energy that it took, in kilowatt-hours",
+    "energy_export_kwh": "register of the electric energy that it gave, in kilowatt-hours",
+    "sums": "of what its power and energy are a sum, so that nobody adds them to their parts: house, circuit, or the "
+    "objects behind it on the same node, as in 027901,027D01",
+    "power_limit_percent": "power that it may give at most, in percent of what it is rated for",
+    "power_limit_w": "power that it may give at most, in watts",
+    "curtailed": "whether it gives less than it could because something restrains it: true or false",
+    "soc_percent": "how full the battery is, in percent",
+    "stored_wh": "energy in the battery, in watt-hours",
+    "capacity_wh": "energy that the battery holds when it is full, in watt-hours",
+    "chargeable_wh": "energy that can be charged until it is full, in watt-hours",
+    "dischargeable_wh": "energy that can be drawn until its reserve begins, in watt-hours",
+    "charge_power_w": "power to charge with, in watts",
+    "discharge_power_w": "power to discharge with, in watts",
+    "charge_current_a": "current to charge with, in amperes",
+    "charge_target_wh": "energy to charge and then stop, in watt-hours; 0: no target",
+    "discharge_target_wh": "energy to discharge and then stop, in watt-hours; 0: no target",
+    "vehicle": "what is at the plug: none, connected, chargeable, dischargeable, both; as old as the last look at it",
+    "confirm_vehicle": "true: look anew what vehicle is at the plug (a wish only, nothing tells it)",
+    "heating": "whether water is being heated: true or false",
+    "supplying": "whether hot water is running: true or false",
+    "no_hot_water": "whether it warns that hot water has run out: true or false",
+    "hot_water_l": "hot water that is left, in litres",
+    "tank_l": "size of the tank, in litres",
+    "tank_temperature_c": "temperature of the water in the tank, in degrees Celsius",
+    "bath": "what it does for the bath: idle, filling, keeping_warm",
+    "bath_auto": "whether it fills the bath and keeps it warm by itself: true or false",
+    "bath_heating": "whether it heats the bath water again: true or false",
+    "bath_temperature_c": "temperature that the bath is set to, in degrees Celsius",
+    "energy_shift": "whether it takes part in heating by day instead of by night: true or false",
+    "shift_hour": "hour of the day at which it then heats, 9 to 17; 0: none",
+    "volume_m3": "register of the water or gas that went through, in cubic metres",
+    "fridge_temperature_c": "temperature in the refrigerator compartment, in degrees Celsius",
+    "freezer_temperature_c": "temperature in the freezer compartment, in degrees Celsius",
+    "door_open": "whether a door stands open: true or false",
+    "locked": "whether the door is locked: true or false",
+}
+"""Word -> what it is, with its unit. Energies and volumes are registers, never differences."""
+
+TEMPO: Final[Mapping[str, Tempo]] = {
+    "power_w": Tempo.LIVE,
+    "current_a": Tempo.LIVE,
+    "current_r_a": Tempo.LIVE,
+    "current_t_a": Tempo.LIVE,
+    "energy_import_kwh": Tempo.LIVE,
+    "energy_export_kwh": Tempo.LIVE,
+    "power_saving": Tempo.SLOW,
+    "outdoor_temperature_c": Tempo.SLOW,
+    "power_limit_percent": Tempo.SLOW,
+    "power_limit_w": Tempo.SLOW,
+    "charge_power_w": Tempo.SLOW,
+    "discharge_power_w": Tempo.SLOW,
+    "charge_current_a": Tempo.SLOW,
+    "charge_target_wh": Tempo.SLOW,
+    "discharge_target_wh": Tempo.SLOW,
+    "bath_temperature_c": Tempo.SLOW,
+    "energy_shift": Tempo.SLOW,
+    "shift_hour": Tempo.SLOW,
+    "sums": Tempo.SLOW,
+    "capacity_wh": Tempo.ONCE,
+    "tank_l": Tempo.ONCE,
+}
+"""How fresh a word is kept; those that are not here are Tempo.STATE."""

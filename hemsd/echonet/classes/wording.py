@@ -1,0 +1,224 @@
+"""How a class says the words of the common language: by codes, by numbers, or in ways of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from typing import Final, Literal, Protocol
+
+from hemsd.echonet.classes.catalogue import PropertyClass
+from hemsd.echonet.classes.device import Device, Known, Refusal, Scalar, Section, Tempo
+from hemsd.echonet.frame import Property
+from hemsd.echonet.objects import encode_property_map
+from hemsd.echonet.values import PropertyError
+
+Properties = Mapping[int, PropertyClass]
+
+GET_MAP: Final = 0x9F
+
+IN_OUR_UNITS: Final[Mapping[str, Decimal]] = {"kW": Decimal(1000), "mA": Decimal("0.001")}
+"""What a number of the class is multiplied with to be in watts or amperes."""
+
+
+class Word(Protocol):
+    """One word as one class says it."""
+
+    @property
+    def tells(self) -> tuple[int, ...]:
+        """Properties that tell it: of those that a device has, the first, so that a register stays the same one."""
+
+    @property
+    def sets(self) -> tuple[int, ...]:
+        """Properties that it is set by: of those in the set map of a device, the first."""
+
+    def read(self, epc: int, known: Known, device: Device, properties: Properties) -> Scalar:
+        """The value that property `epc` (which is in `known`) tells; None where it tells none."""
+
+    def accepts(self, target: PropertyClass) -> str:
+        """What it can be set to by this property, in words."""
+
+    def edts(self, value: Scalar, target: PropertyClass) -> tuple[bytes, ...]:
+        """The EDTs that fulfil a wish, the one to be preferred first. Raises Refusal."""
+
+
+def edt_is_of(edt: bytes, declared: PropertyClass) -> bool:
+    """Whether a property may have this EDT in its class and release."""
+    try:
+        declared.decode(edt)
+    except PropertyError:
+        return False
+    return True
+
+
+def number(value: object) -> int | Decimal | None:
+    """`value` if it is a number, or a text that is one; None otherwise, and for infinities and the like."""
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
+        return None
+    try:
+        exact = Decimal(str(value).strip())
+    except InvalidOperation:
+        return None
+    if not exact.is_finite() or abs(exact.adjusted()) > 20:  # no EDT holds more; and nobody makes us write it out
+        return None
+    return int(exact) if exact == exact.to_integral_value() else exact
+
+
+def out_of_range(accepts: str) -> Refusal:
+    """The refusal of a value, saying what would do."""
+    return Refusal("out_of_range", f"it accepts {accepts}")
+
+
+_YES: Final = frozenset({"true", "on", "yes", "1"})
+_NO: Final = frozenset({"false", "off", "no", "0"})
+
+
+def _means(value: Scalar, meaning: Scalar) -> bool:
+    """Whether somebody who says `value` means `meaning`."""
+    said = str(value).strip().casefold()
+    match meaning:
+        case bool():
+            return said in (_YES if meaning else _NO)
+        case str():
+            return said == meaning
+        case _:
+            return number(value) == meaning
+
+
+def _spoken(meaning: Scalar) -> str:
+    return str(meaning).lower() if isinstance(meaning, bool) else str(meaning)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """A word whose values stand for one-byte EDTs. Several may have one meaning: it is set by the first of them."""
+
+    codes: Mapping[int, Scalar]
+    tells: tuple[int, ...] = ()
+    sets: tuple[int, ...] = ()
+    otherwise: Scalar = None  # what any other EDT means that the property may have
+    unwished: frozenset[Scalar] = frozenset()  # meanings that nobody can wish for
+
+    def read(self, epc: int, known: Known, device: Device, properties: Properties) -> Scalar:
+        edt = known[epc]
+        if len(edt) == 1 and edt[0] in self.codes:
+            return self.codes[edt[0]]
+        return self.otherwise if epc in properties and edt_is_of(edt, properties[epc]) else None
+
+    def _can(self, target: PropertyClass) -> dict[int, Scalar]:
+        return {
+            code: meaning
+            for code, meaning in self.codes.items()
+            if meaning not in self.unwished and edt_is_of(bytes([code]), target)
+        }
+
+    def accepts(self, target: PropertyClass) -> str:
+        meanings = dict.fromkeys(_spoken(meaning) for meaning in self._can(target).values())
+        return "one of " + ", ".join(meanings) if len(meanings) > 2 else " or ".join(meanings)
+
+    def edts(self, value: Scalar, target: PropertyClass) -> tuple[bytes, ...]:
+        meant = tuple(bytes([code]) for code, meaning in self._can(target).items() if _means(value, meaning))
+        if not meant:
+            raise out_of_range(self.accepts(target))
+        return meant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantity:
+    """A word whose value is a number of the class, in our units; some EDTs may have a name beside the numbers."""
+
+    tells: tuple[int, ...] = ()
+    sets: tuple[int, ...] = ()
+    item: int | None = None  # which one, where the property has several
+    factor: int = 1  # -1: what the class counts is given, not taken
+    names: Mapping[int, str] = field(default_factory=dict)
+    zero: bytes | None = None  # EDT that stands for 0 where the class has another word for it
+    void: tuple[int, frozenset[bytes]] = (0, frozenset())  # means nothing while this property has one of these EDTs
+
+    def read(self, epc: int, known: Known, device: Device, properties: Properties) -> Scalar:
+        edt, declared = known[epc], properties.get(epc)
+        if declared is None or known.get(self.void[0]) in self.void[1]:
+            return None
+        if len(edt) == 1 and edt[0] in self.names:
+            return self.names[edt[0]]
+        if edt == self.zero:
+            return 0
+        try:
+            value = declared.decode(edt, _scales(declared, known, device))
+        except PropertyError:
+            return None
+        if self.item is not None:
+            value = _item(value, self.item)
+        if isinstance(value, bool) or not isinstance(value, int | Decimal):
+            return None
+        value = value * self.factor * IN_OUR_UNITS.get(declared.unit, 1) + 0  # + 0: there is no -0
+        return float(value) if isinstance(value, Decimal) else value
+
+    def accepts(self, target: PropertyClass) -> str:
+        numbers, *_ = target.accepts.split(", or ")  # without the words that the class has beside them
+        return ", or ".join([*(["0"] if self.zero is not None else ()), numbers, *self.names.values()])
+
+    def edts(self, value: Scalar, target: PropertyClass) -> tuple[bytes, ...]:
+        for code, name in self.names.items():
+            if _means(value, name):
+                return (bytes([code]),)
+        exact = number(value)
+        if exact is None:
+            raise out_of_range(self.accepts(target))
+        if exact == 0 and self.zero is not None:
+            return (self.zero,)
+        return (target.encode(exact),)
+
+
+def _scales(declared: PropertyClass, known: Known, device: Device) -> Known:
+    """What a number is multiplied with, as far as known; and what the device has not, so that it counts as 1."""
+    if not declared.coefficients:
+        return {}
+    scales = {epc: known[epc] for epc in declared.coefficients if epc in known}
+    return scales | {GET_MAP: encode_property_map(device.readable)} if device.readable else scales
+
+
+def _item(value: object, item: int) -> object:
+    """One of several values that stand together, by its place; None where there is none."""
+    several = list(value.values()) if isinstance(value, dict) else value
+    return several[item] if isinstance(several, list | tuple) and item < len(several) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Special:
+    """A word that is told in a way of its own, and cannot be wished for."""
+
+    tells: tuple[int, ...]
+    meaning: Callable[[bytes], Scalar]  # never raises, whatever the EDT
+    sets: tuple[int, ...] = ()
+
+    def read(self, epc: int, known: Known, device: Device, properties: Properties) -> Scalar:
+        return self.meaning(known[epc])
+
+    def accepts(self, target: PropertyClass) -> str:
+        return ""
+
+    def edts(self, value: Scalar, target: PropertyClass) -> tuple[bytes, ...]:
+        raise out_of_range("nothing")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What a class means to a house: its words, and what is to be known for reading and setting it."""
+
+    words: Mapping[str, Word] = field(default_factory=dict)
+    sums: str = ""  # see VOCABULARY; of every device of the class
+    order: tuple[int, ...] = ()  # in which its properties are written; all others come after these
+    first: Mapping[int, Property] = field(default_factory=dict)  # what has to be so before a property does anything
+    within: Mapping[int, int] = field(default_factory=dict)  # property that holds the {minimum, maximum} of another
+    also: Mapping[int, Mapping[int, frozenset[bytes]]] = field(default_factory=dict)
+    # what else to read back where a property was written, and what it may be
+    contradiction: Callable[[Mapping[int, bytes]], str] = lambda wanted: (
+        ""
+    )  # a sentence where wishes exclude each other
+    shows: Literal["", "blink", "again"] | Property = ""  # how it shows itself: see views.identify
+    settle_s: float = 1.0
+    once: frozenset[int] = frozenset()  # beside those of its words: what never changes,
+    never: frozenset[int] = frozenset()  # and what is not worth asking for
+    tempo: Callable[[Device], Mapping[int, Tempo | None]] = lambda device: {}  # where it depends on the device
+    sections: Callable[[Device, Known], tuple[Section, ...]] = lambda device, known: ()
