@@ -133,7 +133,7 @@ class Batches:
             if epc in ticket.alone and manners.only_alone(node | epc):
                 self._plans.clear()
         if manners.strikes and len(asking.epcs) > 1:
-            for epc in told:
+            for epc in [epc for epc, edt in told.items() if edt]:
                 manners.strikes.pop(node | epc, None)
         if self._refused:
             self._refused.difference_update([node | epc for epc, edt in told.items() if edt])
