@@ -42,7 +42,7 @@ def check(path: Path | None = None) -> list[Finding]:
     findings = [] if path else [Finding(Severity.WARNING, "there is no configuration file; the defaults are used")]
     interface = config.meter.interface
     meter = [*_credentials(config), *_port(config.meter.port)] if interface is None else _interface(interface)
-    return [*findings, *meter, *_broker(config), *_state(config)]
+    return [*findings, *meter, *_networks(config), *_broker(config), *_state(config)]
 
 
 def _credentials(config: Config) -> Iterator[Finding]:
@@ -71,10 +71,29 @@ def _port(configured: str) -> Iterator[Finding]:
             yield Finding(Severity.WARNING, f"{path}: this user may not open it; the system service may")
 
 
+def _networks(config: Config) -> Iterator[Finding]:
+    if config.appliances and not config.networks:
+        text = "appliances have names, and there is no network that leads to them: write [networks.NAME]"
+        yield Finding(Severity.WARNING, text)
+    for name, network in config.networks.items():
+        found = look(network.interface)
+        if found is None:
+            yield _absent(network.interface)
+        elif (trouble := found.trouble(ipv4=network.ipv4, ipv6=network.ipv6)) is not None:
+            yield Finding(Severity.WARNING, f"[networks.{name}] {trouble}")
+        elif network.ipv4 and not found.ipv4:
+            text = f"{found.name} has no IPv4 address, and most appliances speak nothing else"
+            yield Finding(Severity.WARNING, f"[networks.{name}] {text}")
+
+
+def _absent(interface: str) -> Finding:
+    return Finding(Severity.WARNING, f"{interface}: there is no such network interface; `ip link` lists them")
+
+
 def _interface(name: str) -> Iterator[Finding]:
     found = look(name)
     if found is None:
-        yield Finding(Severity.WARNING, f"{name}: there is no such network interface; `ip link` lists them")
+        yield _absent(name)
         return
     if (trouble := found.trouble()) is not None:
         yield Finding(Severity.WARNING, trouble)

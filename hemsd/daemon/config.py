@@ -10,11 +10,23 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 from msgspec.structs import replace
 
 from drivers.usb import guess_port
-from hemsd.daemon.schema import Problem, line_numbers, problems
+from hemsd.daemon.networks import (
+    ApplianceTable,
+    ControllerTable,
+    ControlTable,
+    InterfaceName,
+    Name,
+    NetworkTable,
+    appliance_problems,
+    network_problems,
+    normal,
+    normal_appliance,
+)
+from hemsd.daemon.schema import Problem, Table, line_numbers, problems
 from hemsd.gateway.config import BrokerConfig
 
 SYSTEM_FILE = Path("/etc/hemsd/hemsd.toml")
@@ -27,14 +39,7 @@ Seconds = Annotated[int, Meta(ge=1, le=3600, description="a whole number of seco
 Days = Annotated[int, Meta(ge=1, le=3660, description="a whole number of days from 1 to 3660")]
 SiteId = Annotated[str, Meta(pattern="^[a-z0-9-]{1,64}$", description="1 to 64 of a-z, 0-9 and hyphen, in quotes")]
 PortPath = Annotated[str, Meta(pattern="^(auto|/.+)$", description='"auto" or a path like "/dev/ttyUSB0"')]
-InterfaceName = Annotated[
-    str, Meta(pattern=r"^[^/\s:]{1,15}$", description='the name of a network interface, like "wlan1"')
-]
 LINK_LOCAL = ipaddress.IPv6Network("fe80::/64")  # where IPv6 over Ethernet and Wi-Fi makes link-local addresses
-
-
-class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of the tables: what is not known is an error."""
 
 
 class SiteTable(Table, frozen=True, kw_only=True):
@@ -88,6 +93,10 @@ class Config(Table, frozen=True, kw_only=True):
     profile: Annotated[str, Meta(description='text in quotes, "6.4.3"')] = SUPPORTED_PROFILE
     site: SiteTable = SiteTable()
     meter: MeterTable = MeterTable()
+    networks: dict[Name, NetworkTable] = msgspec.field(default_factory=dict)
+    appliances: dict[Name, ApplianceTable] = msgspec.field(default_factory=dict)
+    controller: ControllerTable = ControllerTable()
+    control: ControlTable = ControlTable()
     gateway: GatewayTable = GatewayTable()
     history: HistoryTable = HistoryTable()
     daemon: DaemonTable = DaemonTable()
@@ -156,6 +165,11 @@ def parse(text: str, path: Path, environ: Mapping[str, str] = os.environ) -> Con
     if found:
         lines = line_numbers(text)
         raise ConfigError("\n".join(f"{path}{_line(where, lines)}: {problem}" for where, problem in found))
+    config = replace(
+        config,
+        networks={name: normal(network) for name, network in config.networks.items()},
+        appliances={name: normal_appliance(appliance) for name, appliance in config.appliances.items()},
+    )
     return _anchored(config, path.absolute().parent, environ)
 
 
@@ -176,6 +190,8 @@ def _contradictions(config: Config) -> Iterator[Problem]:
     elif config.profile != SUPPORTED_PROFILE:
         yield ("", "profile"), f'profile must be "{SUPPORTED_PROFILE}"'
     yield from ((("meter", key), text) for key, text in _interface_problems(config.meter))
+    yield from network_problems(config.networks, config.meter.interface)
+    yield from appliance_problems(config.appliances)
     if not config.meter.allow_fast_polling:
         for key, value in (("live_s", config.meter.live_s), ("watched_s", config.meter.watched_s)):
             if value < POLLING_FLOOR_S:

@@ -119,3 +119,28 @@ def test_a_network_interface_is_looked_at_in_place_of_port_and_credentials(tmp_p
             Severity.WARNING,
             "wl: there is no such network interface; `ip link` lists them",
         )
+
+
+@pytest.mark.needs("ip", "root")
+def test_the_networks_of_appliances_are_looked_at(home: Home) -> None:
+    """Each interface as it is now: there, switched on, with the addresses that most appliances need."""
+    home.add('[networks.home]\ninterface = "wl"\n')
+    with street() as link:
+        assert only(home.findings()) == (
+            Severity.WARNING,
+            "[networks.home] wl has no IPv4 address, and most appliances speak nothing else",
+        )
+        link.home.ip("addr", "add", "192.168.20.1/24", "dev", "wl")
+        assert home.findings() == []
+        link.home.ip("link", "set", "wl", "down")
+        assert only(home.findings())[1].startswith("[networks.home] wl is switched off")
+        link.home.ip("link", "del", "wl")
+        assert only(home.findings())[1] == "wl: there is no such network interface; `ip link` lists them"
+
+
+def test_names_without_a_network_are_told(home: Home) -> None:
+    """They would name nothing; the rest works."""
+    home.add('[appliances.living-ac]\nid = "0130-1f2e3d4c"\n')
+    severity, text = only(home.findings())
+    assert severity is Severity.WARNING
+    assert "[networks.NAME]" in text

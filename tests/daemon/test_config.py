@@ -31,12 +31,18 @@ def test_the_shipped_example_shows_the_defaults() -> None:
     assert parse(text, FILE, {}) == Config(version=1)
     everything = re.sub(r"^#(?=[a-z_]+ = |\[)", "", text, flags=re.MULTILINE)
     full = parse(re.sub(r"^port = .*", "", everything, flags=re.MULTILINE), FILE, {})
-    assert parse(re.sub(r"^(interface|peer) = .*", "", everything, flags=re.MULTILINE), FILE, {}).meter.port != "auto"
-    keys = {"gateway.broker", "meter", "history", "daemon", "site"}
+    assert (
+        parse(re.sub(r"^(interface = \"wlan1\"|peer = .*)", "", everything, flags=re.MULTILINE), FILE, {}).meter.port
+        != "auto"
+    )
+    keys = {"gateway.broker", "meter", "history", "daemon", "site", "control", "controller"}
     assert full.gateway.broker is not None
+    assert [network.interface for network in full.networks.values()] == ["eth1"]
+    assert [appliance.id for appliance in full.appliances.values()] == ["0130-1f2e3d4c", None]
     assert full.meter.live_s == Config(version=1).meter.live_s
     assert all(f"[{key}]" in text for key in keys)
-    for struct in (full, full.site, full.meter, full.history, full.daemon, full.gateway.broker):
+    tables = (full.site, full.meter, full.control, full.controller, full.history, full.daemon, full.gateway.broker)
+    for struct in (full, *tables, full.networks["home"], full.appliances["battery"]):
         for name in struct.__struct_fields__:
             assert re.search(rf"^#?(\[[a-z.]*)?{name}\b", text, re.MULTILINE), f"{name} is not in the example"
 
@@ -55,7 +61,10 @@ def test_the_shipped_credentials_example_is_valid(tmp_path: Path) -> None:
         ('[meter]\nprot = "auto"', ':3: [meter] has no key "prot"; did you mean "port"?'),
         ('[metre]\nport = "auto"', ":2: there is no table [metre]; did you mean [meter]?"),
         ("[gateway.brocker]\n", ":2: there is no table [gateway.brocker]; did you mean [gateway.broker]?"),
-        ('[mqtt]\nhost = "x"', ":2: there is no table [mqtt]; tables are site, meter, gateway, history, daemon"),
+        (
+            '[mqtt]\nhost = "x"',
+            ":2: there is no table [mqtt]; tables are site, meter, networks.NAME, appliances.NAME",
+        ),
         ('port = "auto"', ':2: the top level has no key "port"; it belongs into [meter]'),
         ("[daemon]\nlive_s = 20", ':3: [daemon] has no key "live_s"; it belongs into [meter]'),
         (
@@ -102,11 +111,136 @@ def test_the_shipped_credentials_example_is_valid(tmp_path: Path) -> None:
         ('[gateway.broker]\nurl = "http://x"', ":2: [gateway.broker] url must begin with mqtt:// or mqtts://"),
         ("[gateway]\nbroker = { url = 1 }", ": [gateway.broker] url must be an address like"),
         ("[meter\n", ": this is not TOML: "),
+        ("[network.lan]\n", ":2: there is no table [network]; did you mean [networks.NAME]?"),
+        ("networks = 1", ":2: networks must be a table: write [networks.NAME] with its keys below it"),
+        (
+            '[networks]\ninterface = "eth1"',
+            ":3: [networks] interface belongs below a name of your choice: write [networks.NAME] above it",
+        ),
+        ("[networks.lan]\nipv4 = true", ":2: [networks.lan] interface is missing"),
+        (
+            '[networks."My LAN"]\ninterface = "eth1"',
+            ":2: the name in [networks.My LAN] must be 1 to 64 of a-z, 0-9 and hyphen",
+        ),
+        (
+            '[networks.lan]\ninterface = "eth1"\nnode = []',
+            ':4: [networks.lan] has no key "node"; did you mean "nodes"?',
+        ),
+        (
+            '[networks.lan]\ninterface = "eth1"\nnodes = "192.168.20.31"',
+            ':4: [networks.lan] nodes must be a list, each an address like "192.168.20.31" or "fe80::1", not this',
+        ),
+        (
+            '[networks.lan]\ninterface = "eth1"\nnodes = ["192.168.20.31", 3]',
+            ':4: [networks.lan] nodes: item 2 must be an address like "192.168.20.31" or "fe80::1", not 3',
+        ),
+        (
+            "[appliances.ac]\nmin_on_s = -1",
+            ":3: [appliances.ac] min_on_s must be a whole number of seconds from 0 to",
+        ),
+        ("[appliances.ac]\nidd = 1", ':3: [appliances.ac] has no key "idd"; did you mean "id"?'),
+        ('[meter]\nroom = "attic"', ':3: [meter] has no key "room"; it belongs into [appliances.NAME]'),
+        (
+            '[appliances.ac]\nid = "013001"',
+            ":3: [appliances.ac] id must be an id as `hemsd appliances` shows it, like",
+        ),
+        (
+            "[control]\nwrites_per_hour = 0",
+            ":3: [control] writes_per_hour must be a whole number from 1 to 600",
+        ),
+        ("[control]\nwrite_gap_s = 601", ":3: [control] write_gap_s must be a whole number of seconds from 0 to 600"),
+        ('[controller]\nmaker = "ABC"', ':3: [controller] maker must be 6 hexadecimal digits, like "FFFFFF"'),
     ],
 )
 def test_an_error_names_file_line_table_and_key(text: str, told: str) -> None:
     """Whatever is wrong, the message begins with the place and says what is expected or was probably meant."""
     assert refused(f"version = 1\n{text}").startswith(f"{FILE}{told}")
+
+
+LAN = '[networks.lan]\ninterface = "eth1"\n'
+ID = 'id = "0130-1f2e3d4c"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            f'[meter]\ninterface = "eth1"\n{LAN}',
+            ":5: [networks.lan] interface is the meter's, which is to be used for nothing else (G.9958, I.2)",
+        ),
+        (
+            f'{LAN}[networks.wifi]\ninterface = "eth1"',
+            ":5: [networks.wifi] interface is that of [networks.lan]: take one of them away",
+        ),
+        (f"{LAN}ipv4 = false\nipv6 = false", ":4: [networks.lan] ipv4 and ipv6 are both false: at least one"),
+        (
+            f'{LAN}nodes = ["192.168.20.31", "192.168.20.256"]',
+            ":4: [networks.lan] nodes: item 2 must be an address like",
+        ),
+        (f'{LAN}nodes = ["2001:db8::1"]', ":4: [networks.lan] nodes: item 1 must be a link-local IPv6 address like"),
+        (f'{LAN}nodes = ["224.0.23.0"]', ":4: [networks.lan] nodes: item 1 must be the address of one node, not"),
+        (
+            f'{LAN}ipv4 = false\nnodes = ["192.168.20.31"]',
+            ":5: [networks.lan] nodes: item 1 is an IPv4 address, and ipv4 = false",
+        ),
+        (
+            f'{LAN}ipv6 = false\nnodes = ["fe80::1"]',
+            ":5: [networks.lan] nodes: item 1 is an IPv6 address, and ipv6 = false",
+        ),
+        ('[appliances.ac]\nroom = "attic"', ":2: [appliances.ac] says not which appliance it is: give its id"),
+        (
+            f'[appliances.ac]\n{ID}address = "192.168.20.31"',
+            ":3: [appliances.ac] has an id and an address: the id finds it wherever it is, take the address away",
+        ),
+        (f'[appliances.ac]\n{ID}object = "013001"', ":4: [appliances.ac] object tells apart what is at one address"),
+        ('[appliances.ac]\naddress = "8.8.8."', ":3: [appliances.ac] address must be an address like"),
+        ("[appliances.0130-1f2e3d4c]\n" + ID, ":2: [appliances.0130-1f2e3d4c] is no name: it looks like an id"),
+        (
+            f"[appliances.ac]\n{ID}[appliances.b]\n{ID}",
+            ":5: [appliances.b] id is that of [appliances.ac]: one appliance has one name",
+        ),
+        (
+            '[appliances.ac]\naddress = "fe80::1"\nobject = "013001"\n'
+            '[appliances.b]\naddress = "FE80:0::1"\nobject = "013001"',
+            ":6: [appliances.b] address is that of [appliances.ac]: one appliance has one name",
+        ),
+        (
+            '[appliances.ac]\naddress = "192.168.20.31"\nobject = "013001"\n'
+            '[appliances.b]\naddress = "192.168.20.31"',
+            ":3: [appliances.ac] address is that of [appliances.b], which needs an object too, to tell them apart",
+        ),
+    ],
+)
+def test_networks_and_appliances_that_do_not_go_together(text: str, told: str) -> None:
+    """One interface is one network, one appliance has one name, and each is told apart from the next."""
+    assert refused(f"version = 1\n{text}").startswith(f"{FILE}{told}")
+    assert "\n" not in refused(f"version = 1\n{text}")
+
+
+def test_addresses_are_as_the_kernel_writes_them() -> None:
+    """However they were written: what comes in from them is told by these."""
+    text = f'{LAN}nodes = ["FE80:0:0:0::01"]\n[appliances.ac]\naddress = "FE80::2"\nobject = "027d01"'
+    read = parse(f"version = 1\n{text}", FILE, {})
+    assert read.networks["lan"].nodes == ("fe80::1",)
+    assert (read.appliances["ac"].address, read.appliances["ac"].object) == ("fe80::2", "027D01")
+
+
+def test_two_objects_at_one_address_are_two_appliances() -> None:
+    """As a gateway for several appliances has them; and each network has its own interface."""
+    text = """version = 1
+[networks.lan]
+interface = "eth1"
+[networks.wifi]
+interface = "wlan1"
+ipv4 = false
+[appliances.ac]
+address = "192.168.20.31"
+object = "013001"
+[appliances.bedroom-ac]
+address = "192.168.20.31"
+object = "013002"
+"""
+    assert len(parse(text, FILE, {}).appliances) == 2
 
 
 @pytest.mark.parametrize(
