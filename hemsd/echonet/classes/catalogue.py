@@ -14,8 +14,9 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from hemsd.echonet.classes import table
-from hemsd.echonet.classes.codec import Codec, Factor, made
+from hemsd.echonet.classes.codec import made
 from hemsd.echonet.classes.device import Device, Known, Refusal
+from hemsd.echonet.classes.scalars import Codec, Factor
 from hemsd.echonet.layout import Misfit
 from hemsd.echonet.objects import NODE_PROFILE, decode_property_map
 from hemsd.echonet.values import PropertyError
@@ -63,6 +64,11 @@ class PropertyClass:
         return tuple(dict.fromkeys(int(epc, 16) for number in _numbers(self.data) for epc in number.coefficient))
 
     @property
+    def may_lack(self) -> bool:
+        """Whether a device may do without it, as a coefficient: then it is 1. A unit is never taken for granted."""
+        return self.get is not Rule.REQUIRED and isinstance(self.data, table.NumberData)
+
+    @property
     def accepts(self) -> str:
         """What encode() takes, in words: "0 to 50 °C", "one of auto, cooling, ..."."""
         return self._codec.accepts
@@ -98,7 +104,7 @@ class PropertyClass:
                 if told is None:
                     return None
                 product *= told
-            elif coefficient.get is Rule.REQUIRED or _may_have(epc, known):
+            elif not coefficient.may_lack or _may_have(epc, known):
                 return None
         return product
 

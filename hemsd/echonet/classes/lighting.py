@@ -8,17 +8,18 @@ from typing import Final
 
 from hemsd.echonet.classes.catalogue import PropertyClass
 from hemsd.echonet.classes.device import Device, Known, Scalar
-from hemsd.echonet.classes.wording import Choice, Properties, Quantity, View, out_of_range
+from hemsd.echonet.classes.wording import Choice, Properties, Quantity, Settable, View, out_of_range
 from hemsd.echonet.frame import Property
 
 _RGB: Final = re.compile("#?([0-9A-Fa-f]{6})")
 
 
-class Rgb:
+class Rgb(Settable):
     """Three bytes, red, green and blue, as #RRGGBB."""
 
-    tells: Final = (0xC0,)
-    sets: Final = (0xC0,)
+    __slots__ = ()
+    tells = (0xC0,)
+    sets = (0xC0,)
 
     def read(self, epc: int, known: Known, device: Device, properties: Properties) -> Scalar:
         edt = known[epc]
@@ -62,9 +63,11 @@ SCENES: Final = {
     "scene": Quantity(tells=(0xC0,), sets=(0xC0,), zero=b"\x00"),
 }
 
-LIGHTING_SYSTEM: Final = View(words=SCENES, once=frozenset({0xC1}))
+LIGHTING_SYSTEM: Final = View(words=SCENES, shows="blink", once=frozenset({0xC1}))
 
-ENHANCED_LIGHTING_SYSTEM: Final = View(words=SCENES, once=frozenset({0xC1, 0xC3, 0xC4}), never=frozenset({0xC2}))
+ENHANCED_LIGHTING_SYSTEM: Final = View(
+    words=SCENES, shows="blink", once=frozenset({0xC1, 0xC3, 0xC4}), never=frozenset({0xC2})
+)
 
 VIEWS: Final[Mapping[int, View]] = {
     0x0290: LAMP,

@@ -18,6 +18,7 @@ from hemsd.echonet.values import PropertyError
 
 OPERATION: Final = 0x80
 ON: Final = b"\x30"
+NAMED_MAX: Final = 20  # in a sentence that says what can be set
 FROM_OUTSIDE: Final = Property(0x93, b"\x42")  # remote control: through a public network (super class)
 
 _CODE: Final = re.compile("0[xX]([89A-Fa-f][0-9A-Fa-f])")
@@ -26,10 +27,7 @@ _HEXADECIMAL: Final = re.compile("([0-9A-Fa-f]{2}){1,255}")
 
 def wishes(device: Device) -> dict[str, str]:
     """The words of the common language that the device can be set by, and what each accepts."""
-    properties = properties_of(device)
-    return {
-        word: meaning.accepts(properties[target]) for word, meaning, target in set_by(device) if target in properties
-    }
+    return {word: meaning.accepts(target) for word, meaning, target in set_by(device)}
 
 
 def plan(
@@ -45,9 +43,11 @@ def plan(
     if not values:
         raise Refusal("bad_request", f"nothing to set; {_possible(device)}")
     view, properties = view_of(device), properties_of(device)
-    wanted = _wanted(device, values, properties)
-    if from_outside and wanted.pop(FROM_OUTSIDE.epc, FROM_OUTSIDE.edt) != FROM_OUTSIDE.edt:
+    wanted = _wanted(device, values, known, properties)
+    if from_outside and wanted.get(FROM_OUTSIDE.epc, FROM_OUTSIDE.edt) != FROM_OUTSIDE.edt:
         raise Refusal("bad_request", "a wish from outside the house cannot say that it is from inside")
+    if from_outside and len(wanted) > 1:
+        wanted.pop(FROM_OUTSIDE.epc, None)  # goes with each of the others
     for epc in tuple(wanted):
         if need := view.first.get(epc):
             _need(need, wanted, device, known, properties)
@@ -80,7 +80,7 @@ def writes(device: Device, wanted: Mapping[int, bytes], *, from_outside: bool = 
             other: edts for other, edts in view.also.get(epc, {}).items() if other not in wanted
         }
         return Write(
-            ((FROM_OUTSIDE,) if tells else ()) + (Property(epc, wanted[epc]),),
+            ((FROM_OUTSIDE,) if tells and epc != FROM_OUTSIDE.epc else ()) + (Property(epc, wanted[epc]),),
             {other: edts for other, edts in proofs.items() if other in device.readable},
             settle_s,
         )
@@ -88,8 +88,8 @@ def writes(device: Device, wanted: Mapping[int, bytes], *, from_outside: bool = 
     return tuple(write(epc) for epc in sorted(wanted, key=place))
 
 
-def _wanted(device: Device, values: Mapping[str, Scalar], properties: Properties) -> dict[int, bytes]:
-    """EDT by EPC; where wishes leave a choice, the first EDT that fulfils all of them."""
+def _wanted(device: Device, values: Mapping[str, Scalar], known: Known, properties: Properties) -> dict[int, bytes]:
+    """EDT by EPC; where wishes leave a choice, what it is already if that fulfils them, otherwise the first."""
     choices: dict[int, tuple[bytes, ...]] = {}
     for key, value in values.items():
         try:
@@ -100,7 +100,7 @@ def _wanted(device: Device, values: Mapping[str, Scalar], properties: Properties
         choices[epc] = tuple(edt for edt in choices.get(epc, edts) if edt in edts)
         if not choices[epc]:
             raise Refusal("bad_request", f"{key} contradicts another wish")
-    return {epc: edts[0] for epc, edts in choices.items()}
+    return {epc: known[epc] if known.get(epc) in edts else edts[0] for epc, edts in choices.items()}
 
 
 def _translated(device: Device, key: str, value: Scalar, properties: Properties) -> tuple[int, tuple[bytes, ...]]:
@@ -111,12 +111,11 @@ def _translated(device: Device, key: str, value: Scalar, properties: Properties)
         if not isinstance(value, str) or not _HEXADECIMAL.fullmatch(value):
             raise Refusal("bad_request", "raw data are 1 to 255 whole bytes in hexadecimal, as a text")
         return epc, (bytes.fromhex(value),)
-    word = words_of(device).get(key)
-    if word is not None:
-        target = next((epc for epc in word.sets if epc in device.settable and epc in properties), None)
-        if target is None:
-            raise Refusal("not_settable", f"it cannot be set; {_possible(device)}")
-        return target, word.edts(value, properties[target])
+    if key in words_of(device):
+        for settable, meaning, target in set_by(device):
+            if settable == key:
+                return target.epc, meaning.edts(value, target)
+        raise Refusal("not_settable", f"it cannot be set; {_possible(device)}")
     declared = next((each for each in properties.values() if each.name == key), None)
     if declared is None:
         code = "not_settable" if key in VOCABULARY else "bad_request"
@@ -137,10 +136,12 @@ def _possible(device: Device) -> str:
     """What the device can be set by, in words."""
     if not device.settable:
         return "nothing of it can be set, or it has not told yet what can"
+    words = {word: target.epc for word, _, target in set_by(device)}
     properties = properties_of(device)
-    words = {word: target for word, _, target in set_by(device) if target in properties}
     names = [properties[epc].name for epc in sorted(device.settable - set(words.values())) if epc in properties]
-    return "what can be set: " + ", ".join([*words, *names])
+    possible = [*words, *names]
+    more = len(possible) - NAMED_MAX
+    return "what can be set: " + ", ".join(possible[:NAMED_MAX]) + (f" and {more} more" if more > 0 else "")
 
 
 def _need(need: Property, wanted: dict[int, bytes], device: Device, known: Known, properties: Properties) -> None:

@@ -18,14 +18,7 @@ NO_VEHICLE: Final = (0xC7, frozenset({b"\x30"}))  # what is told of its battery 
 CONFIRM: Final = 0xCD
 LOOKED_AT: Final = frozenset({b"\x30", b"\x40", b"\x41", b"\x42", b"\x43"})  # C7, neither undefined nor unknown
 
-DOING: Final = {
-    0x41: "rapid_charging",
-    0x42: "charging",
-    0x43: "discharging",
-    0x44: "standby",
-    0x45: "test",
-    0x40: "other",
-}
+DOING: Final = {0x42: "charging", 0x43: "discharging", 0x44: "standby", 0x40: "other"}
 
 BATTERY: Final = View(
     words={
@@ -46,7 +39,8 @@ BATTERY: Final = View(
             unwished=frozenset({"test", "restart", "recalculate", "other"}),
         ),
         "activity": Choice(
-            codes=DOING | {0x46: "auto", 0x48: "restarting", 0x49: "recalculating"},
+            codes=DOING
+            | {0x41: "rapid_charging", 0x45: "test", 0x46: "auto", 0x48: "restarting", 0x49: "recalculating"},
             tells=(0xCF,),
         ),
         "power_w": Quantity(tells=(0xD3,)),

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from hemsd.echonet.classes import climate, generation, household, lighting, metering, storage, water
+from hemsd.echonet.classes.catalogue import PropertyClass, properties_of
 from hemsd.echonet.classes.device import Device, Known
-from hemsd.echonet.classes.wording import Choice, Quantity, View, Word
+from hemsd.echonet.classes.wording import Choice, Quantity, Settable, View, Word
 
 VIEWS: Final[Mapping[int, View]] = (
     dict(climate.VIEWS)
@@ -46,9 +47,12 @@ def told_by(word: Word, device: Device, known: Known) -> int | None:
     return next((epc for epc in word.tells if epc in device.readable or epc in known), None)
 
 
-def set_by(device: Device) -> Iterator[tuple[str, Word, int]]:
-    """The words that its set map lets somebody set, each with its property."""
+def set_by(device: Device) -> Iterator[tuple[str, Settable, PropertyClass]]:
+    """The words that its class, its release and its set map let somebody set, each with its property."""
+    properties = properties_of(device)
     for word, meaning in words_of(device).items():
-        target = next((epc for epc in meaning.sets if epc in device.settable), None)
-        if target is not None:
-            yield word, meaning, target
+        if isinstance(meaning, Settable):
+            for epc in meaning.sets:
+                if epc in device.settable and epc in properties:
+                    yield word, meaning, properties[epc]
+                    break

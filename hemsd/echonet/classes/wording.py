@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 from hemsd.echonet.classes.catalogue import PropertyClass
 from hemsd.echonet.classes.device import Device, Known, Refusal, Scalar, Section, Tempo
@@ -21,23 +22,32 @@ IN_OUR_UNITS: Final[Mapping[str, Decimal]] = {"kW": Decimal(1000), "mA": Decimal
 """What a number of the class is multiplied with to be in watts or amperes."""
 
 
-class Word(Protocol):
-    """One word as one class says it."""
+class Word(ABC):
+    """One word as one class says it.
 
-    @property
-    def tells(self) -> tuple[int, ...]:
-        """Properties that tell it: of those that a device has, the first, so that a register stays the same one."""
+    Of the properties that tell it (`tells`) it is read from the first that a device has, so that a register stays the
+    same one.
+    """
 
-    @property
-    def sets(self) -> tuple[int, ...]:
-        """Properties that it is set by: of those in the set map of a device, the first."""
+    __slots__ = ()
+    tells: tuple[int, ...]
 
+    @abstractmethod
     def read(self, epc: int, known: Known, device: Device, properties: Properties) -> Scalar:
         """The value that property `epc` (which is in `known`) tells; None where it tells none."""
 
+
+class Settable(Word):
+    """A word that can be wished for: by the first of `sets` that is in the set map of a device, if there is one."""
+
+    __slots__ = ()
+    sets: tuple[int, ...]
+
+    @abstractmethod
     def accepts(self, target: PropertyClass) -> str:
         """What it can be set to by this property, in words."""
 
+    @abstractmethod
     def edts(self, value: Scalar, target: PropertyClass) -> tuple[bytes, ...]:
         """The EDTs that fulfil a wish, the one to be preferred first. Raises Refusal."""
 
@@ -90,7 +100,7 @@ def _spoken(meaning: Scalar) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class Choice(Settable):
     """A word whose values stand for one-byte EDTs. Several may have one meaning: it is set by the first of them."""
 
     codes: Mapping[int, Scalar]
@@ -124,7 +134,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quantity:
+class Quantity(Settable):
     """A word whose value is a number of the class, in our units; some EDTs may have a name beside the numbers."""
 
     tells: tuple[int, ...] = ()
@@ -185,21 +195,14 @@ def _item(value: object, item: int) -> object:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Special:
+class Special(Word):
     """A word that is told in a way of its own, and cannot be wished for."""
 
     tells: tuple[int, ...]
     meaning: Callable[[bytes], Scalar]  # never raises, whatever the EDT
-    sets: tuple[int, ...] = ()
 
     def read(self, epc: int, known: Known, device: Device, properties: Properties) -> Scalar:
         return self.meaning(known[epc])
-
-    def accepts(self, target: PropertyClass) -> str:
-        return ""
-
-    def edts(self, value: Scalar, target: PropertyClass) -> tuple[bytes, ...]:
-        raise out_of_range("nothing")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -185,8 +185,19 @@ def test_the_release_decides() -> None:
     with pytest.raises(Refusal, match="one of charge, discharge, standby, idle"):
         plan(device(0x027E, release="G"), {"mode": "auto"}, {})
     assert wishes(device(0x027E, release="D"))["mode"] == "one of rapid_charge, charge, discharge, standby"
+    ahead = device(0x027E, release="D", settable=[0xCD, 0xDA])  # a set map that is ahead of its release
+    assert list(wishes(ahead)) == ["mode"]
+    with pytest.raises(Refusal, match=r"what can be set: mode$"):
+        plan(ahead, {"confirm_vehicle": True}, {})
     early = device(0x027D, release="H")
     assert sent(plan(early, {"charge_power_w": 1000}, {})) == "EB=000003E8"  # methods came with M
+
+
+def test_what_is_so_already_is_left_so() -> None:
+    """026B: on is true of two modes; a device that is in one of them is not put into the other."""
+    assert sent(plan(device(0x026B), {"on": True}, known("B0=42"))) == "B0=42"
+    assert sent(plan(device(0x026B), {"on": True}, known("B0=43"))) == "B0=41"
+    assert sent(plan(device(0x026B), {"on": True, "mode": "auto"}, known("B0=42"))) == "B0=41"
 
 
 def test_a_power_needs_its_method() -> None:
@@ -232,6 +243,7 @@ def test_from_outside() -> None:
     assert sent(plan(device(0x0130, without=[0x93]), {"on": True}, {}, from_outside=True)) == "80=30"
     assert sent(plan(device(0x0130, release="B"), {"on": True}, {}, from_outside=True)) == "80=30"  # another meaning
     assert sent(plan(device(0x0130), {"on": True, "0x93": "42"}, {}, from_outside=True)) == "93=42 80=30"
+    assert sent(plan(device(0x0130), {"0x93": "42"}, {}, from_outside=True)) == "93=42"
     with pytest.raises(Refusal, match="from inside"):
         plan(device(0x0130), {"on": True, "0x93": "41"}, {}, from_outside=True)
 
@@ -297,6 +309,7 @@ def test_nothing_but_a_refusal(code: int, release: str, outside: bool, data: st.
     ("code", "now", "edts"),
     [
         (0x0290, "80=30", "80=31 80=30 80=31 80=30"),
+        (0x02A3, "80=30", "80=31 80=30 80=31 80=30"),
         (0x0291, "80=31", "80=30 80=31 80=30 80=31"),
         (0x0130, "80=31", "D0=41"),
         (0x027B, "80=31", "80=31"),

@@ -8,6 +8,7 @@ import pytest
 from msgspec import ValidationError, convert
 from support.devices import device
 
+from hemsd.echonet.classes import quirks
 from hemsd.echonet.classes.device import Device
 from hemsd.echonet.classes.planning import plan
 from hemsd.echonet.classes.quirks import Quirk, Quirks, quirks_of, reported
@@ -30,7 +31,7 @@ def test_an_ordinary_device_has_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "maker", "product", "quirks"),
+    ("code", "maker", "product", "expected"),
     [
         (0x0287, PANASONIC, "", Quirks(alone=frozenset({0xB3, 0xB7}))),
         (0x0287, PANASONIC, "MKN7350S1", Quirks(alone=frozenset({0xB3, 0xB7}), batch=2)),
@@ -42,9 +43,21 @@ def test_an_ordinary_device_has_none() -> None:
         (0x0130, DAIKIN, "", Quirks()),
     ],
 )
-def test_who_a_report_is_about(code: int, maker: str, product: str, quirks: Quirks) -> None:
+def test_who_a_report_is_about(code: int, maker: str, product: str, expected: Quirks) -> None:
     """By maker, class and the beginning of the product code."""
-    assert quirks_of(device(code, maker=maker, product=product)) == quirks
+    assert quirks_of(device(code, maker=maker, product=product)) == expected
+
+
+def test_several_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What several reports say of one device adds up to the most careful of them."""
+    several = (
+        Quirk(maker=PANASONIC, because="x", source="a/b#1", batch=2, gap_s=0.5, alone=("B3",)),
+        Quirk(maker=PANASONIC, because="x", source="a/b#2", batch=6, gap_s=1.0, alone=("B7",), settle_s=5.0),
+    )
+    monkeypatch.setattr(quirks, "reported", lambda: several)
+    lamp = device(0x0291, maker=PANASONIC)
+    assert quirks_of(lamp) == Quirks(alone=frozenset({0xB3, 0xB7}), batch=2, gap_s=1.0, settle_s=5.0)
+    assert plan(lamp, {"on": True}, {})[0].settle_s == 5.0
 
 
 def test_what_is_never_asked_is_not_polled() -> None:
