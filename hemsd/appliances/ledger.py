@@ -42,7 +42,7 @@ class Ledger:
         self._orders: dict[str, ApplianceCommand] = {}
         self._queries: dict[str, ApplianceQuery] = {}
         self._requested: dict[str, dict[str, Requested]] = {}  # by appliance, then by command
-        self._down = ""
+        self.trouble = ""  # why the network cannot be reached
 
     @property
     def counters(self) -> dict[str, int]:
@@ -57,7 +57,7 @@ class Ledger:
 
     def begin(self, appliances: Iterable[Appliance]) -> list[Message]:
         """The network can be reached from now on; these are known on it."""
-        self._down = ""
+        self.trouble = ""
         return [self._status(appliance) for appliance in appliances]
 
     def end(self) -> list[Message]:
@@ -78,9 +78,9 @@ class Ledger:
 
     def down(self, why: str, now: float) -> list[Message]:
         """The network cannot be reached: its appliances stay known. The same reason again is no news."""
-        if why == self._down:
+        if why == self.trouble:
             return []
-        self._down = why
+        self.trouble = why
         return [
             self._status(
                 replace(
@@ -162,8 +162,8 @@ class Ledger:
         """Take a command on, or say why not. `at` is the time of day."""
         if command.expires_at is not None and command.expires_at <= at:
             return _refused(command, "expired", "it came too late")
-        if self._down:
-            return _refused(command, "timeout", f"nothing was sent, the network is down: {self._down}")
+        if self.trouble:
+            return _refused(command, "timeout", f"nothing was sent, the network is down: {self.trouble}")
         if len(self._orders) >= OPEN_MAX:
             return _refused(command, "busy", f"{OPEN_MAX} orders are under way already; try again in a minute")
         self._orders[command.command] = command
@@ -173,8 +173,8 @@ class Ledger:
 
     def query(self, query: ApplianceQuery) -> tuple[tuple[int, ...], list[Message]]:
         """Take a query on: what to ask for, () meaning all, and what can be said at once, which may be all."""
-        if self._down or len(self._queries) >= OPEN_MAX:
-            return (), [_no_answer(query, "timeout" if self._down else "refused")]
+        if self.trouble or len(self._queries) >= OPEN_MAX:
+            return (), [_no_answer(query, "timeout" if self.trouble else "refused")]
         wanted = epcs_of(self._appliances[query.appliance].device, query.properties)
         epcs = tuple(dict.fromkeys(epc for epc in wanted.values() if epc is not None))
         unknown = [name for name, epc in wanted.items() if epc is None]

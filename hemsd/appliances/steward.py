@@ -82,6 +82,7 @@ class Steward:
         self._running: Run | None = None
         self._gathered: asyncio.TimerHandle | None = None
         self._changed = asyncio.Event()  # something that is to be kept
+        wellbeing.watch(self.name, self._part)
 
     @property
     def name(self) -> str:
@@ -123,7 +124,7 @@ class Steward:
     def failed(self, text: str) -> None:
         """Tell the house that the network is down, and why."""
         self._publish(*self._ledger.down(text, self._loop.time()))
-        self._tell_health(text)
+        self._publish(self._wellbeing.health(self._clock()))
 
     def overdue_s(self) -> float:
         """How late its protocol machine is; 0 while there is none."""
@@ -205,15 +206,16 @@ class Steward:
             reckoning = self._clock().timestamp() - self._loop.time()
             if abs(reckoning - self._reckoning) > CLOCK_STEP_S:  # it was set
                 self._reckoning = reckoning
-            self._tell_health("")
+            self._publish(self._wellbeing.health(self._clock()))
             await asyncio.sleep(HEALTH_S)
 
-    def _tell_health(self, trouble: str) -> None:
+    def _part(self) -> Part:
+        """How this network is doing."""
         counters = self._ledger.counters
         if self._running is not None:
             dropped = {f"dropped: {why}": n for why, n in self._running.port.dropped.items()}
             counters = {**counters, **self._running.network.counters, **dropped}
-        self._publish(self._wellbeing.health(self.name, Part(trouble, counters), self._clock()))
+        return Part(self._ledger.trouble, counters)
 
     async def _keep(self, network: Network) -> None:
         """Write down what is known, some time after it changed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,19 +18,22 @@ class Part:
 
 
 class Wellbeing:
-    """The latest of each network."""
+    """Asks all of them."""
 
     def __init__(self) -> None:
-        self._parts: dict[str, Part] = {}
+        self._networks: dict[str, Callable[[], Part]] = {}
 
-    def health(self, network: str, part: Part, at: datetime) -> Health:
-        """What to tell now that there is news of one network."""
-        self._parts[network] = part
-        parts = sorted(self._parts.items())
+    def watch(self, network: str, part: Callable[[], Part]) -> None:
+        """One network, and who tells how it is doing."""
+        self._networks[network] = part
+
+    def health(self, at: datetime) -> Health:
+        """How all are doing now."""
+        parts = {name: part() for name, part in self._networks.items()}
         return Health(
             at=at,
             source=Domain.APPLIANCES,
-            ok=not any(part.trouble for _, part in parts),
-            detail="; ".join(f"network {name}: {part.trouble}" for name, part in parts if part.trouble),
-            counters={f"{name}: {what}": n for name, part in parts for what, n in part.counters.items()},
+            ok=not any(part.trouble for part in parts.values()),
+            detail="; ".join(f"network {name}: {part.trouble}" for name, part in parts.items() if part.trouble),
+            counters={f"{name}: {what}": n for name, part in parts.items() for what, n in part.counters.items()},
         )

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from hemsd.appliances.memory import Remembered, RememberedAppliance, RememberedNode
-from hemsd.appliances.network import NetworkSettings
-from hemsd.appliances.ourselves import OwnNode
 
 from drivers.packet import Packet
 from drivers.ports import PortError
 from hemsd.appliances import memory, steward
 from hemsd.appliances.events import Appliance, NetworkEvent
+from hemsd.appliances.memory import Remembered, RememberedAppliance, RememberedNode
+from hemsd.appliances.network import NetworkSettings
+from hemsd.appliances.ourselves import OwnNode
 from hemsd.appliances.steward import Plan, Steward
 from hemsd.appliances.telling import Label
 from hemsd.appliances.wellbeing import Wellbeing
