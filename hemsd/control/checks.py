@@ -47,11 +47,6 @@ class Wish(Struct, frozen=True):
         return self.asked.asker is Domain.OPERATOR
 
 
-def class_code(status: ApplianceStatus) -> int:
-    """The class of an appliance, as in hemsd.echonet: 0x0130, ..."""
-    return int(status.eoj[:4], 16)
-
-
 def exposure(asked: UserRequest, settings: Settings) -> Refused | None:
     """The operator may do anything; the gateway what the configuration exposes; nobody else has a door."""
     if asked.asker is Domain.OPERATOR:
@@ -147,8 +142,8 @@ def rate(wish: Wish) -> Refused | None:
 
 def minimum_time(wish: Wish) -> Refused | None:
     """It has been on, or off, for as long as its class needs."""
-    status, values = wish.status, wish.asked.values
-    until = wish.switches.held_until(status.appliance, class_code(status), values, person=wish.person)
+    status = wish.status
+    until = wish.switches.held_until(status, wish.asked.values, person=wish.person)
     if until is None or until <= wish.now:
         return None
     text = f"{status.name} was switched lately and is to stay as it is: again in {span(until - wish.now)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import timedelta
 from typing import Any
 
@@ -288,3 +289,20 @@ def test_who_asked_and_why_not() -> None:
     (decision,) = desk.sent(Decision)
     assert isinstance(decision, Decision)
     assert len(decision.reason) < 1000
+
+
+def test_an_impatient_person() -> None:
+    """Someone who presses every second for an hour: twenty reach the appliance, 10 s apart, the others are told."""
+    desk = Desk()
+    given, errors = [], set()
+    while desk.now < 3600:
+        request = desk.ask(values={"mode": "heat"})
+        for sent in desk.sent(ApplianceCommand):
+            given.append(desk.now)
+            desk.result(sent)
+        errors |= {answer.error for answer in desk.answers(request)}
+        desk.heard.clear()
+        desk.wait(1)
+    assert len(given) == 20
+    assert min(after - before for before, after in itertools.pairwise(given)) >= 10
+    assert errors == {"", "busy", "rate_limited"}
