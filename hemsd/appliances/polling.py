@@ -23,7 +23,7 @@ from hemsd.echonet.classes.device import Section, Tempo
 
 START_S = 10.0  # over which first reads are spread
 SECTION_S = Tempo.STATE.value  # lists that have to be selected
-SOON = 0.1  # of its interval before it is due, a property goes along with one that is
+SOON = 0.2  # of its interval before it is due, a property goes along: STATE always finds a LIVE turn
 SELDOM_S = Tempo.SLOW.value  # the longest that anything is left alone
 FIRST_PAUSE_S = 30.0  # after the second silence in a row; doubled each time
 PROOFS = 3  # changes told in time, after one that was not, until notifications are believed in again

@@ -123,6 +123,7 @@ class Setting:
         if self._stage is Stage.OVER:
             return
         newer = frozenset(epcs)
+        self._overtaken = self._overtaken or any(not subjects(each).isdisjoint(newer) for each in self._left)
         self._left = [stripped for each in self._left if subjects(stripped := _without(each, newer))]
         if self._stage is Stage.WRITING and self._ticket is not None and self._ticket.last is None:
             self._dialogue.cancel(self._ticket)
@@ -212,7 +213,7 @@ class Setting:
             accepted = self._names(subjects(write).difference(self._refused))
             but = f"; {accepted} was accepted" if accepted else ""
             self._end("rejected", "device_refused", f"the device refused {self._names(self._refused)}{but}")
-        elif self._unanswered and not self._overtaken:
+        elif self._unanswered and (others or not write.expects):
             missed = f", and {self._names(others)} {self._seen(others)}" if others else ""
             self._end("timeout", "timeout", f"no answer to setting {self._names(subjects(write))}{missed}")
         else:

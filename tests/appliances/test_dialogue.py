@@ -177,7 +177,7 @@ def test_a_prefix_is_used_and_the_rest_asked(line: Line) -> None:
 
 
 def test_one_tid_answered_twice(line: Line) -> None:
-    """72 with what can be read and 52 with the rest, or several 72: all of it is one answer, and nothing is learnt."""
+    """72 with what can be read and 52 with the rest, or two 72: all of it is one answer, and nothing is learnt."""
     before = line.manners.plain()
     ticket = line.dialogue.read(AIRCON, (ON, MODE, ROOM))
     request = line.one()
