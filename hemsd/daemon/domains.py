@@ -196,11 +196,11 @@ async def run_history(settings: HistoryTable, state: Path, hub: Hub) -> None:
 async def run_control(config: Config, hub: Hub) -> None:
     """The one way to an appliance, and the sum of the house, until cancelled."""
     seat = hub.seat(Domain.CONTROL)
-    watched = {word for name, each in config.appliances.items() if not each.control for word in (name, each.id)}
     settings = Settings(
-        watched_only=frozenset(filter(None, watched)),
+        watched_only=frozenset(name for name, each in config.appliances.items() if not each.control),
         gap_s=config.control.write_gap_s,
         per_hour=config.control.writes_per_hour,
+        minimums={name: (each.min_on_s, each.min_off_s) for name, each in config.appliances.items()},
     )
     try:
         await Controller(seat, settings).run()

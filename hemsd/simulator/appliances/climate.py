@@ -28,18 +28,21 @@ MAINS_V = 200
 
 ROOM_J_K = 900_000.0  # heat that a room takes to become one degree warmer
 LOSS_W_K = 90.0  # and loses for each degree between inside and outside
-PEOPLE_W = 150.0  # what else warms it
+PEOPLE_W = 250.0  # what else warms it, and so does the sun:
+WINDOW = 0.15  # of what it gives on the roof
 
 
 class Room:
     """Air in a house."""
 
     def __init__(self, world: World) -> None:
-        self.air_c = 0.5 * world.outdoor_c(world.start) + 11.0
+        self._world = world
+        self.air_c = 0.6 * world.outdoor_c(world.start) + 11.0
 
-    def live(self, outdoor_c: float, heat_w: float, seconds: float) -> None:
+    def live(self, at: datetime, heat_w: float, seconds: float) -> None:
         """Let seconds pass with that much heat coming in; negative: taken out."""
-        gain_w = heat_w + PEOPLE_W + LOSS_W_K * (outdoor_c - self.air_c)
+        outdoor_c, sun_w = self._world.outdoor_c(at), self._world.sun_w(at)
+        gain_w = heat_w + PEOPLE_W + WINDOW * sun_w + LOSS_W_K * (outdoor_c - self.air_c)
         self.air_c += gain_w * seconds / ROOM_J_K
 
 
@@ -96,7 +99,7 @@ class AirConditioner(Device):
     def live(self, at: datetime, seconds: float) -> None:
         self.outdoor_c = self.world.outdoor_c(at)
         heat_w = self._heat_w()
-        self.room.live(self.outdoor_c, heat_w, seconds)
+        self.room.live(at, heat_w, seconds)
         drying = 1.0 if heat_w < 0 else 0.0
         self.humidity += (55 - 15 * drying - self.humidity) * seconds / 3600
         self.special = 0x41 if heat_w > 0 and self.outdoor_c < 5 and at.minute < 4 and at.hour % 2 else 0x40
@@ -150,8 +153,8 @@ class FloorHeater(Device):
         return 28.0
 
     def live(self, at: datetime, seconds: float) -> None:
-        share = min(max((self.target_c() - self.floor_c) / 2, 0.0), 1.0) if self.on else 0.0
+        share = min(max(2 * (self.target_c() - self.floor_c), 0.0), 1.0) if self.on else 0.0
         self.use(self.RATED_W * share, seconds)
         into_room_w = 60.0 * (self.floor_c - self.room.air_c)
         self.floor_c += (self.power_w - into_room_w) * seconds / 200_000
-        self.room.live(self.world.outdoor_c(at), into_room_w, seconds)
+        self.room.live(at, into_room_w, seconds)

@@ -127,6 +127,7 @@ class Device:
         self.power_w = 0.0
         self.energy_wh = float(self.chance("register").randrange(10_000, 3_000_000))
         self._steps = 0
+        world.draws.append(lambda: self.draws_w)
         self._told: dict[int, bytes] = {}
 
     # --- for the table and the physics
@@ -144,6 +145,11 @@ class Device:
 
     def number(self, epc: int) -> int:
         return int.from_bytes(self[epc], "big")
+
+    @property
+    def draws_w(self) -> float:
+        """What the household has of it at its wall."""
+        return self.power_w
 
     @property
     def on(self) -> bool:

@@ -26,6 +26,11 @@ class Frame(NamedTuple):
     properties: tuple[Property, ...]
 
 
+def is_request(payload: bytes) -> bool:
+    """Whether it may be something that a node has to obey."""
+    return len(payload) > ESV and payload[ESV] in REQUESTS
+
+
 def parse(payload: bytes) -> Frame | None:
     """A frame, or None where a byte is too few, too many or not as it must be."""
     if len(payload) < HEADER or payload[:2] != b"\x10\x81" or not payload[11]:

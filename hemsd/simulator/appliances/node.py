@@ -74,10 +74,8 @@ class ApplianceNode:
 
     def receive(self, sender: str, payload: bytes, now: float, *, multicast: bool = False) -> None:
         """Take a datagram, sent to us or to everyone."""
-        if len(payload) <= f.ESV or payload[f.ESV] not in f.REQUESTS:
-            return
         self.tick(now)
-        asked = f.parse(payload)
+        asked = f.parse(payload) if f.is_request(payload) else None
         if asked is None or now < max(self._silent_until, self._busy_until):
             return
         objects = self._addressed(asked.deoj)
@@ -222,15 +220,15 @@ class ApplianceNode:
 
     def _set(self, device: Device, asked: Frame) -> _Answers:
         temper, answered = self.temper, []
-        limit = len(asked.properties) if temper.at_most is None else temper.at_most
-        for epc, edt in asked.properties[:limit]:
+        whole = temper.at_most is None or len(asked.properties) <= temper.at_most
+        for epc, edt in asked.properties[: temper.at_most]:
             if epc in temper.without_effect and epc in device.epcs("s"):
                 accepted = True
             else:
                 accepted = epc not in temper.unsettable and device.set(epc, edt)
             answered.append(Property(epc, b"" if accepted else edt))
-        refused = len(answered) < len(asked.properties) or any(edt for _, edt in answered)
-        if not refused:
+            whole = whole and accepted
+        if whole:
             return [(f.SET_RES, tuple(answered))] if asked.esv == f.SET_C else []
         sna = f.SET_C_SNA if asked.esv == f.SET_C and not temper.refuses_as_set_i else f.SET_I_SNA
         return [(sna, tuple(answered))]

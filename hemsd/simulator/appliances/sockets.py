@@ -16,6 +16,7 @@ import struct
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 
+from hemsd.simulator.appliances.frame import is_request
 from hemsd.simulator.appliances.node import ApplianceNode
 from hemsd.simulator.appliances.temper import ECHONET_PORT
 
@@ -29,15 +30,17 @@ EARLY_S = 1e-6  # a timer may fire as much before its time
 
 
 @asynccontextmanager
-async def serve_nodes(nodes: Iterable[ApplianceNode], interface: str) -> AsyncIterator[None]:
-    """Run the nodes until the end of the block at their addresses, which the interface has.
+async def serve_nodes(
+    nodes: Iterable[ApplianceNode], interface: str, *, spare: Iterable[str] = ()
+) -> AsyncIterator[None]:
+    """Run the nodes until the end of the block, at addresses that the interface has; on `lo` any of 127.0.0.0/8.
 
-    On `lo` any address below 127 will do. They may move to other addresses. Raises OSError where an address or the
-    port cannot be had.
+    `spare`: addresses that nodes will move to, had from the beginning; others are taken when they do. Raises OSError
+    where an address or the port cannot be had.
     """
     plug = _Plug(tuple(nodes), interface)
     try:
-        plug.open()
+        plug.open(spare)
         yield
     finally:
         plug.close()
@@ -54,15 +57,17 @@ class _Plug:
         self._began = self._loop.time()
         self._sockets: dict[tuple[str, int], socket.socket] = {}
         self._timers: dict[ApplianceNode, asyncio.TimerHandle] = {}
-        self._owners: dict[str, ApplianceNode] = {}
+        self._homes: dict[ApplianceNode, tuple[str, ...]] = {}  # the addresses at which each is heard
 
-    def open(self) -> None:
+    def open(self, spare: Iterable[str]) -> None:
         families = {":" in address for node in self._nodes for address in node.addresses}
         if False in families:
             for address in {GROUP_IPV4, LIMITED_BROADCAST, *self._broadcast()}:
                 self._hear_all(address)
         if True in families:
             self._hear_all(GROUP_IPV6)
+        for address in spare:
+            self._socket(address)
         for node in self._nodes:
             self._turn(node)
 
@@ -76,9 +81,7 @@ class _Plug:
     def _turn(self, node: ApplianceNode) -> None:
         """Do what is due, send what is to be sent, set the timer for what comes next."""
         node.tick(self._now())
-        for address in node.addresses:
-            self._owners[address] = node
-            self._socket(address)
+        self._settle(node)
         for source, to, payload, port in node.outgoing():
             ipv6 = ":" in source
             group = GROUP_IPV6 if ipv6 else GROUP_IPV4
@@ -89,17 +92,24 @@ class _Plug:
             timer.cancel()
         self._timers[node] = self._loop.call_at(self._began + node.deadline(), self._turn, node)
 
+    def _settle(self, node: ApplianceNode) -> None:
+        """Hear it at its addresses, and no more at those that it had."""
+        before = self._homes.get(node, ())
+        if before != node.addresses:
+            self._homes[node] = node.addresses
+            for key in [key for key in self._sockets if key[0] in before and key[0] not in node.addresses]:
+                left = self._sockets.pop(key)
+                self._loop.remove_reader(left)
+                left.close()
+            for address in node.addresses:
+                self._socket(address, node.temper.source_port)
+                self._loop.add_reader(ear := self._socket(address), self._readable, ear, node)
+
     def _now(self) -> float:
         return self._loop.time() - self._began + EARLY_S
 
     def _socket(self, address: str, port: int = ECHONET_PORT) -> socket.socket:
-        """The one of a node's address; from another port nothing is heard."""
-        if (found := self._sockets.get((address, port))) is not None:
-            return found
-        made = self._made(address, port)
-        if port == ECHONET_PORT:
-            self._loop.add_reader(made, self._readable, made, address)
-        return made
+        return self._sockets.get((address, port)) or self._made(address, port)
 
     def _hear_all(self, address: str) -> None:
         made = self._made(address, ECHONET_PORT)
@@ -145,25 +155,18 @@ class _Plug:
                 raise
         return {socket.inet_ntoa(asked[20:24])} - {"0.0.0.0"}
 
-    def _readable(self, ear: socket.socket, address: str | None) -> None:
-        """Datagrams for one address, or for all."""
+    def _readable(self, ear: socket.socket, meant: ApplianceNode | None) -> None:
+        """Requests for one node, or for all of the family."""
         for _ in range(READ_AT_ONCE):
             try:
                 payload, source = ear.recvfrom(SIZE_MAX)
             except OSError:
                 return
             sender = source[0].partition("%")[0]
-            if address is not None:
-                self._give(self._owners[address], address, sender, payload)
+            if not is_request(payload):  # the others' announcements, to which hundreds need not wake up
                 continue
-            for node in self._nodes:
-                ours = next((own for own in node.addresses if (":" in own) == (":" in sender)), None)
-                if ours is not None and sender not in node.addresses:
-                    self._give(node, ours, sender, payload, multicast=True)
-
-    def _give(
-        self, node: ApplianceNode, address: str, sender: str, payload: bytes, *, multicast: bool = False
-    ) -> None:
-        if address in node.addresses:  # it may have moved
-            node.receive(sender, payload, self._now(), multicast=multicast)
-            self._turn(node)
+            for node in [meant] if meant else self._nodes:
+                ours = any((":" in own) == (":" in sender) for own in node.addresses)
+                if ours and sender not in node.addresses:
+                    node.receive(sender, payload, self._now(), multicast=meant is None)
+                    self._turn(node)
