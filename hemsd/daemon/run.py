@@ -24,7 +24,7 @@ from hemsd.daemon.operator import Operator, find_operator_socket, listen
 from hemsd.daemon.state import StateError, find_state_directory, prepare, site_id
 from hemsd.daemon.supervision import KeepsFailing, supervise
 from hemsd.hub.hub import Hub, Seat
-from hemsd.hub.messages import Domain, Event, MeterReading, MeterStatus
+from hemsd.hub.messages import ApplianceStatus, Domain, Event, MeterReading, MeterStatus
 from hemsd.hub.routes import ROUTES_6_4_3
 
 STOP_S = 4.5  # after a signal everything has ended within 5 s, whatever the kernel thinks of closing a port
@@ -163,13 +163,22 @@ async def _signalled(manager: ServiceManager, on_stop: Callable[[], None]) -> No
 
 async def _report(seat: Seat, manager: ServiceManager) -> None:
     """Log what happens in the house, and keep the service manager's status line telling how it stands."""
+    meter, online = "started", dict[str, bool]()  # the latter by appliance
+    told = ""
     async for message in seat.messages():
         match message:
             case Event():
                 log.log(LEVELS[message.severity], "%s", message.text)
             case MeterStatus(online=False):
-                manager.tell(f"STATUS={message.stage}: {message.detail}")
+                meter = f"{message.stage}: {message.detail}"
             case MeterReading(power_w=int(power_w)):
-                manager.tell(f"STATUS=online, {power_w} W")
+                meter = f"online, {power_w} W"
+            case ApplianceStatus(forgotten=True):
+                online.pop(message.appliance, None)
+            case ApplianceStatus():
+                online[message.appliance] = message.online
             case _:
-                pass
+                continue
+        there = f"; {sum(online.values())} of {len(online)} appliances online" if online else ""
+        if told != (told := f"STATUS={meter}{there}"):
+            manager.tell(told)
