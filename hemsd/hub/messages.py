@@ -10,7 +10,7 @@ it this time), ``unknown_unit``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -53,17 +53,14 @@ def holds_frame(*values: object) -> bool:
     return any(_FRAME.fullmatch(text) for text in _texts(values))
 
 
-def _texts(value: object) -> Iterator[str]:
-    match value:
-        case str():
+def _texts(values: Iterable[object]) -> Iterator[str]:
+    for value in values:
+        if isinstance(value, str):
             yield value
-        case list() | tuple():
-            for each in value:
-                yield from _texts(each)
-        case dict():
+        elif isinstance(value, dict):
             yield from _texts([*value, *value.values()])
-        case _:
-            pass
+        elif isinstance(value, list | tuple):
+            yield from _texts(value)
 
 
 def _no_frame(*values: object) -> None:
