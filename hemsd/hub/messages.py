@@ -182,6 +182,7 @@ class RadioHealth(Struct, frozen=True, kw_only=True):
     sessions: int = 0  # authentications that succeeded, as far as the module tells
     session_since: datetime | None = None
     lifetime_s: int | None = None  # of a session, as the meter last told
+    lifetimes_s: tuple[int, ...] = ()  # seen: how long the last 8 sessions lasted, each until the next began
     recoveries: dict[str, int] = {}  # by the step that brought the meter back: retry, reauthenticate, rejoin, ...
     recovery_s: float | None = None  # how long the last loss lasted
     dropped: dict[str, int] = {}  # datagrams that were not the meter's, or not secured, by reason
