@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from hemsd.appliances.events import Appliance, Changed, NetworkEvent, Noted, Source, Told
 from hemsd.appliances.introspection import Explored
-from hemsd.appliances.polling import Polls
 from hemsd.echonet.classes.catalogue import class_name, properties_of
-from hemsd.echonet.classes.device import Device, Tempo, Write
-from hemsd.echonet.classes.views import sections, tempo
+from hemsd.echonet.classes.device import Device, Write
 from hemsd.echonet.values import PropertyError, State
 
 if TYPE_CHECKING:
@@ -31,7 +29,6 @@ class Instance:
         self.serial = ""
         self.known = False  # what it can do has been found out
         self.explorations = 0  # in vain
-        self.polls: Polls | None = None
         self.online = True
         self.detail = "being asked what it can do"
         self.since = now
@@ -41,7 +38,7 @@ class Instance:
         self.values: dict[int, tuple[bytes, float, Source]] = {}  # by key of device.Known
         self._orders = 0  # of ours, under way
         self._echo_until = float("-inf")
-        self._selectors: frozenset[int] = frozenset()  # what we ourselves set to read something else
+        self.selectors: frozenset[int] = frozenset()  # what we ourselves set to read something else
         self._wrote: dict[int, bytes] = {}  # by us, last, and not overridden since
 
     def shown(self) -> Appliance:
@@ -126,16 +123,6 @@ class Instance:
         told = Told(self.shown(), source, properties, values, frozenset(by_hand))
         return [told, *(self._noted(key) for key in by_hand)] if by_hand else [told]
 
-    def begin_polls(self, now: float, chance: Callable[[], float]) -> None:
-        """From now its values are kept fresh; constants that are known need not be."""
-        device = self.device
-        wanted = {
-            epc: kept for epc, kept in tempo(device).items() if kept is not Tempo.ONCE or epc not in self.values
-        }
-        selected = sections(device, self.known_values())
-        self._selectors = frozenset(each.epc for section in selected for each in section.select)
-        self.polls = Polls(wanted, selected, announced=device.announced, now=now, chance=chance)
-
     def ordered(self, writes: Iterable[Write]) -> None:
         """An order of ours begins: what changes from now is its doing."""
         self._orders += 1
@@ -150,7 +137,7 @@ class Instance:
         """Whether a change of a settable property is somebody else's doing."""
         if (
             epc in BY_ITSELF
-            or epc in self._selectors
+            or epc in self.selectors
             or self._orders
             or now < self._echo_until
             or self._wrote.get(epc) == edt

@@ -130,6 +130,11 @@ def ask_once(eoj: int, epcs: tuple[int, ...]) -> Generator[Ask, Answers, Answers
     return (yield eoj, epcs)
 
 
+def given(answers: Answers) -> dict[int, bytes]:
+    """What was told of what was asked."""
+    return {epc: edt for epc, edt in answers.items() if isinstance(edt, bytes)}
+
+
 def appliances_of(instance_list: bytes) -> tuple[int, ...] | None:
     """The appliances of an instance list (D5, D6), each once; None where it is none."""
     try:
@@ -158,7 +163,7 @@ def _try_the_least(eoj: int) -> Generator[Ask, Answers, dict[int, bytes]]:
     table = properties_of(Device(eoj=eoj))
     least = sorted(epc for epc, each in table.items() if each.get is Rule.REQUIRED and epc not in (STATUS, *MAPS))
     answers = {STATUS: answer, **((yield eoj, tuple(least)) if least else {})}
-    return {epc: edt for epc, edt in answers.items() if isinstance(edt, bytes)}
+    return given(answers)
 
 
 def _least_settable(device: Device) -> frozenset[int]:

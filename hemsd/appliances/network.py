@@ -133,11 +133,14 @@ class Network:
         while timers and timers[0][0] <= now:
             at, _, node = heappop(timers)
             if at == node.armed:
+                node.armed = math.inf
                 due.append(node)
         for node in due:
-            node.armed = math.inf
-            node.tick(now)
-            self._turn(node, now)
+            if (at := node.deadline()) <= now:
+                node.tick(now)
+                self._turn(node, now)
+            else:
+                self._arm(node, at)
 
     def deadline(self) -> float | None:
         """When tick() is wanted next."""
@@ -260,19 +263,22 @@ class Network:
 
     def _wake(self, node: Node) -> None:
         """It has something to do at once."""
-        node.armed = -math.inf
-        heappush(self._timers, (node.armed, next(self._turn_of), node))
+        self._arm(node, -math.inf)
 
     def _turn(self, node: Node, now: float) -> None:
         """A node had a frame or the time: send what it wants sent, heed what it found out, wake it when it wants."""
-        for payload in node.dialogue.outgoing():
-            self._send(node.address, payload)
+        if payloads := node.dialogue.outgoing():
+            for payload in payloads:
+                self._send(node.address, payload)
         if node.concluded:
             self._concluded(node, now)
-        due = node.deadline()
-        if due < node.armed:
-            node.armed = due
-            heappush(self._timers, (due, next(self._turn_of), node))
+        self._arm(node, node.deadline())
+
+    def _arm(self, node: Node, at: float) -> None:
+        """Wake it then at the latest; sooner does no harm."""
+        if at < node.armed:
+            node.armed = at
+            heappush(self._timers, (at, next(self._turn_of), node))
 
     def _concluded(self, node: Node, now: float) -> None:
         """A node said who it is, or is silent."""

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from drivers.packet import Packet
+from hemsd.appliances.courses import Courses
 from hemsd.appliances.dialogue import Dialogue, Quiet
 from hemsd.appliances.events import Changed, Forgotten, NetworkEvent, Source
 from hemsd.appliances.identity import Particulars, appliance_id
@@ -23,13 +24,13 @@ from hemsd.appliances.instance import Instance
 from hemsd.appliances.introspection import (
     NO_APPLIANCES,
     Answers,
-    Ask,
     Explored,
     Met,
     appliances_of,
     ask_once,
     constants,
     explore,
+    given,
     meet,
 )
 from hemsd.appliances.manners import Manners
@@ -37,9 +38,9 @@ from hemsd.appliances.memory import INSTANCES_MAX, RememberedAppliance, Remember
 from hemsd.appliances.orders import Orders
 from hemsd.appliances.ourselves import ANNOUNCED_LIST, INSTANCE_LIST
 from hemsd.appliances.tickets import Ticket
-from hemsd.echonet.classes.device import Device, Section
+from hemsd.appliances.watch import Watch
+from hemsd.echonet.classes.device import Device
 from hemsd.echonet.classes.quirks import quirks_of
-from hemsd.echonet.classes.views import sections
 from hemsd.echonet.frame import Frame
 from hemsd.echonet.objects import NODE_PROFILE
 
@@ -48,12 +49,9 @@ PAUSES_S: Final = (30.0, 60.0, 120.0, 300.0, 600.0)  # before something that fai
 JITTER: Final = 0.2
 MET_AGAIN_S: Final = 10.0  # at least, from one meeting to the next that something unexpected gives rise to
 RESTARTED_S: Final = 300.0  # after a meeting, in which the list of instances told once more is no news
-TURNS_MAX: Final = 8  # polls of one node in line
 HEARD_OF_MAX: Final = INSTANCES_MAX  # objects that showed themselves and are not listed
 REPEATS_KNOWN: Final = 8  # notifications of which a repetition is recognised,
 REPEAT_S: Final = 1.0  # for so long
-
-Conclude = Callable[[Ticket, float], None]
 
 
 @dataclass(slots=True)
@@ -88,13 +86,9 @@ class Node:
         self._commons = commons
         self._silences = 0
         self._retry_at = math.inf
-        self._poll_at = math.inf
-        self._turns = 0
-        self._course: Generator[Ask, Answers, Any] | None = None
-        self._conclude: Callable[[Any, float], None] = self._meeting_over
-        self._question: Ticket | None = None  # of that course
+        self._courses = Courses(self.dialogue)
+        self._watch = Watch(self.dialogue, self._told)
         self._todo: deque[int] = deque()  # EOJs to be explored, or whose constants are to be read
-        self._waiting: dict[Ticket, Conclude] = {}
         self._heard_of: set[int] = set()
         self._notified: deque[tuple[bytes, tuple[str, bool], float]] = deque(maxlen=REPEATS_KNOWN)
 
@@ -162,6 +156,7 @@ class Node:
                     self.listed_itself(each.edt, now)
         elif (instance := self.instances.get(eoj)) is not None and instance.listed:
             if values := {each.epc: each.edt for each in frame.properties if each.edt}:
+                self._watch.heard(instance, values, "notified", now)
                 self._told(instance, values, "notified", now)
                 self._work(now)
         elif eoj >> 8 not in NO_APPLIANCES and eoj & 0xFF and len(self._heard_of) < HEARD_OF_MAX:
@@ -181,16 +176,16 @@ class Node:
         """Let time pass."""
         if now >= self._retry_at:
             self.meet(now)
-        if now >= self._poll_at:
-            self._poll(now)
+        if now >= self._watch.due:
+            self._watch.tick(now)
         self.orders.tick(now)
         self.dialogue.tick(now)
         self._work(now)
 
     def deadline(self) -> float:
         """When tick() is wanted next."""
+        at = min(self._retry_at, self._watch.due, self.orders.deadline())
         due = self.dialogue.deadline()
-        at = min(self._retry_at, self._poll_at, self.orders.deadline())
         return at if due is None or at < due else due
 
     def _work(self, now: float) -> None:
@@ -201,8 +196,10 @@ class Node:
                 ticket = event.ticket
                 if isinstance(event, Quiet):
                     self._quiet(ticket, now)
-                elif (conclude := self._waiting.pop(ticket, None)) is not None:
-                    conclude(ticket, now)
+                elif self._watch.finished(ticket, now):
+                    continue
+                elif self._courses.finished(ticket, now):
+                    self._next(now)
                 else:
                     self._ordered(ticket, now)
             dialogue.tick(now)
@@ -227,7 +224,8 @@ class Node:
         self._silences = 0
         if self.lost and self.identity:
             self.lost = False
-            self._retry_at = self._poll_at = now
+            self._retry_at = now
+            self._watch.resume(now)
             for instance in self.instances.values():
                 if instance.listed:
                     self._tell(instance.stands(online=True, detail="", now=now))
@@ -235,14 +233,9 @@ class Node:
     def lose(self, why: str, now: float) -> None:
         """It is gone: nothing more is asked but whether it is back, and what a person wants."""
         self.lost = True
-        for ticket in self._waiting:
-            self.dialogue.cancel(ticket)
-        self._waiting.clear()
-        self._course = None
-        self._turns, self._poll_at = 0, math.inf
+        self._courses.end()
+        self._watch.pause()
         for instance in self.instances.values():
-            if instance.polls is not None:
-                instance.polls.abandoned()
             self._tell(instance.stands(online=False, detail=why, now=now))
         self._meeting_over(None, now)
 
@@ -282,9 +275,8 @@ class Node:
     def meet(self, now: float) -> None:
         """Ask it (again) who it is and what it has."""
         self._retry_at = math.inf
-        if self._course is None or self._conclude != self._meeting_over:
-            self._end_course()
-            self._begin(meet(tells=bool(self.said.identification)), self._meeting_over, now)
+        if not self._courses.ends_in(self._meeting_over):
+            self._courses.begin(meet(tells=bool(self.said.identification)), self._meeting_over, now)
 
     def _meet_soon(self, now: float) -> None:
         self._retry_at = min(self._retry_at, max(now, self.met_at + MET_AGAIN_S))
@@ -315,7 +307,7 @@ class Node:
             elif not instance.listed:
                 instance.listed = True
                 self._tell(instance.stands(online=True, detail="", now=now))
-            if instance.polls is None and eoj not in self._todo:
+            if instance not in self._watch and eoj not in self._todo:
                 self._todo.append(eoj)
         if met.whole:
             for instance in self.instances.values():
@@ -335,18 +327,20 @@ class Node:
 
     def _unlist(self, instance: Instance, now: float) -> None:
         """Its node does not list it any more: it is not asked for anything."""
-        instance.listed, instance.polls = False, None
+        instance.listed = False
+        self._watch.remove(instance)
         self._tell(instance.stands(online=False, detail="its node does not have it any more", now=now))
 
     def forget(self, instance: Instance) -> None:
         """Let go of an appliance; what is heard of it later finds it anew."""
         self.orders.drop((instance,))
+        self._watch.remove(instance)
         del self.instances[instance.device.eoj], self._commons.appliances[instance.id]
         self._tell([Forgotten(instance.shown())])
 
     def _next(self, now: float) -> None:
         """Explore the next appliance that has not been, or read the constants of one that is known."""
-        while self._todo and self._course is None and not self.lost:
+        while self._todo and not self._courses.busy and not self.lost:
             instance = self.instances.get(self._todo.popleft())
             if instance is None or not instance.listed:
                 continue
@@ -354,7 +348,7 @@ class Node:
                 self._recall(instance, now)
             else:
                 course = explore(instance.device.eoj, self.said)
-                self._begin(course, partial(self._explored, instance), now)
+                self._courses.begin(course, partial(self._explored, instance), now)
 
     def _explored(self, instance: Instance, found: Explored | None, now: float) -> None:
         if instance.gone:
@@ -377,113 +371,35 @@ class Node:
             device.eoj, alone=quirks.alone, batch=quirks.batch, gap_s=quirks.gap_s, answer_s=quirks.answer_s
         )
         if wanted := constants(device, instance.values):
-            self._begin(ask_once(device.eoj, wanted), partial(self._recalled, instance), now)
+            self._courses.begin(ask_once(device.eoj, wanted), partial(self._recalled, instance), now)
         else:
             self._recalled(instance, {}, now)
 
     def _recalled(self, instance: Instance, answers: Answers, now: float) -> None:
         if instance.gone:
             return
-        if told := _given(answers):
+        if told := given(answers):
             self._told(instance, told, "read", now)
-        instance.begin_polls(now, self._commons.chance)
-        self._poll_at = now
-
-    # --- courses of questions
-
-    def _begin(
-        self, course: Generator[Ask, Answers, Any], conclude: Callable[[Any, float], None], now: float
-    ) -> None:
-        self._course, self._conclude = course, conclude
-        self._advance(None, now)
-
-    def _advance(self, answers: Answers | None, now: float) -> None:
-        """Ask the next question of the course under way, or take what it found out."""
-        course = self._course
-        if course is None:
-            return
-        try:
-            eoj, epcs = next(course) if answers is None else course.send(answers)
-        except StopIteration as over:
-            self._course = None
-            self._conclude(over.value, now)
-            self._next(now)
-        else:
-            self._question = ticket = self.dialogue.read(eoj, epcs)
-            self._waiting[ticket] = self._replied
-
-    def _replied(self, ticket: Ticket, now: float) -> None:
-        self._advance(ticket.answers, now)
-
-    def _end_course(self) -> None:
-        """Ask no more of the course under way."""
-        if self._course is not None and self._question is not None:
-            self._course = None
-            self._waiting.pop(self._question, None)
-            self.dialogue.cancel(self._question)
+        self._watch.add(instance, now, self._commons.chance)
 
     # --- values
-
-    def _poll(self, now: float) -> None:
-        """Read what is due, a few appliances in line at a time, those first that have waited longest."""
-        self._poll_at = math.inf
-        waiting = [(each.polls, each) for each in self.instances.values() if each.polls is not None]
-        if len(waiting) > 1:
-            waiting.sort(key=lambda each: each[0].deadline())
-        for polls, instance in waiting:
-            if self._turns >= TURNS_MAX:
-                return
-            if (at := polls.deadline()) > now:
-                self._poll_at = at
-                return
-            match turn := polls.due(now):
-                case Section():
-                    ticket = self.dialogue.section(instance.device.eoj, turn)
-                    self._waiting[ticket] = partial(self._polled, instance, turn.page)
-                case tuple():
-                    ticket = self.dialogue.read(instance.device.eoj, turn)
-                    self._waiting[ticket] = partial(self._polled, instance, None)
-                case None:
-                    continue
-            self._turns += 1
-
-    def _polled(self, instance: Instance, page: int | None, ticket: Ticket, now: float) -> None:
-        self._turns -= 1
-        self._poll_at = now
-        if instance.polls is None:
-            return
-        instance.polls.concluded(ticket, now)
-        if told := _given(ticket.answers):
-            if page is not None:
-                told = {epc << 8 | page: edt for epc, edt in told.items()}
-            self._told(instance, told, "read", now, polled=True)
 
     def _ordered(self, ticket: Ticket, now: float) -> None:
         """A ticket of a command or a query is done."""
         instance = self.instances.get(ticket.eoj)
-        if instance is not None and ticket.kind == "read" and (told := _given(ticket.answers)):
+        if instance is not None and ticket.kind == "read" and (told := given(ticket.answers)):
+            self._watch.heard(instance, told, "read", now)
             self._told(instance, told, "read", now)
         self.orders.finished(ticket, now)
 
-    def _told(
-        self, instance: Instance, told: Mapping[int, bytes], source: Source, now: float, *, polled: bool = False
-    ) -> None:
+    def _told(self, instance: Instance, told: Mapping[int, bytes], source: Source, now: float) -> None:
         """Values of an appliance came, by whatever way."""
         instance.silences = 0
         if not instance.online and instance.listed:
             self._tell(instance.stands(online=True, detail="", now=now))
         known_before = len(instance.values)
-        self._tell(instance.told(told, source, now))
+        self._commons.events += instance.told(told, source, now)
         if self.orders:
             self.orders.told(instance, told, now)
-        if (polls := instance.polls) is not None:
-            if not polled:
-                polls.told(told, now, source)
-            if len(instance.values) > known_before:
-                polls.select(sections(instance.device, instance.known_values()), now)
-            self._poll_at = min(self._poll_at, polls.deadline())
-
-
-def _given(answers: Answers) -> dict[int, bytes]:
-    """What was told of what was asked."""
-    return {epc: edt for epc, edt in answers.items() if isinstance(edt, bytes)}
+        if len(instance.values) > known_before:
+            self._watch.select(instance, now)
