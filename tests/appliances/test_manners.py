@@ -74,6 +74,8 @@ def test_a_limit_takes_several_failures_in_a_row() -> None:
     for _ in range(DOUBTS - 1):
         manners.fell_short(8, 4)
     manners.answered(8)
+    manners.fell_short(8, 4)
+    assert manners.properties_per_request == 16
     for _ in range(DOUBTS - 1):
         manners.fell_short(16, 8)
     assert manners.properties_per_request == 16
