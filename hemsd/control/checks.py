@@ -21,7 +21,7 @@ from hemsd.hub.messages import ApplianceStatus, Domain, UserRequest
 VALUES_MAX, PROPERTIES_MAX = 32, 256  # of one request
 WORD_MAX = 64  # letters of a name or a value, but for EDTs
 EDT_MAX = 512  # "0x", and 255 bytes in hexadecimal
-LINE_S = 50.0  # a set waits so long for its turn: another one (40 s), and the gap after it (10 s)
+LINE_S = 50.0  # a set waits so long for its turn, as a person might
 
 LEVELS: tuple[Exposure, ...] = ("aggregates", "appliances", "control")
 FROM_GATEWAY: Mapping[str, Exposure] = {"get": "appliances", "set": "control", "identify": "control"}

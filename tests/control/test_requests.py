@@ -152,15 +152,18 @@ def test_in_line_it_is_judged_again() -> None:
         assert answer.error == code
 
 
-def test_behind_a_silent_one_its_turn_comes() -> None:
-    """Behind an order that nobody answers, the next one goes out when that has timed out."""
+def test_behind_a_silent_one() -> None:
+    """One in line is not kept for ever; but if its turn comes when the first has timed out, it goes out."""
     desk = Desk()
     first, second = desk.ask(), desk.ask(values={"mode": "cool"})
     command(desk)
-    desk.wait(ORDER_S)
+    desk.wait(LINE_S)
+    assert desk.answers(second)[0].error == "busy"
+    third = desk.ask(values={"mode": "cool"})
+    desk.wait(ORDER_S - LINE_S)
     assert desk.answers(first)[0].error == "timeout"
     desk.result(command(desk))
-    assert desk.answers(second)[0].status == "ok"
+    assert desk.answers(third)[0].status == "ok"
 
 
 def test_a_long_gap_is_not_waited_for() -> None:
