@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.appliances import SUMMER, WINTER, bench, frames, get, lived, set_c, world
+from support.simulated import SUMMER, WINTER, bench, frames, get, lived, set_c, world
 
 from hemsd.simulator.appliances import (
     MAKERS,

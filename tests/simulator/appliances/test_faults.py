@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.appliances import US, NodeBench, bench, frames, get, set_c, world
+from support.simulated import US, NodeBench, bench, frames, get, set_c, world
 
 from hemsd.simulator.appliances import ApplianceNode, GasMeter, GeneralLighting, Said, Temper
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.appliances import ADDRESS, THEM, US, NodeBench, bench, frames, get, lived, request, set_c, world
+from support.simulated import ADDRESS, THEM, US, NodeBench, bench, frames, get, lived, request, set_c, world
 
 from hemsd.simulator.appliances import AirConditioner, ApplianceNode, GasMeter, GeneralLighting, MonoLighting, Said
 

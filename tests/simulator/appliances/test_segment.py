@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from support.appliances import get, set_c, world
+from support.simulated import get, set_c, world
 
 from hemsd.simulator.appliances import ApplianceNode, GeneralLighting, Segment
 

@@ -6,8 +6,8 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from support.appliances import get, set_c, world
 from support.netns import Street, street
+from support.simulated import get, set_c, world
 from support.udp import listening
 
 from drivers.packet import ALL_NODES, ALL_NODES_IPV4, Packet
