@@ -108,7 +108,7 @@ class Device:
 
     code: ClassVar[int]
     release: ClassVar[str] = "R"
-    product: str = "SIMULATED"
+    product: str
     table: ClassVar[tuple[Row, ...]] = ()
     all_rows: ClassVar[Mapping[int, Row]]
 
@@ -231,6 +231,7 @@ class Profile(Device):
     def __init__(self, world: World, devices: tuple[Device, ...]) -> None:
         super().__init__(world, lacks=frozenset((0x81, 0x88)))
         self.devices = devices
+        self.product = devices[0].product if devices else "NOTHING"
 
     def classes(self) -> list[bytes]:
         return sorted({device.code.to_bytes(2, "big") for device in self.devices})
