@@ -41,7 +41,7 @@ from hemsd.hub.messages import (
 
 OPEN_MAX = 64  # as many as may wait for a seat of the hub
 IN_LINE_MAX = 2  # for one appliance, the one in flight included
-ORDER_S = 40.0  # an answer (20 s at the slowest adapters), its effect, and reading it back
+ORDER_S = 90.0  # a silent node is told of after 60 s: its line, the write and the read-back take 20 s each at most
 QUERY_S = 60.0  # from one property to the next: each is asked of the appliance alone, if need be
 QUERY_MAX_S = 300.0
 BOUND_S = max(LINE_S + ORDER_S, QUERY_MAX_S)

@@ -220,6 +220,32 @@ def test_water_heaters_are_switched_by_their_mode() -> None:
     assert desk.sent(ApplianceCommand)
 
 
+def test_minimum_times_as_configured() -> None:
+    """By id or name, for classes that have none as well; what is not given stays as its class has it."""
+    desk = Desk(exposure="control", minimums={"living-ac": (60, None), LAMP: (None, 300)})
+    for appliance in (AIRCON, LAMP):
+        desk.state(appliance, on=False)
+        desk.state(appliance, on=True)
+    assert code_of(desk, asker=GATEWAY, values={"on": False}, says="again in 60 s") == "rate_limited"
+    desk.ask("set", "lamp", asker=GATEWAY, values={"on": False})
+    desk.wait(60)
+    desk.ask(asker=GATEWAY, values={"on": False})
+    assert len(desk.sent(ApplianceCommand)) == 2
+    desk.state(on=False)
+    desk.state(LAMP, on=False)
+    assert code_of(desk, asker=GATEWAY, says="again in 10 min") == "rate_limited"
+    assert code_of(desk, "set", "lamp", asker=GATEWAY, says="again in 5 min") == "rate_limited"
+
+
+def test_no_rest_where_the_configuration_wants_none() -> None:
+    """min_off_s = 0 also takes the rest of the compressor away."""
+    desk = Desk(minimums={"living-ac": (None, 0)})
+    desk.state(on=True)
+    desk.state(on=False)
+    desk.ask()
+    assert desk.sent(ApplianceCommand)
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [(0, "1 s"), (0.2, "1 s"), (119.5, "120 s"), (121, "3 min"), (7300, "3 h"), (200_000, "3 d")],
