@@ -207,7 +207,7 @@ class Dialogue:
 
     def _blocked(self) -> bool:
         """Whether a routine ticket is under way already, even if it is not in flight."""
-        return any(not each.urgent and each.retry_at < math.inf for each in self._open)
+        return bool(self._open) and any(not each.urgent and each.retry_at < math.inf for each in self._open)
 
     def _next(self, now: float) -> Ticket | None:
         if (held := self._held) is not None:
@@ -215,8 +215,7 @@ class Dialogue:
             return held
         if self._urgent:
             return self._urgent.popleft()
-        ready = [each for each in self._open if now >= each.retry_at]
-        if ready:
+        if self._open and (ready := [each for each in self._open if now >= each.retry_at]):
             ticket = next((each for each in ready if each.urgent), ready[0])
             self._open.remove(ticket)
             return ticket

@@ -202,6 +202,8 @@ class Node:
                     self._next(now)
                 else:
                     self._ordered(ticket, now)
+            if now >= self._watch.due:
+                self._watch.tick(now)
             dialogue.tick(now)
         self.orders.settle(now)
 

@@ -161,8 +161,9 @@ class Polls:
                 due.update(dict.fromkeys(self._failed, now))
                 self._failed.clear()
             self._silences, self._held_until = 0, now
-        for epc in self._every.keys() & properties.keys():
-            every = self._every[epc]
+        for epc in properties:
+            if (every := self._every.get(epc)) is None:
+                continue
             if promises and (promise := promises.get(epc)) is not None:
                 promise.told(properties[epc], now, source)
                 if promise.holds:

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-from tests.benchmarks.responder import POLLED, WHO_ASKS, addresses
+from tests.benchmarks.responder import INF, POLLED, WHO_ASKS, addresses
 
 START_S, BUSY_S, HEARD_S = 0.1, 0.3, 0.5
 POLL_S = 1.5
@@ -29,7 +29,7 @@ class Poller:
     def __init__(self) -> None:
         self.found = 0
         self.polls = 0
-        self.announcements = 0
+        self.announcements: Callable[[], int] = lambda: 0
 
 
 async def hemsd(poller: Poller, count: int) -> None:
@@ -46,9 +46,8 @@ async def hemsd(poller: Poller, count: int) -> None:
             poller.polls += len(event.properties) == len(POLLED)
         elif isinstance(event, Changed):
             poller.found += event.appliance.known
-        poller.announcements = network.counters["notifications"]
 
-    at_once: Any = SimpleNamespace(value=0.0)  # a tempo
+    at_once: Any = SimpleNamespace(value=sys.float_info.min)  # a tempo
     network = Network(
         NetworkSettings(name="bench", gap_s=0.0),
         own=Addresses(ipv4=WHO_ASKS[0]),
@@ -56,7 +55,8 @@ async def hemsd(poller: Poller, count: int) -> None:
         ourselves=OwnNode(unique=bytes(13)),
         chance=lambda: 0.0,
     )
-    with patch("hemsd.appliances.instance.tempo", lambda device: dict.fromkeys(POLLED, at_once)):
+    poller.announcements = lambda: network.counters()["notifications"]
+    with patch("hemsd.appliances.watch.tempo", lambda device: dict.fromkeys(POLLED, at_once)):
         await Pump(network, open_udp("lo", ipv4=True, ipv6=False), happened).run()
 
 
@@ -65,15 +65,15 @@ async def pyhems(poller: Poller, count: int) -> None:
     from pyhems import EOJ, DeviceManager, HemsClient, HemsFrameEvent, HemsInstanceListEvent, RuntimeEvent
     from pyhems import load_definitions_registry
 
-    setting_up: set[asyncio.Task[Any]] = set()
+    setting_up: list[asyncio.Task[Any]] = []
 
     def happened(event: RuntimeEvent) -> None:
         if isinstance(event, HemsFrameEvent):
             manager.process_frame_event(event)
         elif isinstance(event, HemsInstanceListEvent):
-            poller.announcements += 1
-            setting_up.add(asyncio.create_task(manager.process_instance_list_event(event)))
+            setting_up.append(asyncio.create_task(manager.process_instance_list_event(event)))
 
+    poller.announcements = setting_up.__len__
     client = HemsClient(WHO_ASKS[0], poll_interval=3600.0)
     manager = DeviceManager(client, {0x0130: frozenset(POLLED)}, load_definitions_registry())
     client.subscribe(happened)
@@ -96,9 +96,13 @@ async def pychonet(poller: Poller, count: int) -> None:
     from pychonet.lib.const import GET
     from pychonet.lib.udpserver import UDPServer
 
-    async def heard(data: bytes, _: Any) -> None:
-        poller.announcements += data[10] == 0x73
+    announced: list[str] = []
 
+    async def heard(data: bytes, source: Any) -> None:
+        if data[10] == INF[0]:
+            announced.append(source[0])
+
+    poller.announcements = announced.__len__
     server = UDPServer(local_ip=WHO_ASKS[0])
     server.run("0.0.0.0", WHO_ASKS[1], loop=asyncio.get_running_loop())
     server.subscribe(heard)
@@ -126,12 +130,14 @@ async def main(who: str, count: str) -> None:
     _tell()
     time.sleep(BUSY_S)
     await asyncio.wait([polling], timeout=HEARD_S)
-    _tell(heard=poller.announcements)
+    _tell(heard=poller.announcements())
     while poller.found < int(count) and not polling.done():
         await asyncio.sleep(LOOK_S)
-    before, began = poller.polls, time.perf_counter()
+    before, began, busy = poller.polls, time.perf_counter(), time.process_time()
     await asyncio.wait([polling], timeout=POLL_S)
-    _tell(polls=poller.polls - before, took_s=time.perf_counter() - began)
+    _tell(
+        polls=poller.polls - before, took_s=time.perf_counter() - began, processor_s=time.process_time() - busy
+    )
     polling.cancel()
     await asyncio.wait([polling])
     if not polling.cancelled():

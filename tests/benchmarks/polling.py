@@ -31,4 +31,4 @@ async def _round(who: str) -> tuple[float, float]:
         heard = (await poller.told(FIND_S))["heard"]
         await nodes.asked()
         polled = await poller.told(FIND_S)
-    return polled["took_s"] / polled["polls"] * 1e6, sent - heard
+    return polled["took_s"] / polled["polls"] * 1e6, polled["processor_s"] / polled["polls"] * 1e6, sent - heard
