@@ -311,6 +311,7 @@ class Network:
                 registry.leave(node, address)
                 node.lose(f"{address} is somebody else's now", now)
                 other = Node(self._commons, (address,))
+                other.met = met
                 registry.enter(other)
                 self._identify(other, met, now)
                 self._turn(other, now)

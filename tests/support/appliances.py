@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
-from typing import Any
 
 from drivers.packet import ALL_NODES, ALL_NODES_IPV4, Packet
-from hemsd.appliances.events import NetworkEvent
+from hemsd.appliances.events import NetworkEvent, Told
 from hemsd.appliances.memory import Remembered
 from hemsd.appliances.network import Addresses, Network, NetworkSettings
 from hemsd.appliances.ourselves import OwnNode
@@ -192,6 +191,8 @@ class House:
         self.nodes = nodes or {}
         self.now = now
         self.lose: Callable[[Packet, bool], bool] = lambda packet, outward: False
+        self.vary: Callable[[], list[float]] = lambda: [0.0]  # how much later a datagram comes, each time it does
+        self._values: dict[str, Mapping[int, tuple[bytes, float, str]]] = {}
         self.sent: list[Packet] = []
         self.events: list[NetworkEvent] = []
         self._coming: list[tuple[float, int, Packet]] = []
@@ -228,10 +229,12 @@ class House:
         """A datagram arrives from an address."""
         packet = Packet(address, data, multicast=multicast)
         if not self.lose(packet, False):
-            heappush(self._coming, (self.now + after_s, next(self._order), packet))
+            for later_s in self.vary():
+                heappush(self._coming, (self.now + after_s + later_s, next(self._order), packet))
 
-    def appliances(self) -> dict[str, Any]:
-        return {f"{each.device.eoj:06X}": each for each in self.network.appliances()}
+    def values(self, appliance: str) -> Mapping[int, tuple[bytes, float, str]]:
+        """What is believed of an appliance: EDT, when, and how."""
+        return self._values.get(appliance, {})
 
     def _settle(self) -> None:
         while True:
@@ -242,6 +245,7 @@ class House:
                     self._deliver(packet)
             events = list(self.network.events())
             self.events += events
+            self._values |= {each.appliance.id: each.known for each in events if isinstance(each, Told)}
             if not packets and not events:
                 return
 

@@ -105,6 +105,8 @@ class NumberCodec(Codec):
         return State.UNKNOWN_UNIT if factor is None else number * factor
 
     def encode(self, value: Any) -> bytes:
+        if self._scaled:  # no such number can be set in any class, and what its counts are worth is not told here
+            raise Refusal("bad_request", "it cannot be set")
         number = number_of(value)
         if number is None:
             raise self.refusal(value)
