@@ -12,22 +12,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.classes import every_property, size
 
 from hemsd.echonet.classes import table
-from hemsd.echonet.classes.catalogue import PropertyClass, Rule, class_names, device_class
+from hemsd.echonet.classes.catalogue import PropertyClass, Rule, class_names
 from hemsd.echonet.classes.device import Refusal
 from hemsd.echonet.classes.scalars import SENTINELS
 from hemsd.echonet.values import PropertyError, State, plain
-
-
-def every_property() -> Iterator[PropertyClass]:
-    """Each span of releases of each property, once."""
-    for code in class_names():
-        found = device_class(code)
-        assert found is not None
-        spans = {id(each): each for letter in "ABCDEFGHIJKLMNPQR" for each in found.by_epc(letter).values()}
-        yield from (each for each in spans.values() if each.owner is found)
-
 
 EVERY = list(every_property())
 WRITABLE = [each for each in EVERY if each.set is not Rule.NONE]
@@ -38,29 +29,6 @@ WISHES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=4,
 )  # fmt: skip
-
-
-def size(data: table.Data) -> int:
-    """How many bytes some data has, or may have; told by the table alone."""
-    match data:
-        case table.NumberData(format=form):
-            return int(form.strip("uint")) // 8
-        case table.StateData():
-            return len(next(iter(data.enum | data.read_only)).partition("...")[0]) // 2
-        case table.LevelData(base=base):
-            return len(base) // 2
-        case table.ObjectData(fields=fields):
-            return sum(map(size, fields.values()))
-        case table.ArrayData(maximum=maximum, items=items):
-            return maximum * size(items)
-        case table.BytesData(maximum=maximum):
-            return maximum
-        case table.OneOfData(of=of):
-            return size(of[-1])
-        case table.DateData():
-            return 4
-        case _:
-            return data.size
 
 
 def tried(each: PropertyClass, edt: bytes) -> None:

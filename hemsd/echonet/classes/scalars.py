@@ -58,7 +58,7 @@ def shown(value: object) -> str:
     """A wish in a sentence: short, whatever it is."""
     if isinstance(value, int) and value.bit_length() > 64:
         return "so large a number"
-    return reprlib.repr(value)
+    return str(value)[:30] if isinstance(value, Decimal) else reprlib.repr(value)
 
 
 def wrong_size(data: bytes, size: object) -> Misfit:
@@ -148,13 +148,13 @@ class WordsCodec(Codec):
                 self._spans.append((bytes.fromhex(first), bytes.fromhex(last), value))
                 continue
             self._meanings[bytes.fromhex(key)] = value
-            if key in data.enum:
+            if key in data.enum:  # a state can be wished by name and as what it is
                 named = str(told).lower() if isinstance(told, bool) else word
                 self._codes.setdefault(named, bytes.fromhex(key))
-                self._codes.setdefault(value, bytes.fromhex(key)) if isinstance(value, State) else None
+                self._codes.setdefault(value if isinstance(value, State) else named, bytes.fromhex(key))
         self.size = len(next(iter(self._meanings)))
-        self.words = [str(code) for code in self._codes if not isinstance(code, State)]
-        self.accepts = " or ".join(self.words) if len(self.words) < 3 else f"one of {', '.join(self.words)}"
+        words = [str(code) for code in self._codes if not isinstance(code, State)]
+        self.accepts = " or ".join(words) if len(words) < 3 else f"one of {', '.join(words)}"
 
     def meaning(self, data: bytes) -> Any:
         """What a code means; KeyError where it means nothing."""
@@ -224,7 +224,7 @@ class BytesCodec(Codec):
         self._allowed = range(data.minimum, data.maximum + 1)
         self.size = data.maximum if data.minimum == data.maximum else None
         count = str(self.size) if self.size else f"{data.minimum} to {data.maximum}"
-        self.accepts = f"{count} bytes in hexadecimal"
+        self.accepts = f"{count} byte{'' if self.size == 1 else 's'} in hexadecimal"
 
     def decode(self, data: bytes, factor: Factor) -> str:
         if len(data) not in self._allowed:

@@ -8,8 +8,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from support.classes import a_class
 
-from hemsd.echonet.classes.catalogue import PropertyClass, device_class
+from hemsd.echonet.classes.catalogue import PropertyClass
 from hemsd.echonet.classes.device import Refusal
 from hemsd.echonet.objects import encode_property_map
 from hemsd.echonet.values import PropertyError, State, plain
@@ -23,9 +24,7 @@ BATTERY |= dict.fromkeys(("stored_energy", "stored_energy_percent", "health_stat
 
 
 def the(code: int, epc: int, release: str = "") -> PropertyClass:
-    found = device_class(code)
-    assert found is not None
-    return found.by_epc(release)[epc]
+    return a_class(code).by_epc(release)[epc]
 
 
 def decoded(code: int, epc: int, edt: str, known: Mapping[int, bytes] | None = None) -> Any:
@@ -163,6 +162,22 @@ def test_coefficients_multiply() -> None:
     }
 
 
+def test_a_coefficient_and_steps_multiply() -> None:
+    """A sub-meter's current: steps of 0.1 A, times what D8 says, or 1 where it has no D8."""
+    both = {"r_phase": Decimal("6.0"), "t_phase": NO_DATA}
+    assert decoded(0x028D, 0xE8, "001E7FFE", {0xD8: b"\x00\x02"}) == both
+    without = decoded(0x028D, 0xE8, "001E7FFE", {0x9F: encode_property_map({0xE8})})
+    assert without == both | {"r_phase": Decimal("3.0")}
+
+
+def test_a_unit_is_never_taken_for_granted() -> None:
+    """028A CD is optional; a meter that lacks it has told no unit, and its counts are worth nothing known."""
+    known = {0xD3: (1).to_bytes(4, "big"), 0xD4: b"\x00", 0x9F: encode_property_map({0xCB})}
+    assert (
+        decoded(0x028A, 0xCB, "07EA05140A1E00" + "00000007", known)["reactive_electric_energy"] is State.UNKNOWN_UNIT
+    )
+
+
 def test_histories_and_lists() -> None:
     """As long as told, not cut off, not longer; what has no data is no zero."""
     log = decoded(0x0287, 0xC3, "0001" + "FFFFFFFE" + "0000000A" * 47, BOARD_UNIT)
@@ -269,7 +284,7 @@ def test_a_value_goes_out_as_it_is_meant(code: int, epc: int, value: Any, edt: s
             "bad_request",
             "a list of 24",
         ),
-        (0x0000, 0x81, "080808", "bad_request", "1 bytes in hexadecimal, or 17 bytes in hexadecimal"),
+        (0x0000, 0x81, "080808", "bad_request", "1 byte in hexadecimal, or 17 bytes in hexadecimal"),
         (0x0000, 0x81, "zz", "bad_request", "in hexadecimal"),
         (0x0000, 0x82, "R", "bad_request", "standard_version: it cannot be set"),
         (0x03D3, 0xD6, "minus_9", "out_of_range", "minus_1 to minus_8"),
