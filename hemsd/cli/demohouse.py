@@ -39,7 +39,7 @@ WORDS: Mapping[str, str] = {  # of the common language: what a line says of each
     "mode": "{}",
     "target_temperature_c": "to {} C",
     "activity": "{}",
-    "brightness_percent": "{} %",
+    "brightness_percent": "{} % bright",
     "room_temperature_c": "room {} C",
     "soc_percent": "{} % full",
     "vehicle": "vehicle: {}",
@@ -132,7 +132,7 @@ class Lines:
 
 def told(values: Mapping[str, Scalar]) -> tuple[str, str]:
     """Values in the common language, as what an appliance does and the power it takes or gives."""
-    parts = [form.format(values[word]) for word, form in WORDS.items() if word in values]
+    parts = [form.format(values[word]) for word, form in WORDS.items() if values.get(word, "normal") != "normal"]
     if values.get("mode") is not None and values.get("target_temperature_c") is not None:
         parts[:2] = [" ".join(parts[:2])]
     if values.get("on") is False:

@@ -34,6 +34,7 @@ def state(**values: Any) -> ApplianceState:
             {"on": True, "mode": "auto", "activity": "discharging", "soc_percent": 52, "power_w": -1200},
             ("auto, discharging, 52 % full", "gives 1200 W"),
         ),
+        ({"on": True, "mode": "normal", "brightness_percent": 60, "power_w": 36}, ("60 % bright", "36 W")),
         ({"on": True, "power_w": -2730}, ("", "gives 2730 W")),
         ({"volume_m3": 33.5}, ("", "")),
     ],
