@@ -98,7 +98,8 @@ def online(wish: Wish) -> Refused | None:
         return None
     heard = status.last_heard_at
     when = "since hemsd started" if heard is None else f"for {span((wish.at - heard).total_seconds())}"
-    return Refused("timeout", f"{status.name} has not been heard {when}: see that it has power and is on its network")
+    why = status.detail or "see that it has power and is on its network"
+    return Refused("timeout", f"{status.name} has not been heard {when}: {why}")
 
 
 def known(wish: Wish) -> Refused | None:
