@@ -301,9 +301,7 @@ class Node:
                 if (instance := self._enter(Device(eoj=eoj), now)) is None:
                     continue
                 self._tell([Changed(instance.shown())])
-            elif not instance.listed:
-                instance.listed = True
-                self._tell(instance.stands(online=True, detail="", now=now))
+            instance.listed = True  # it is back as soon as it says something
             if (instance not in self._watch or not instance.final) and eoj not in self._todo:
                 self._todo.append(eoj)
         if met.whole:

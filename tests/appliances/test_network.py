@@ -68,6 +68,8 @@ def test_finds_gets_to_know_and_watches() -> None:
     """What answers the multicast Get is asked who it is and what it can do, told of, and polled from then on."""
     house = House({HALL: hall(), CELLAR: cellar()})
     house.run(5.0)
+    first = {each.appliance.id: each.appliance for each in reversed(house.events) if isinstance(each, Changed)}
+    assert [(each.known, each.online) for each in first.values()] == [(False, True)] * 3  # told at once
     assert {each.device.eoj for each in house.network.appliances() if each.known} == {AIR_CONDITIONER, LAMP, BATTERY}
     assert len(noted(house.events, "found")) == 3
     assert any(isinstance(each, Changed) for each in house.events)
@@ -489,6 +491,25 @@ def test_set_by_hand() -> None:
     assert "28" in text
     house.nodes[HALL].objects[LAMP][0x80] = b"\x30"
     assert {0x80} in [each.by_hand for each in told(house.run(100.0), LAMP)]
+
+
+def test_what_follows_from_an_order_is_not_by_hand() -> None:
+    """4.7: what else changes soon after an order, and what was ordered and shows much later, is our doing."""
+    house = House({HALL: hall()})
+    house.run(60.0)
+    node = house.nodes[HALL]
+    node.stubborn = frozenset({0xB0})
+    house.network.order("c", of(house, AIR_CONDITIONER).id, {"0xB0": "43"}, from_outside=False)
+    events = house.run(15.0)
+    assert [each.outcome for each in events if isinstance(each, Settled)] == ["unverified"]
+    house.comes(HALL, node.tell(AIR_CONDITIONER, (0xB3, b"\x17")), multicast=True)
+    house.run(60.0)
+    house.comes(HALL, node.tell(AIR_CONDITIONER, (0xB0, b"\x43")), multicast=True)
+    house.run(1.0)
+    assert not noted(house.events, "by_hand")
+    for mode in (b"\x42", b"\x43"):  # what was ordered once counts no more when somebody has overridden it
+        house.comes(HALL, node.tell(AIR_CONDITIONER, (0xB0, mode)), multicast=True)
+        assert noted(house.run(1.0), "by_hand")
 
 
 # --- wished and asked
