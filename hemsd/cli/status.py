@@ -219,7 +219,9 @@ def _radio_lines(status: MeterStatus, now: datetime) -> Iterator[tuple[str, str]
     yield "air time", f"{radio.air_s:.1f} s of {AIR_ALLOWED_S:g} s allowed in an hour"
     if radio.session_since is not None:
         lifetime = f", of {lasted(radio.lifetime_s)}" if radio.lifetime_s else ""
-        yield "session", f"for {lasted((now - radio.session_since).total_seconds())}{lifetime}"
+        before = ", ".join(map(lasted, reversed(radio.lifetimes_s)))
+        earlier = f"; before it {before}" if before else ""
+        yield "session", f"for {lasted((now - radio.session_since).total_seconds())}{lifetime}{earlier}"
     if radio.recoveries:
         steps = ", ".join(f"{step} {count}" for step, count in radio.recoveries.items())
         last = f"; the last took {lasted(radio.recovery_s)}" if radio.recovery_s is not None else ""

@@ -13,7 +13,6 @@ to read back. Only the limit of the AIF specification (low-voltage smart meter -
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from enum import Enum
@@ -23,6 +22,7 @@ from msgspec import Struct
 
 from hemsd.echonet.frame import ANSWERS, EHD, ESV, NOTIFICATIONS, Frame, FrameError, Property, decode, encode
 from hemsd.echonet.objects import CONTROLLER
+from hemsd.echonet.roundtrips import RoundTrips
 
 QUEUE_LIMIT = 32  # requests in line
 RECENT_LIMIT = 32  # TIDs whose late answers are known
@@ -38,7 +38,6 @@ LIMIT_MANY_S = 60.0  # response timer 2: two or more, or a day of history
 SOFT_MIN_S = 2.0
 SOFT_FACTOR = 3  # times the observed p95
 ASSUMED_P95_S = 2.0  # until enough has been observed; good links answer in 1.3 s, poor ones in 4 s
-OBSERVED = 32  # round trips remembered
 BACK_OFF_S = (1.0, 2.0, 4.0)  # after a transmission that failed
 
 SLOW = frozenset({0xE2, 0xE4})
@@ -124,8 +123,7 @@ class Exchange:
         self._last: _Asking | None = None  # what the last datagram sent was, None for a reply
         self._retry_at: float | None = None
         self._soft_at = self._hard_at = 0.0
-        self._round_trips: deque[float] = deque([ASSUMED_P95_S])
-        self._ranked = [ASSUMED_P95_S]  # the same in rising order
+        self._round_trips = RoundTrips(ASSUMED_P95_S)
         self._soft_s = SOFT_FACTOR * ASSUMED_P95_S
         self._events: list[ExchangeEvent] = []
         self._next = lru_cache(PLAN_LIMIT)(_next)  # the same few Gets are asked all day
@@ -277,12 +275,8 @@ class Exchange:
         self._soft_at = soft_at if soft_at < self._hard_at else self._hard_at
 
     def _observe(self, round_trip: float) -> None:
-        ranked, round_trips = self._ranked, self._round_trips
-        if len(round_trips) == OBSERVED:
-            del ranked[bisect_left(ranked, round_trips.popleft())]
-        round_trips.append(round_trip)
-        insort(ranked, round_trip)
-        soft_s = SOFT_FACTOR * ranked[(95 * len(ranked) - 1) // 100]
+        self._round_trips.observe(round_trip)
+        soft_s = SOFT_FACTOR * self._round_trips.p95_s
         self._soft_s = soft_s if soft_s > SOFT_MIN_S else SOFT_MIN_S
 
     def _settle(self, asking: _Asking, frame: Frame) -> None:

@@ -19,6 +19,7 @@ from hemsd.routeb.ladder import Ladder, Rung
 
 TOLD_AGAIN_S = 3600.0
 TOLD_LIMIT = 32
+LIFETIMES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ class Logbook:
         self.unanswered: deque[bool] = deque(maxlen=WATCHED)  # the same
         self.sessions = 0
         self.authenticated_at: float | None = None  # when the present session began, None where we were not there
-        self.lifetime_s: int | None = None
+        self.lifetime_s: int | None = None  # as the meter told,
+        self.lifetimes_s: deque[float] = deque(maxlen=LIFETIMES)  # and as they were
         self.recoveries: Counter[Rung] = Counter()
         self.recovery_s: float | None = None
         self.read_at: datetime | None = None  # when the latest live values were read
@@ -89,6 +91,8 @@ class Logbook:
     def authenticated(self, now: float) -> None:
         """A session began, or was renewed."""
         self.sessions += 1
+        if self.authenticated_at is not None:
+            self.lifetimes_s.append(now - self.authenticated_at)
         self.authenticated_at = now
 
     def health(self, now: float, at: datetime) -> RadioHealth:
@@ -103,6 +107,7 @@ class Logbook:
             sessions=self.sessions,
             session_since=None if began is None else at - timedelta(seconds=now - began),
             lifetime_s=self.lifetime_s,
+            lifetimes_s=tuple(map(round, self.lifetimes_s)),
             recoveries={rung.value: count for rung, count in self.recoveries.items()},
             recovery_s=None if self.recovery_s is None else round(self.recovery_s, 3),
             dropped=dict(self.gate.dropped),

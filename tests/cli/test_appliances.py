@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,7 @@ from msgspec import to_builtins
 from msgspec.structs import replace
 from support.cli import Ran, Stage, hemsd, stage
 
-from hemsd.cli.appliances import EXITS, values_of
+from hemsd.cli.appliances import EXITS, _answers, values_of
 from hemsd.cli.changes import Changes
 from hemsd.cli.exits import Exit, GaveUp, UsageError
 from hemsd.cli.household import Household
@@ -244,6 +245,7 @@ class Home(Stage):
         for status in EVERYONE:
             self.appliances.publish(status)
         self.appliances.publish(AC_STATE)
+        self.appliances.publish(replace(AC_STATE, appliance=BATTERY.appliance, values={"soc_percent": 75}))
 
     async def run(self) -> None:
         """Answer what is asked."""
@@ -280,6 +282,7 @@ async def test_the_table_of_all(tmp_path: Path) -> None:
     assert plain == named
     assert (plain.code, plain.err) == (Exit.READ, "")
     header, *lines = plain.out.splitlines()
+    assert "75 % full" not in plain.out
     assert header.split() == ["name", "kind", "room", "now", "address"]
     assert [line.split()[0] for line in lines] == ["battery", "0291-00000001", "0291-00000002", "living-ac"]
     assert lines[0].split("  ")[0] == "battery" and "offline for 2 h 5 min" in lines[0]
@@ -304,7 +307,7 @@ async def test_all_as_json(tmp_path: Path) -> None:
     assert json.loads(behind.out) == json.loads(ran.out)
     assert found["living-ac"]["values"] == AC_STATE.values
     assert found["living-ac"]["requested"] == {"target_temperature_c": 27}
-    assert (found["battery"]["online"], found["battery"]["values"]) == (False, {})
+    assert (found["battery"]["online"], found["battery"]["values"]) == (False, {"soc_percent": 75})
     assert found["battery"]["since"].endswith("+09:00")
 
 
@@ -490,6 +493,29 @@ async def test_a_daemon_that_does_not_answer(tmp_path: Path) -> None:
     assert "it may or may not be done" in ran.err and "it may" not in read.err
 
 
+@pytest.mark.parametrize(("timeout_s", "patience"), [(None, [5.0, 6.0]), (20.0, [20.0, 20.0])])
+def test_patience(monkeypatch: pytest.MonkeyPatch, timeout_s: float | None, patience: list[float]) -> None:
+    """From one answer to the next where nothing else is said; --timeout is for all of them together."""
+    asked = UserRequest(request="r", asker=Domain.OPERATOR, operation="get", target="living-ac")
+    untils: list[float] = []
+
+    class Slow:
+        """A daemon that takes a second for each answer."""
+
+        def send(self, message: object) -> None:
+            pass
+
+        def next(self, until: float) -> dict[str, Any]:
+            untils.append(until)
+            monkeypatch.setattr(time, "monotonic", lambda: float(len(untils)))
+            plain: dict[str, Any] = to_builtins(response(asked, last=len(untils) == 2))
+            return plain
+
+    monkeypatch.setattr(time, "monotonic", lambda: 0.0)
+    assert len(list(_answers(Slow(), asked, timeout_s, 5.0))) == 2  # type: ignore[arg-type]
+    assert untils == patience
+
+
 async def test_identify_and_forget(tmp_path: Path) -> None:
     """Asked of the one that is meant; what became of it is told."""
     async with home(tmp_path) as house:
@@ -549,6 +575,10 @@ def test_values_that_change_are_told_with_who_did_it() -> None:
     assert watched.sees(ours) == ["living-ac         target_temperature_c 26 -> 27 (by hemsd)"]
     assert watched.sees(replace(ours, values={"on": False})) == ["living-ac         on true -> false"]
     assert watched.sees(ours) == ["living-ac         on false -> true"]
+    asked = replace(ours, requested={"mode": "dry"})
+    assert watched.sees(asked) == []
+    other = replace(ours, values={**ours.values, "mode": "cool"})
+    assert watched.sees(other) == ["living-ac         mode heat -> cool"]  # somebody else was faster
     assert watched.sees(replace(ours, appliance=BATTERY.appliance)) == []  # heard of for the first time
 
 

@@ -34,6 +34,7 @@ RADIO = RadioHealth(
     air_s=12.34,
     session_since=NOW - timedelta(hours=2),
     lifetime_s=86_400,
+    lifetimes_s=(300, 64_800),
     recoveries={"retry": 3, "rejoin": 1},
     recovery_s=42.0,
     dropped={"not secured": 2},
@@ -72,7 +73,7 @@ def test_a_meter_that_is_well() -> None:
         ("radio", "channel 49, PAN B5FB"),
         ("loss", "3% of the last requests drew no answer in the usual time"),
         ("air time", "12.3 s of 360 s allowed in an hour"),
-        ("session", "for 2 h 0 min, of 1 d 0 h"),
+        ("session", "for 2 h 0 min, of 1 d 0 h; before it 18 h 0 min, 5 min 0 s"),
         ("recoveries", "retry 3, rejoin 1; the last took 42 s"),
         ("dropped", "not secured 2"),
     ]

@@ -67,6 +67,8 @@ NAMED = {
     ("0000", "9D"): "announcement_map",
     ("0000", "9E"): "set_map",
     ("0000", "9F"): "get_map",
+    ("0156", "DB"): "power_consumption_range",
+    ("0157", "DB"): "outdoor_unit_power_consumption",
     ("0288", "D0"): "minute_energy",
     ("0288", "D7"): "effective_digits",
     ("0288", "E0"): "cumulative_energy_import",
@@ -94,7 +96,7 @@ NAMED = {
     ("0EF0", "D7"): "class_list",
 }
 """Properties without a short name, with that of another property of the class, or with one of ours from before this
-table; what is named in the super class (0000) is named so in every class."""
+table."""
 
 WORDS = {
     ("0000", "93", "41"): "not_via_public_network",
@@ -134,6 +136,7 @@ PREFIXES = {
 """What tells levels of one property apart that would else be the same numbers."""
 
 DEFAULTS = {"get": "optional", "set": "none", "inf": "optional"}
+UPSIDE_DOWN = {("026B", "C2")}  # bits named by their alarm and true where there is none: true is to be the alarm
 RULES = {
     "required": "required",
     "required_c": "conditional",
@@ -235,6 +238,8 @@ class Data:
 
     def bit(self, data: dict[str, Any]) -> dict[str, Any]:
         value = self(data["value"])
+        if (self.code, self.epc) in UPSIDE_DOWN:
+            value["enum"] = {code: not told for code, told in sorted(value["enum"].items())}
         flag = value == {"type": "state", "enum": {"00": False, "01": True}}
         mask = int(data["position"]["bitMask"], 2)
         return {"at": data["position"]["index"], "mask": mask, **({} if flag else {"data": value})}
@@ -267,13 +272,15 @@ class Data:
         return {"type": "date_time", "size": data.get("size", 7)}
 
 
-def property_facts(code: str, listed: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """One property, or one variant of it, in one flat object."""
+def property_facts(
+    code: str, listed: dict[str, Any], definitions: dict[str, Any], above: dict[str, str]
+) -> dict[str, Any]:
+    """One property, or one variant of it, in one flat object; `above` has the names of the super class."""
     epc, since, until = bare(listed["epc"]), listed["validRelease"]["from"], listed["validRelease"]["to"]
     rules = {rule: RULES[word] for rule, word in listed["accessRule"].items()}
     return {
         "epc": epc,
-        "name": NAMED.get((code, epc)) or NAMED.get(("0000", epc)) or snake(listed["shortName"]),
+        "name": NAMED.get((code, epc)) or above.get(epc) or snake(listed["shortName"]),
         "since": since,
         **({} if until == "latest" else {"until": until}),
         **{rule: rules[rule] for rule in DEFAULTS if rules[rule] != DEFAULTS[rule]},
@@ -284,12 +291,19 @@ def property_facts(code: str, listed: dict[str, Any], definitions: dict[str, Any
     }
 
 
-def class_lines(file: Path, definitions: dict[str, Any]) -> Iterator[str]:
+def super_names(appendix: Path) -> dict[str, str]:
+    """What the super class calls its properties, by EPC; so does every class that has its own form of one."""
+    described = json.loads((appendix / "superClass/0x0000.json").read_text(encoding="utf-8"))
+    listed = [variant for listed in described["elProperties"] for variant in variants(listed)]
+    return {(epc := bare(each["epc"])): NAMED.get(("0000", epc)) or snake(each["shortName"]) for each in listed}
+
+
+def class_lines(file: Path, definitions: dict[str, Any], above: dict[str, str]) -> Iterator[str]:
     """One class as lines of JSON, a line for each property."""
     described = json.loads(file.read_text(encoding="utf-8"))
     code = bare(described["eoj"])
     properties = [
-        property_facts(code, variant, definitions)
+        property_facts(code, variant, definitions, {} if code == "0000" else above)
         for listed in described["elProperties"]
         for variant in variants(listed)
     ]
@@ -318,7 +332,8 @@ def main(appendix: Path, codes: tuple[str, ...]) -> None:
     files = sorted(file for folder in FOLDERS for file in (appendix / folder).glob("0x????.json"))
     chosen = sorted((file for file in files if not codes or file.stem[2:] in codes), key=lambda file: file.stem)
     print(f'{{"source": {compact(source)},\n"licence": "MIT, see NOTICE",\n"classes": {{')
-    print(",\n".join("\n".join(class_lines(file, definitions)) for file in chosen))
+    above = super_names(appendix)
+    print(",\n".join("\n".join(class_lines(file, definitions, above)) for file in chosen))
     print("}}")
 
 

@@ -29,6 +29,7 @@ def made(appendix: Path, *properties: dict[str, Any]) -> tuple[str, list[dict[st
     """What the tool prints for a class of these properties, and the properties in it."""
     (appendix / "definitions").mkdir()
     (appendix / "devices").mkdir()
+    (appendix / "superClass").mkdir()
     definitions = {
         "energy": {"type": "number", "format": "uint32", "minimum": 0, "maximum": 99, "unit": "kWh"},
         "none": {
@@ -46,6 +47,10 @@ def made(appendix: Path, *properties: dict[str, Any]) -> tuple[str, list[dict[st
     for name, value in (
         ("definitions/definitions.json", {"definitions": definitions}),
         ("devices/0x0288.json", described),
+        (
+            "superClass/0x0000.json",
+            {"elProperties": [listed("0x8F", {"type": "date"}) | {"shortName": "powerSaving"}]},
+        ),
         ("metaData.json", {"metaData": meta}),
     ):
         (appendix / name).write_text(json.dumps(value), encoding="utf-8")
@@ -89,6 +94,26 @@ def test_a_property_is_listed_once_for_each_span_of_releases(tmp_path: Path) -> 
         *(("81", "A", "G"), ("81", "H", None)),
         *(("83", "A", "B"), ("83", "C", None)),
     ]
+
+
+def test_names_are_ours(tmp_path: Path) -> None:
+    """Snake case, slips mended, digits set off; what the super class has too is called as there; words likewise."""
+    on = {
+        "type": "state",
+        "size": 1,
+        "enum": [{"edt": "0x41", "name": "trunOffOrUnplug"}, {"edt": "0x42", "name": "false"}],
+    }
+    _, found = made(
+        tmp_path,
+        listed("0x8F", {"type": "date"}) | {"shortName": "powerSavingOperation"},
+        listed("0xB0", on) | {"shortName": "ratedElectricPowerOfgeneration"},
+        listed("0xB1", {"type": "time", "size": 2}) | {"shortName": "remainingCapacity1"},
+        listed("0xE0", {"type": "time"}) | {"shortName": "normalDirectionCumulativeElectricEnergy"},
+    )
+    assert [each["name"] for each in found] == [
+        *("power_saving", "rated_electric_power_of_generation", "remaining_capacity_1", "cumulative_energy_import")
+    ]
+    assert found[1]["data"]["enum"] == {"41": "turn_off_or_unplug", "42": False}
 
 
 def test_the_table_has_a_line_for_each_property(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
@@ -822,4 +823,5 @@ def test_sessions_are_counted(module: FakeModule) -> None:
     driven.hear(Authentication(AuthenticationStep.COMPLETED, 0, 86_400))
     driven.hear(Joined(PAN.address))
     assert (driven.logbook.sessions, driven.logbook.authenticated_at) == (2, driven.now)
-    assert driven.logbook.lifetime_s == 86_400
+    health = driven.logbook.health(driven.now, datetime(2026, 1, 1, tzinfo=UTC))
+    assert (health.lifetime_s, health.lifetimes_s) == (86_400, (100,))

@@ -14,8 +14,9 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from hemsd.echonet.classes import table
-from hemsd.echonet.classes.codec import Codec, Factor, made
+from hemsd.echonet.classes.codec import made
 from hemsd.echonet.classes.device import Device, Known, Refusal
+from hemsd.echonet.classes.scalars import Codec, Factor
 from hemsd.echonet.layout import Misfit
 from hemsd.echonet.objects import NODE_PROFILE, decode_property_map
 from hemsd.echonet.values import PropertyError
@@ -63,6 +64,11 @@ class PropertyClass:
         return tuple(dict.fromkeys(int(epc, 16) for number in _numbers(self.data) for epc in number.coefficient))
 
     @property
+    def may_lack(self) -> bool:
+        """Whether a device may do without it, as a coefficient: then it is 1. A unit is never taken for granted."""
+        return self.get is not Rule.REQUIRED and isinstance(self.data, table.NumberData)
+
+    @property
     def accepts(self) -> str:
         """What encode() takes, in words: "0 to 50 °C", "one of auto, cooling, ..."."""
         return self._codec.accepts
@@ -98,7 +104,7 @@ class PropertyClass:
                 if told is None:
                     return None
                 product *= told
-            elif coefficient.get is Rule.REQUIRED or _may_have(epc, known):
+            elif not coefficient.may_lack or _may_have(epc, known):
                 return None
         return product
 
@@ -122,7 +128,7 @@ class DeviceClass:
 
         A device that says that it is older than its class is taken to be of the class's first release.
         """
-        letter = max(release, self._since) if len(release) == 1 and "A" <= release <= "Z" else _NEWEST
+        letter = self._letter(release)
         if letter not in self._by_epc:
             own = {each.epc: each for each in self._spans if each.since <= letter <= (each.until or letter)}
             above = self._above.by_epc(letter) if self._above else {}
@@ -131,25 +137,31 @@ class DeviceClass:
 
     def by_name(self, release: str = "") -> Mapping[str, PropertyClass]:
         """The same by name."""
-        if release not in self._by_name:
-            self._by_name[release] = MappingProxyType({each.name: each for each in self.by_epc(release).values()})
-        return self._by_name[release]
+        letter = self._letter(release)
+        if letter not in self._by_name:
+            self._by_name[letter] = MappingProxyType({each.name: each for each in self.by_epc(letter).values()})
+        return self._by_name[letter]
+
+    def _letter(self, release: str) -> str:
+        return max(release, self._since) if len(release) == 1 and "A" <= release <= "Z" else _NEWEST
 
 
 @cache
 def device_class(code: int) -> DeviceClass | None:
     """The class of a code (0x0130; 0 is the super class, 0x0EF0 the node profile), None where there is none."""
-    facts = table.read(code)
-    if facts is None:
+    if code == _SUPER_CLASS:
+        return super_class()
+    try:
+        facts = table.read(code)
+    except KeyError:
         return None
-    return DeviceClass(code, facts, None if code in (_SUPER_CLASS, NODE_PROFILE >> 8) else super_class())
+    return DeviceClass(code, facts, None if code == NODE_PROFILE >> 8 else super_class())
 
 
+@cache
 def super_class() -> DeviceClass:
     """What every device has."""
-    found = device_class(_SUPER_CLASS)
-    assert found is not None  # noqa: S101
-    return found
+    return DeviceClass(_SUPER_CLASS, table.read(_SUPER_CLASS), None)
 
 
 @cache

@@ -12,12 +12,13 @@ from hemsd.echonet.classes.device import Device, Known, Refusal, Scalar, Write
 from hemsd.echonet.classes.quirks import quirks_of
 from hemsd.echonet.classes.typed import set_by, view_of, words_of
 from hemsd.echonet.classes.vocabulary import VOCABULARY
-from hemsd.echonet.classes.wording import Properties, edt_is_of, number
+from hemsd.echonet.classes.wording import Properties, edt_is_of
 from hemsd.echonet.frame import Property
 from hemsd.echonet.values import PropertyError
 
 OPERATION: Final = 0x80
 ON: Final = b"\x30"
+WIDEST: Final = 64  # bits of a number that is looked at
 NAMED_MAX: Final = 20  # in a sentence that says what can be set
 FROM_OUTSIDE: Final = Property(0x93, b"\x42")  # remote control: through a public network (super class)
 
@@ -105,6 +106,8 @@ def _wanted(device: Device, values: Mapping[str, Scalar], known: Known, properti
 
 def _translated(device: Device, key: str, value: Scalar, properties: Properties) -> tuple[int, tuple[bytes, ...]]:
     """The property that a key stands for, and the EDTs that fulfil the wish. Raises Refusal."""
+    if isinstance(value, int) and value.bit_length() > WIDEST:
+        raise Refusal("out_of_range", "no property holds such a number")
     if raw := _CODE.fullmatch(key):
         epc = int(raw[1], 16)
         _settable(device, epc)
@@ -165,11 +168,9 @@ def _within(epc: int, edt: bytes, limits: bytes | None, properties: Properties, 
         value, told = properties[epc].decode(edt), properties[limited_by].decode(limits)
     except PropertyError:
         return  # raw data that we do not understand, or limits that are none
-    numbers = [number(each) for each in (value, *(told.values() if isinstance(told, dict) else ()))]
+    numbers = (value, *told.values()) if isinstance(told, dict) else ()
     match numbers:
-        case [int() | Decimal() as wished, int() | Decimal() as least, int() | Decimal() as most] if (
-            0 < most >= least
-        ):
-            if not least <= wished <= most:
-                unit = properties[epc].unit
-                raise Refusal("out_of_range", f"{properties[epc].name}: the device accepts {least} to {most} {unit}")
+        case (int() | Decimal() as wished, int() | Decimal() as least, int() | Decimal() as most):
+            if 0 < most >= least and not least <= wished <= most:
+                limits_told = f"{least} to {most} {properties[epc].unit}"
+                raise Refusal("out_of_range", f"{properties[epc].name}: the device accepts {limits_told}")

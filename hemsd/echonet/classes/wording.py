@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Final, Literal
 
 from hemsd.echonet.classes.catalogue import PropertyClass
 from hemsd.echonet.classes.device import Device, Known, Refusal, Scalar, Section, Tempo
+from hemsd.echonet.classes.scalars import number_of
 from hemsd.echonet.frame import Property
 from hemsd.echonet.objects import encode_property_map
 from hemsd.echonet.values import PropertyError
@@ -61,19 +62,6 @@ def edt_is_of(edt: bytes, declared: PropertyClass) -> bool:
     return True
 
 
-def number(value: object) -> int | Decimal | None:
-    """`value` if it is a number, or a text that is one; None otherwise, and for infinities and the like."""
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
-        return None
-    try:
-        exact = Decimal(str(value).strip())
-    except InvalidOperation:
-        return None
-    if not exact.is_finite() or abs(exact.adjusted()) > 20:  # no EDT holds more; and nobody makes us write it out
-        return None
-    return int(exact) if exact == exact.to_integral_value() else exact
-
-
 def out_of_range(accepts: str) -> Refusal:
     """The refusal of a value, saying what would do."""
     return Refusal("out_of_range", f"it accepts {accepts}")
@@ -92,7 +80,7 @@ def _means(value: Scalar, meaning: Scalar) -> bool:
         case str():
             return said == meaning
         case _:
-            return number(value) == meaning
+            return number_of(value) == meaning
 
 
 def _spoken(meaning: Scalar) -> str:
@@ -172,7 +160,7 @@ class Quantity(Settable):
         for code, name in self.names.items():
             if _means(value, name):
                 return (bytes([code]),)
-        exact = number(value)
+        exact = number_of(value)
         if exact is None:
             raise out_of_range(self.accepts(target))
         if exact == 0 and self.zero is not None:
@@ -205,23 +193,34 @@ class Special(Word):
         return self.meaning(known[epc])
 
 
+def _no_contradiction(wanted: Mapping[int, bytes]) -> str:
+    return ""
+
+
+def _the_same_for_all(device: Device) -> Mapping[int, Tempo | None]:
+    return {}
+
+
+def _nothing_to_select(device: Device, known: Known) -> tuple[Section, ...]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """What a class means to a house: its words, and what is to be known for reading and setting it."""
 
     words: Mapping[str, Word] = field(default_factory=dict)
-    sums: str = ""  # see VOCABULARY; of every device of the class
-    order: tuple[int, ...] = ()  # in which its properties are written; all others come after these
+    sums: str = ""  # of every device of the class: see VOCABULARY
+    # setting
+    order: tuple[int, ...] = ()  # in which properties are written; all others come after these
     first: Mapping[int, Property] = field(default_factory=dict)  # what has to be so before a property does anything
-    within: Mapping[int, int] = field(default_factory=dict)  # property that holds the {minimum, maximum} of another
-    also: Mapping[int, Mapping[int, frozenset[bytes]]] = field(default_factory=dict)
-    # what else to read back where a property was written, and what it may be
-    contradiction: Callable[[Mapping[int, bytes]], str] = lambda wanted: (
-        ""
-    )  # a sentence where wishes exclude each other
-    shows: Literal["", "blink", "again"] | Property = ""  # how it shows itself: see views.identify
+    within: Mapping[int, int] = field(default_factory=dict)  # property that tells the {minimum, maximum} of another
+    also: Mapping[int, Mapping[int, frozenset[bytes]]] = field(default_factory=dict)  # to be read back beside it
+    contradiction: Callable[[Mapping[int, bytes]], str] = _no_contradiction  # a sentence, where there is one
     settle_s: float = 1.0
-    once: frozenset[int] = frozenset()  # beside those of its words: what never changes,
-    never: frozenset[int] = frozenset()  # and what is not worth asking for
-    tempo: Callable[[Device], Mapping[int, Tempo | None]] = lambda device: {}  # where it depends on the device
-    sections: Callable[[Device, Known], tuple[Section, ...]] = lambda device, known: ()
+    shows: Literal["", "blink", "again"] | Property = ""  # how it shows itself: see views.identify
+    # reading
+    once: frozenset[int] = frozenset()  # what never changes, beside what its words say,
+    never: frozenset[int] = frozenset()  # what is not worth asking for,
+    tempo: Callable[[Device], Mapping[int, Tempo | None]] = _the_same_for_all  # and what depends on the device
+    sections: Callable[[Device, Known], tuple[Section, ...]] = _nothing_to_select

@@ -111,6 +111,8 @@ REFUSALS: list[tuple[int, dict[str, Scalar], str, str]] = [
     (0x0130, {"target_temperature_c": True}, "out_of_range", "0 to 50 °C"),
     (0x0130, {"target_temperature_c": float("nan")}, "out_of_range", "0 to 50 °C"),
     (0x0130, {"target_temperature_c": "1e999999999"}, "out_of_range", "0 to 50 °C"),
+    (0x0130, {"target_temperature_c": 10**5000}, "out_of_range", "no property holds such a number"),
+    (0x0130, {"on": -(10**5000)}, "out_of_range", "no property holds such a number"),
     (0x0130, {"target_temperature": 51}, "out_of_range", "0 to 50 °C"),
     (0x0130, {"target_temperature": None}, "out_of_range", "0 to 50 °C"),
     (0x0130, {"mode": "other"}, "out_of_range", "one of auto, cool, heat, dry, fan"),
@@ -139,7 +141,7 @@ REFUSALS: list[tuple[int, dict[str, Scalar], str, str]] = [
     (0x027D, {"charging_power": 3001}, "out_of_range", "100 to 3000 W"),
     (0x027D, {"0xEB": "00000BB9"}, "out_of_range", "100 to 3000 W"),
     (0x027D, {"discharge_power_w": 100}, "out_of_range", "200 to 2000 W"),
-    (0x027D, {"charge_current_a": 15.1}, "out_of_range", "1 to 15 A"),
+    (0x027D, {"charge_current_a": 15.1}, "out_of_range", "1.0 to 15.0 A"),
     (0x027D, {"charge_power_w": 1000, "charge_current_a": 5}, "bad_request", "charging_method"),
     (0x027D, {"charge_power_w": 1000, "charging_method": "surplus"}, "bad_request", "charging_method"),
     (0x027D, {"mode": "test"}, "out_of_range", "one of rapid_charge, charge, discharge, standby, auto"),
@@ -152,7 +154,7 @@ REFUSALS: list[tuple[int, dict[str, Scalar], str, str]] = [
 ]
 
 
-REFUSED = [f"{code:04X} {str(values)[:60]}" for code, values, *_ in REFUSALS]
+REFUSED = [f"{code:04X} {' '.join(values)} {text}" for code, values, _, text in REFUSALS]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ IN_THE_APPENDIX = {
     "heat": {"heating", "manual_heating"},  # 026B
     "dry": "dehumidification",
     "fan": "circulation",
-    "heat_removal": "heat_removal",
     # 0290
     "daylight": "daylight_color",
     # 026B, 0272
@@ -31,7 +30,6 @@ IN_THE_APPENDIX = {
     "follow": "load_following",
     # 027D, 027E, 02A1
     "rapid_charge": {"rapid_charging", "rapid_charge"},
-    "rapid_charging": "rapid_charging",
     "charge": {"charging", "charge"},
     "charging": {"charging", "charge"},
     "discharge": {"discharging", "discharge"},

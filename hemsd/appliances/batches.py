@@ -1,0 +1,169 @@
+"""What to ask of a node at once, and what its answers teach about that. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from hemsd.appliances.manners import PROPERTIES_MAX, Manners
+from hemsd.appliances.tickets import Asking, Ticket
+from hemsd.echonet.exchange import Missing
+from hemsd.echonet.frame import ESV, Frame, Property, encode
+from hemsd.echonet.objects import CONTROLLER
+
+PLAN_LIMIT = 64  # datagrams ready to be sent again
+REFUSED_LIMIT = 256  # properties known to be refused
+SIZES_LIMIT = 256  # properties whose size is known
+
+ANSWER_BYTES = 1024  # of properties in one answer, so that it fits into one packet of any link
+USUAL_BYTES = 17  # of one property, where it was not seen to have more; maps and identifiers have as many
+
+BODY_AT: Final = 4  # in a frame, after EHD and TID
+
+
+class Plan(Struct, frozen=True):
+    """The EPCs of one frame, and what follows its TID."""
+
+    epcs: tuple[int, ...]
+    body: bytes
+
+
+class Batches:
+    """Of one node. A property is named by its key, see Manners."""
+
+    def __init__(self, manners: Manners) -> None:
+        self.manners = manners
+        self._most = PROPERTIES_MAX
+        self._alone: set[int] = set()  # what the maker's devices do not answer in company
+        self._refused: set[int] = set()  # what was refused alone
+        self._sizes: dict[int, int] = {}  # bytes of what is larger than usual
+        self._plans: dict[tuple[object, ...], Plan] = {}
+
+    def heed(self, eoj: int, alone: Iterable[int], most: int) -> None:
+        """Some properties of an object are always to be asked alone, and of a node never more than so many."""
+        self._alone.update([eoj << 8 | epc for epc in alone])
+        self._most = max(1, min(self._most, most))
+        self._plans.clear()
+
+    def plan(self, ticket: Ticket, *, writes: bool) -> Plan:
+        """The next frame of a ticket. The same few are asked all day, so they are kept."""
+        if writes:
+            key: tuple[object, ...] = (ticket.eoj, ticket.written)
+        else:
+            wanted = ticket.wanted
+            if alone := ticket.alone:
+                wanted = wanted[:1] if wanted[0] in alone else tuple([epc for epc in wanted if epc not in alone])
+            likely = self.manners.properties_per_request if ticket.kind == "read" else max(1, self.manners.proven)
+            size = min(ticket.size, likely, self._most)
+            key = (ticket.eoj, wanted, size)
+        if (plan := self._plans.get(key)) is None:
+            properties = ticket.written if writes else self._batch(ticket.eoj, wanted, size)
+            frame = Frame(0, CONTROLLER, ticket.eoj, ESV.SETC if writes else ESV.GET, properties)
+            if len(self._plans) >= PLAN_LIMIT:
+                self._plans.clear()
+            plan = self._plans[key] = Plan(tuple([each.epc for each in properties]), encode(frame)[BODY_AT:])
+        return plan
+
+    def told(self, asking: Asking, esv: int, told: Mapping[int, bytes]) -> None:
+        """Work an answer to a read into its ticket: properties of those asked, empty where there is no value."""
+        ticket, size = asking.ticket, len(asking.epcs)
+        answers, node = ticket.answers, ticket.eoj << 8
+        empty = []
+        for epc, edt in told.items():
+            if not edt:
+                empty.append(epc)
+                continue
+            if not isinstance(answers.get(epc), bytes):
+                answers[epc] = edt
+            if len(edt) > USUAL_BYTES and self._sizes.get(node | epc, USUAL_BYTES) < len(edt):
+                self._grown(node | epc, len(edt))
+        given = len(told) - len(empty)
+        if given == size:
+            self.manners.answered(size)
+        if given:
+            self._given(asking, told)
+        if empty or not told:
+            self._not_given(asking, esv, empty, given)
+        ticket.settle()
+
+    def going_on(self, ticket: Ticket) -> bool:
+        """Before a read goes on: whether the last answer lacked properties at its end, which may show a limit."""
+        last = ticket.last
+        if last is None or last.writes or not 0 < last.named < len(last.epcs):
+            return False
+        if all(epc in ticket.answers for epc in last.epcs[: last.named]):
+            ticket.failed, ticket.failed_size, ticket.managed = last.epcs[last.named :], len(last.epcs), last.named
+            ticket.size = min(ticket.size, last.named)
+        return True
+
+    def overdue(self, asking: Asking) -> None:
+        """No answer in the usual time: ask next what is known to work, and at last one by one."""
+        ticket, size = asking.ticket, len(asking.epcs)
+        if size > max(1, self.manners.proven):
+            self._too_many(asking)
+        elif ticket.repeats > 1 and size > 1:
+            ticket.alone |= frozenset(asking.epcs)
+
+    def _batch(self, eoj: int, wanted: tuple[int, ...], size: int) -> tuple[Property, ...]:
+        """The first property wanted, and those after it that may be asked with it."""
+        alone = self._alone | self.manners.alone
+        sociable = [epc for epc in dict.fromkeys(wanted) if eoj << 8 | epc not in alone]
+        if wanted[0] not in sociable:
+            return (Property(wanted[0]),)
+        batch: list[Property] = []
+        room = ANSWER_BYTES
+        for epc in sociable[:size]:
+            room -= self._sizes.get(eoj << 8 | epc, USUAL_BYTES)
+            if batch and room < 0:
+                break
+            batch.append(Property(epc))
+        return tuple(batch)
+
+    def _given(self, asking: Asking, told: Mapping[int, bytes]) -> None:
+        """What it says of a node that it gave these."""
+        ticket, manners, node = asking.ticket, self.manners, asking.ticket.eoj << 8
+        if ticket.failed and any(told.get(epc) for epc in ticket.failed):
+            manners.fell_short(ticket.failed_size, ticket.managed)
+            ticket.failed = ()
+        if ticket.alone and len(asking.epcs) == 1:
+            (epc,) = asking.epcs
+            if epc in ticket.alone and manners.only_alone(node | epc):
+                self._plans.clear()
+        if manners.strikes and len(asking.epcs) > 1:
+            for epc in [epc for epc, edt in told.items() if edt]:
+                manners.strikes.pop(node | epc, None)
+        if self._refused:
+            self._refused.difference_update([node | epc for epc, edt in told.items() if edt])
+
+    def _not_given(self, asking: Asking, esv: int, empty: list[int], given: int) -> None:
+        ticket, answers, node = asking.ticket, asking.ticket.answers, asking.ticket.eoj << 8
+        if esv == ESV.GET_RES and empty:
+            for epc in empty:
+                answers.setdefault(epc, Missing.ABSENT)
+        elif len(asking.epcs) == 1:
+            if len(self._refused) >= REFUSED_LIMIT:
+                self._refused.clear()
+            self._refused.add(node | asking.epcs[0])
+            answers.setdefault(asking.epcs[0], Missing.REFUSED)
+        else:
+            for epc in empty:
+                if node | epc in self._refused:
+                    answers.setdefault(epc, Missing.REFUSED)
+            if not given and len(asking.epcs) > self.manners.proven:
+                self._too_many(asking)
+            else:
+                ticket.alone |= frozenset(empty or asking.epcs)
+
+    def _too_many(self, asking: Asking) -> None:
+        """More than ever were answered got no data: go on with as many as are known to work."""
+        ticket = asking.ticket
+        ticket.size = ticket.managed = max(1, self.manners.proven)
+        ticket.failed, ticket.failed_size = asking.epcs, len(asking.epcs)
+
+    def _grown(self, key: int, size: int) -> None:
+        if len(self._sizes) >= SIZES_LIMIT:
+            self._sizes.clear()
+        self._sizes[key] = size
+        self._plans.clear()

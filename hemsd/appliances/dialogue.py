@@ -1,0 +1,339 @@
+"""Requests and their answers with one node: one at a time, at its own pace, urgent ones first. Pure.
+
+Theory. All objects of a node share one line, because adapters have one buffer: the next request leaves a gap after
+the answer to the last. A Get of many properties goes out in batches as large as the node's Manners allow, and goes on
+until every property is settled. What an answer lacks is asked again, what failed in company is asked alone, what is
+refused alone is refused. A frame is an answer only by node, TID, ESV, object with its instance, and properties
+(ECHONET Lite specification part 2, 3.2 and 4.2.3); a notification never is. Timing: at its soft deadline a read gives
+way to what is urgent and is asked again after a pause with a new TID, while answers to the old one still count; a
+write is not asked again, only waited for. Nothing heard within LIMIT_S is a silence. A section (select, then read)
+has the line for itself; what it was told counts only as a whole, and it is repeated only as a whole.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from hemsd.appliances.batches import Batches
+from hemsd.appliances.manners import LIMIT_S, PROPERTIES_MAX, Manners
+from hemsd.appliances.tickets import Asking, Ticket
+from hemsd.echonet.classes.device import Section
+from hemsd.echonet.exchange import Missing, QueueFull
+from hemsd.echonet.frame import ANSWERS, EHD, ESV, Frame, Property
+
+GAP_S = 0.2  # after an answer; adapters that get two requests at once drop the second
+PAUSES_S = (1.0, 3.0)  # before a read is asked again; the last one repeats
+SECTION_LIMIT_S = 3 * LIMIT_S  # selecting and reading, each as slow as may be, and one of them again
+LATE_S = 2 * LIMIT_S  # a TID may still be answered, counted from when it was sent
+QUEUE_LIMIT = 32  # tickets in either line
+RECENT_LIMIT = 16  # TIDs whose late answers are known
+
+READ_ANSWERS: Final = ANSWERS[ESV.GET]
+WRITE_ANSWERS: Final = ANSWERS[ESV.SETC] | {ESV.SETI_SNA}  # some devices refuse a SetC with 50
+
+
+class Finished(Struct, frozen=True):
+    """A ticket is done; told once of each, but for one that was cancelled."""
+
+    ticket: Ticket
+
+
+class Quiet(Struct, frozen=True):
+    """Nothing was heard in answer to a ticket within the limit, all repetitions included; Finished follows."""
+
+    ticket: Ticket
+
+
+DialogueEvent = Finished | Quiet
+
+
+class Dialogue:
+    """Requests and answers with one node. `now` is seconds on a monotonic clock and never goes back.
+
+    `next_tid` gives transaction numbers that no other node has at present. After asking something call tick(); it and
+    receive() fill outgoing() and events().
+    """
+
+    def __init__(self, manners: Manners, next_tid: Callable[[], int]) -> None:
+        self.manners = manners
+        self.counters: Counter[str] = Counter()  # requests, repeats, silences, late, partial
+        self._next_tid = next_tid
+        self._batches = Batches(manners)
+        self._gap_s, self._answer_s = GAP_S, 0.0
+        self._urgent: deque[Ticket] = deque()
+        self._routine: deque[Ticket] = deque()
+        self._open: list[Ticket] = []  # begun and not in flight: to go on, to be repeated, or to be waited for
+        self._held: Ticket | None = None  # a section that goes on before anything else
+        self._asking: Asking | None = None  # in flight
+        self._soft_at = math.inf  # its soft deadline
+        self._free_at = 0.0  # when the gap is over
+        self._recent: dict[int, Asking] = {}  # by TID
+        self._outgoing: list[bytes] = []
+        self._events: list[DialogueEvent] = []
+
+    def heed(
+        self,
+        eoj: int,
+        *,
+        alone: Iterable[int] = (),
+        batch: int | None = None,
+        gap_s: float | None = None,
+        answer_s: float | None = None,
+    ) -> None:
+        """Take to heart what is known of a maker's devices: EPCs to ask alone, largest batch, gap, time to answer.
+
+        All but the first hold for the whole node; of several the most cautious ones do.
+        """
+        self._batches.heed(eoj, alone, batch or PROPERTIES_MAX)
+        self._gap_s = max(self._gap_s, gap_s or 0.0)
+        self._answer_s = min(LIMIT_S, max(self._answer_s, answer_s or 0.0))
+
+    # --- asking
+
+    def read(self, eoj: int, epcs: Iterable[int], *, urgent: bool = False) -> Ticket:
+        """Ask for properties of one object. Raises QueueFull."""
+        wanted = tuple(epcs)
+        return self._add(Ticket("read", eoj, wanted, urgent=urgent, wanted=wanted))
+
+    def write(self, eoj: int, properties: tuple[Property, ...], *, urgent: bool = True) -> Ticket:
+        """Set properties of one object together, with one SetC that is never repeated. Raises QueueFull."""
+        wanted = tuple([each.epc for each in properties])
+        return self._add(Ticket("write", eoj, wanted, properties, urgent=urgent, wanted=wanted))
+
+    def section(self, eoj: int, section: Section) -> Ticket:
+        """Select, then read, with nothing else in between. Raises QueueFull."""
+        return self._add(Ticket("section", eoj, section.read, section.select, wanted=section.read))
+
+    def cancel(self, ticket: Ticket) -> None:
+        """Forget a ticket; nothing more is told of it. One in flight keeps the line until answered or overdue."""
+        ticket.dropped = True
+        if ticket.done or (self._asking is not None and self._asking.ticket is ticket):
+            return
+        if self._held is ticket:
+            self._held = None
+        line = self._urgent if ticket.urgent else self._routine
+        if ticket in line:
+            line.remove(ticket)
+        self._finish(ticket)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being asked or waits to be."""
+        return self._asking is None and not (self._urgent or self._routine or self._open or self._held)
+
+    # --- hearing
+
+    def receive(self, frame: Frame, now: float) -> bool:
+        """Take a frame of this node; whether it belongs to something asked, be it late, split or partial."""
+        asking = self._recent.get(frame.tid)
+        if asking is None or now > asking.asked_at + LATE_S or frame.seoj != asking.ticket.eoj:
+            return False
+        if frame.esv not in (WRITE_ANSWERS if asking.writes else READ_ANSWERS):
+            return False
+        asked = asking.epcs
+        told = {each.epc: each.edt for each in frame.properties if each.epc in asked}
+        if not told and frame.properties:
+            return False
+        if asking.overdue:
+            self.counters["late"] += 1
+        first, asking.heard = not asking.heard, True
+        if first:
+            self.manners.round_trips.observe(now - asking.asked_at)
+        ticket = asking.ticket
+        if not ticket.done and not asking.void:
+            asking.named += len(told)
+            before = ticket.wanted
+            self._settle(asking, frame.esv, told)
+            if first or ticket.wanted != before:
+                self._progress(ticket, now)
+        if asking is self._asking:
+            self._asking = None
+            if not ticket.done:
+                self._go_on(ticket, now)
+        if not (ticket.done or ticket.wanted):
+            self._finish(ticket)
+        if self._asking is None:
+            self._free_at = now + self._gap_s
+        return True
+
+    def tick(self, now: float) -> None:
+        """Let time pass: send what is due, give up what is over."""
+        if self._asking is not None and now >= self._soft_at:
+            self._overdue(self._asking, now)
+        if self._open:
+            for over in [each for each in self._open if now >= each.limit_at]:
+                self._expired(over, now)
+        if self._asking is None and now >= self._free_at and (ticket := self._next(now)) is not None:
+            self._ask(ticket, now)
+
+    def deadline(self) -> float | None:
+        """When tick() is wanted next; in the past where something can go at once."""
+        at = math.inf
+        if self._asking is not None:
+            at = self._soft_at
+        elif self._urgent or self._held or (self._routine and not self._blocked()):
+            at = self._free_at
+        for ticket in self._open:
+            at = min(at, ticket.limit_at)
+            if self._asking is None:
+                at = min(at, max(ticket.retry_at, self._free_at))
+        return None if at == math.inf else at
+
+    def outgoing(self) -> list[bytes]:
+        """Datagrams to send, in order; empties."""
+        outgoing, self._outgoing = self._outgoing, []
+        return outgoing
+
+    def events(self) -> list[DialogueEvent]:
+        """What happened, in order; empties."""
+        events, self._events = self._events, []
+        return events
+
+    # --- the line
+
+    def _add(self, ticket: Ticket) -> Ticket:
+        if not ticket.epcs:
+            raise ValueError("there is nothing to ask for")
+        line = self._urgent if ticket.urgent else self._routine
+        if len(line) >= QUEUE_LIMIT:
+            raise QueueFull
+        line.append(ticket)
+        return ticket
+
+    def _blocked(self) -> bool:
+        """Whether a routine ticket is under way already, even if it is not in flight."""
+        return any(not each.urgent and each.retry_at < math.inf for each in self._open)
+
+    def _next(self, now: float) -> Ticket | None:
+        if (held := self._held) is not None:
+            self._held = None
+            return held
+        if self._urgent:
+            return self._urgent.popleft()
+        ready = [each for each in self._open if now >= each.retry_at]
+        if ready:
+            ticket = next((each for each in ready if each.urgent), ready[0])
+            self._open.remove(ticket)
+            return ticket
+        return self._routine.popleft() if self._routine and not self._blocked() else None
+
+    def _ask(self, ticket: Ticket, now: float) -> None:
+        writes = ticket.kind == "write" or ticket.selecting
+        if ticket.last is not None and self._batches.going_on(ticket):
+            self.counters["partial"] += 1
+        plan = self._batches.plan(ticket, writes=writes)
+        tid = self._next_tid()
+        asking = ticket.last = self._asking = Asking(ticket, plan.epcs, writes, now)
+        recent = self._recent
+        recent.pop(tid, None)
+        if len(recent) >= RECENT_LIMIT:
+            del recent[next(iter(recent))]
+        recent[tid] = asking
+        if ticket.limit_at == math.inf:
+            ticket.limit_at = now + (SECTION_LIMIT_S if ticket.kind == "section" else LIMIT_S)
+        self._soft_at = min(ticket.limit_at, now + max(self.manners.soft_s, self._answer_s))
+        self.counters["requests"] += 1
+        if ticket.repeats:
+            self.counters["repeats"] += 1
+        self._outgoing.append(EHD + tid.to_bytes(2, "big") + plan.body)
+
+    # --- where a ticket goes
+
+    def _settle(self, asking: Asking, esv: int, told: Mapping[int, bytes]) -> None:
+        """Work an answer into its ticket."""
+        ticket = asking.ticket
+        if not asking.writes:
+            self._batches.told(asking, esv, told)
+        elif ticket.kind == "write":
+            _taken(ticket, esv, told)
+        elif esv == ESV.SET_RES:
+            ticket.selected = True
+        else:
+            ticket.answers.update(dict.fromkeys(ticket.epcs, Missing.REFUSED))
+            ticket.settle()
+
+    def _progress(self, ticket: Ticket, now: float) -> None:
+        """Something new came: what is left makes a new batch, with a limit of its own."""
+        ticket.heard, ticket.gave_up, ticket.repeats = True, False, 0
+        if ticket.kind == "read":
+            ticket.limit_at = math.inf
+            ticket.retry_at = now
+
+    def _go_on(self, ticket: Ticket, now: float) -> None:
+        """What was in flight is answered."""
+        if ticket.dropped:
+            self._finish(ticket)
+        elif ticket.kind == "section":
+            self._held = ticket
+        elif ticket.wanted:
+            self._open.append(ticket)
+
+    def _overdue(self, asking: Asking, now: float) -> None:
+        """The soft deadline of what is in flight has passed: the line is free for others."""
+        self._asking = None
+        asking.overdue = True
+        ticket = asking.ticket
+        if ticket.done:
+            return
+        if ticket.dropped:
+            self._finish(ticket)
+            return
+        self._open.append(ticket)
+        if ticket.kind == "write":
+            return
+        ticket.retry_at = now + PAUSES_S[min(ticket.repeats, len(PAUSES_S) - 1)]
+        ticket.repeats += 1
+        if ticket.kind == "read":
+            self._batches.overdue(asking)
+            return
+        for each in self._recent.values():
+            each.void = each.void or each.ticket is ticket
+        ticket.selected = False
+        ticket.answers.clear()
+        ticket.wanted = ticket.epcs
+
+    def _expired(self, ticket: Ticket, now: float) -> None:
+        """The limit of an open ticket has passed. A node that answered other things may be silent about one."""
+        self.counters["silences"] += 1
+        if ticket.kind == "read" and ticket.heard and not ticket.gave_up and ticket.last is not None:
+            ticket.answers.update([(epc, Missing.TIMEOUT) for epc in ticket.last.epcs if epc not in ticket.answers])
+            ticket.settle()
+            ticket.gave_up, ticket.repeats, ticket.retry_at, ticket.limit_at = True, 0, now, math.inf
+            if not ticket.wanted:
+                self._finish(ticket)
+            return
+        if not ticket.heard or ticket.gave_up:
+            ticket.silent = True
+            self._events.append(Quiet(ticket))
+        self._finish(ticket)
+
+    def _finish(self, ticket: Ticket) -> None:
+        if self._open and ticket in self._open:
+            self._open.remove(ticket)
+        if self._held is ticket:
+            self._held = None
+        answers = ticket.answers
+        if ticket.wanted:
+            answers.update([(epc, Missing.TIMEOUT) for epc in ticket.epcs if epc not in answers])
+        if ticket.kind == "section":
+            for why in [each for each in answers.values() if isinstance(each, Missing)][:1]:
+                answers.update(dict.fromkeys(answers, why))
+        ticket.wanted = ()
+        ticket.done = True
+        if not ticket.dropped:
+            self._events.append(Finished(ticket))
+
+
+def _taken(ticket: Ticket, esv: int, told: Mapping[int, bytes]) -> None:
+    """What became of a write: what was refused comes back with its EDT; where nothing does, a refusal means all."""
+    refused = ticket.epcs if esv != ESV.SET_RES else ()
+    if any(told.values()):
+        refused = tuple([epc for epc in refused if told.get(epc)])
+    for epc in told or ticket.epcs:
+        ticket.answers[epc] = Missing.REFUSED if epc in refused else b""
+    ticket.settle()

@@ -1,0 +1,174 @@
+"""What is believed of one appliance: its values and their ages, if it is there, whose doing a change was. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from hemsd.appliances.events import Appliance, Changed, NetworkEvent, Noted, Source, Told
+from hemsd.appliances.introspection import Explored
+from hemsd.echonet.classes.catalogue import class_name, properties_of
+from hemsd.echonet.classes.device import Device, Write
+from hemsd.echonet.values import PropertyError, State
+
+if TYPE_CHECKING:
+    from hemsd.appliances.node import Node
+
+KEPT_MAX: Final = 512  # values of one appliance: 128 properties, and pages of lists
+ECHO_S: Final = 10.0  # after an order of ours, in which what changes is its doing
+BY_ITSELF: Final = frozenset({0x92, 0x93, 0x96, 0x97, 0x98})  # settable, and goes on by itself: timers, line, clock
+
+
+class Instance:
+    """One appliance on a node. Whoever changes it appends the events that this makes."""
+
+    def __init__(self, node: Node, appliance: str, device: Device, now: float) -> None:
+        self.node = node
+        self.id = appliance
+        self.device = device
+        self.serial = ""
+        self.known = False  # what it can do has been found out
+        self.explorations = 0  # in vain
+        self.online = True
+        self.detail = "being asked what it can do"
+        self.since = now
+        self.heard_at: float | None = None
+        self.silences = 0  # in a row, of this object
+        self.listed = True  # its node says that it has it
+        self.values: dict[int, tuple[bytes, float, Source]] = {}  # by key of device.Known
+        self._orders = 0  # of ours, under way
+        self._echo_until = float("-inf")
+        self.selectors: frozenset[int] = frozenset()  # what we ourselves set to read something else
+        self._wrote: dict[int, bytes] = {}  # by us, last, and not overridden since
+
+    def shown(self) -> Appliance:
+        """It as others see it, now."""
+        node = self.node
+        return Appliance(
+            id=self.id,
+            device=self.device,
+            address=node.address,
+            serial=self.serial,
+            identified=node.said.identification,
+            known=self.known,
+            online=self.online,
+            since=self.since,
+            heard_at=self.heard_at,
+            detail=self.detail,
+            properties_per_request=node.manners.proven or None,
+        )
+
+    @property
+    def name(self) -> str:
+        """What people recognise it by, as far as is known."""
+        made = " ".join(filter(None, (self.device.product, self.serial)))
+        return f"{class_name(self.device.code).replace('_', ' ')} {self.id}" + (f" ({made})" if made else "")
+
+    def known_values(self) -> dict[int, bytes]:
+        """Values alone, as classes.device.Known."""
+        return {key: told[0] for key, told in self.values.items()}
+
+    @property
+    def gone(self) -> bool:
+        """Whether it has been forgotten."""
+        return self.node.instances.get(self.device.eoj) is not self
+
+    # --- being there
+
+    def stands(self, *, online: bool, detail: str, now: float) -> list[NetworkEvent]:
+        """It is there, or not any more: events where that is new."""
+        if online == self.online:
+            if detail == self.detail:
+                return []
+            self.detail = detail
+            return [Changed(self.shown())]
+        first = self.heard_at is None
+        self.online, self.detail, self.since = online, detail, now
+        if online:
+            self.heard_at = now
+        events: list[NetworkEvent] = [Changed(self.shown())]
+        if not online:
+            events.append(Noted("appliance.lost", "warning", f"{self.name} is gone: {detail}"))
+        elif not first:
+            events.append(Noted("appliance.back", "info", f"{self.name} is back"))
+        return events
+
+    def explored(self, found: Explored) -> list[NetworkEvent]:
+        """What it can do has been found out, or found to be something else than before."""
+        first, self.known = not self.known, True
+        self.device, self.serial = found.device, found.said.serial
+        self.detail = (
+            "" if found.mapped else "it tells no property maps: only what every one of its class has is used"
+        )
+        events: list[NetworkEvent] = [Changed(self.shown())]
+        if first:
+            where = f" at {self.node.address}"
+            events.append(Noted("appliance.found", "info", f"{self.name} found{where}"))
+        return events
+
+    # --- values
+
+    def told(self, properties: Mapping[int, bytes], source: Source, now: float) -> list[NetworkEvent]:
+        """It told values, by key of device.Known."""
+        self.heard_at = now
+        values, by_hand = self.values, []
+        for key, edt in properties.items():
+            before = values.get(key)
+            if before is None:
+                if len(values) >= KEPT_MAX:
+                    continue
+            elif before[0] != edt and key in self.device.settable and self._is_by_hand(key, edt, now):
+                by_hand.append(key)
+            values[key] = (edt, now, source)
+        told = Told(self.shown(), source, properties, values, frozenset(by_hand))
+        return [told, *(self._noted(key) for key in by_hand)] if by_hand else [told]
+
+    def ordered(self, writes: Iterable[Write]) -> None:
+        """An order of ours begins: what changes from now is its doing."""
+        self._orders += 1
+        self._wrote |= {each.epc: each.edt for write in writes for each in write.properties}
+
+    def order_ended(self, now: float) -> None:
+        """One is over; its effects may be seen a little later."""
+        self._orders -= 1
+        self._echo_until = now + ECHO_S
+
+    def _is_by_hand(self, epc: int, edt: bytes, now: float) -> bool:
+        """Whether a change of a settable property is somebody else's doing."""
+        if (
+            epc in BY_ITSELF
+            or epc in self.selectors
+            or self._orders
+            or now < self._echo_until
+            or self._wrote.get(epc) == edt
+        ):
+            return False
+        self._wrote.pop(epc, None)
+        return True
+
+    def _noted(self, epc: int) -> Noted:
+        return Noted(
+            "appliance.by_hand",
+            "info",
+            f"{self.name}: {in_words(self.device, epc, self.values[epc][0], self.known_values())},"
+            " set by a person or another controller",
+        )
+
+
+def in_words(device: Device, epc: int, edt: bytes, known: Mapping[int, bytes]) -> str:
+    """A property and its value for people; in hexadecimal where the value means nothing to us."""
+    declared = properties_of(device).get(epc)
+    if declared is None:
+        return f"property {epc:02X} is now {edt.hex().upper()}"
+    try:
+        value = declared.decode(edt, known)
+    except PropertyError:
+        value = edt.hex().upper()
+    match value:
+        case bool():
+            said = "on" if value else "off"
+        case State():
+            said = value.value
+        case _:
+            said = f"{value} {declared.unit}".strip()
+    return f"{declared.name.replace('_', ' ')} is now {said}"

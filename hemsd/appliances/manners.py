@@ -1,0 +1,108 @@
+"""What is learnt of one node and outlives a restart: how much it answers at once, what only alone, how fast. Pure.
+
+Theory. How many properties a node takes in one Get is found out, never assumed: one, then twice as many as it last
+answered in full. Reactions to too many are a shortened answer, an empty refusal, silence, or a broken connection; any
+of them may also be one lost datagram. So a size is given up only when it failed DOUBTS times, each time while fewer
+properties of the same request were then answered, and was not answered in full in between. Likewise a property is
+asked alone for good when it failed DOUBTS times in company, and each time was answered by itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from hemsd.echonet.roundtrips import RoundTrips
+
+PROPERTIES_MAX = 16  # in one Get, however many a node would answer
+DOUBTS = 3
+ALONE_MAX = 256  # properties of one node known to fail in company
+
+SOFT_FIRST_S = 5.0  # wired and Wi-Fi adapters answer within one second, gateways to radio within three
+SOFT_MIN_S = 1.0
+SOFT_FACTOR = 3  # times the observed p95
+LIMIT_S = 20.0  # after which a node is silent: the slowest adapters in the field keep to it
+
+
+class _Remembered(Struct, kw_only=True):
+    """The plain data."""
+
+    proven: Annotated[int, Meta(ge=0, le=PROPERTIES_MAX)] = 0
+    ceiling: Annotated[int, Meta(ge=1, le=PROPERTIES_MAX)] = PROPERTIES_MAX
+    p95_s: Annotated[float, Meta(gt=0, le=2 * LIMIT_S)] = SOFT_FIRST_S / SOFT_FACTOR
+    alone: Annotated[list[Annotated[str, Meta(pattern="^[0-9A-F]{8}$")]], Meta(max_length=ALONE_MAX)] = []
+
+
+class Manners:
+    """One node's. A property is named by its key: EOJ and EPC, ``eoj << 8 | epc``."""
+
+    def __init__(self) -> None:
+        self.proven = 0  # as many properties in one Get as it was seen to answer in full
+        self.ceiling = PROPERTIES_MAX  # more are not tried
+        self.alone: set[int] = set()  # keys of what fails in company
+        self.round_trips = RoundTrips(SOFT_FIRST_S / SOFT_FACTOR)
+        self._doubted, self._doubts = PROPERTIES_MAX + 1, 0  # the size that failed last, and how often in a row
+        self.strikes: Counter[int] = Counter()  # by key: failed in company, answered alone, how often in a row
+
+    @property
+    def properties_per_request(self) -> int:
+        """How many to ask at once: twice what it is known to answer, while that is not known to be too many."""
+        return max(1, min(2 * self.proven, self.ceiling))
+
+    @property
+    def soft_s(self) -> float:
+        """When an answer is overdue: three times the p95, 1 to 20 s. A slow node is left alone until the limit."""
+        return min(LIMIT_S, max(SOFT_MIN_S, SOFT_FACTOR * self.round_trips.p95_s))
+
+    def answered(self, size: int) -> None:
+        """It answered so many properties at once in full."""
+        if size > self.proven:
+            self.proven = size
+        if size >= self._doubted:
+            self._doubted, self._doubts = PROPERTIES_MAX + 1, 0
+
+    def fell_short(self, size: int, managed: int) -> None:
+        """It did not answer so many, and then did answer some of them: as many as it `managed`, or fewer."""
+        self._doubts = self._doubts + 1 if size == self._doubted else 1
+        self._doubted = size
+        if self._doubts >= DOUBTS:
+            self.ceiling = max(1, min(managed, size - 1))
+            self.proven = min(self.proven, self.ceiling)
+            self._doubted, self._doubts = PROPERTIES_MAX + 1, 0
+
+    def only_alone(self, key: int) -> bool:
+        """A property that failed in company was answered alone; whether it is asked alone from now on."""
+        if len(self.strikes) >= ALONE_MAX:
+            self.strikes.clear()
+        self.strikes[key] += 1
+        if self.strikes[key] < DOUBTS or len(self.alone) >= ALONE_MAX:
+            return False
+        del self.strikes[key]
+        self.alone.add(key)
+        return True
+
+    def plain(self) -> dict[str, object]:
+        """All of this as plain JSON data."""
+        return {
+            "proven": self.proven,
+            "ceiling": self.ceiling,
+            "p95_s": round(self.round_trips.p95_s, 3),
+            "alone": [f"{key:08X}" for key in sorted(self.alone)],
+        }
+
+    @classmethod
+    def restored(cls, plain: object) -> Manners:
+        """From plain data of whatever origin; what does not hold together is as if nothing was known."""
+        manners = cls()
+        try:
+            told = msgspec.convert(plain if isinstance(plain, Mapping) else {}, _Remembered)
+        except msgspec.ValidationError:
+            return manners
+        manners.proven, manners.ceiling = min(told.proven, told.ceiling), told.ceiling
+        manners.round_trips = RoundTrips(told.p95_s)
+        manners.alone = {int(key, 16) for key in told.alone}
+        return manners

@@ -1,0 +1,405 @@
+"""One node: what is asked of it and why, which appliances it has, whether it is there. Pure.
+
+Theory. A node is met (who is it, which objects has it), then each appliance is explored (what can it do) and its
+constants are read, one question at a time; from then on it is polled. Any valid frame is a sign of life. SILENCES
+tickets in a row without one, and it counts as gone: it is left alone but for a meeting now and then, in growing
+intervals, until something of it is heard. Whoever else heeds this node looks at `concluded` and `met`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Final
+
+from drivers.packet import Packet
+from hemsd.appliances.courses import Courses
+from hemsd.appliances.dialogue import Dialogue, Quiet
+from hemsd.appliances.events import Changed, Forgotten, NetworkEvent, Source
+from hemsd.appliances.identity import Particulars, appliance_id
+from hemsd.appliances.instance import Instance
+from hemsd.appliances.introspection import (
+    NO_APPLIANCES,
+    Answers,
+    Explored,
+    Met,
+    appliances_of,
+    ask_once,
+    constants,
+    explore,
+    given,
+    meet,
+)
+from hemsd.appliances.manners import Manners
+from hemsd.appliances.memory import INSTANCES_MAX, RememberedAppliance, RememberedNode
+from hemsd.appliances.orders import Orders
+from hemsd.appliances.ourselves import ANNOUNCED_LIST, INSTANCE_LIST
+from hemsd.appliances.tickets import Ticket
+from hemsd.appliances.watch import Watch
+from hemsd.echonet.classes.device import Device
+from hemsd.echonet.classes.quirks import quirks_of
+from hemsd.echonet.frame import Frame
+from hemsd.echonet.objects import NODE_PROFILE
+
+SILENCES: Final = 3  # tickets in a row without an answer: gone
+PAUSES_S: Final = (30.0, 60.0, 120.0, 300.0, 600.0)  # before something that failed is tried again; the last repeats
+JITTER: Final = 0.2
+MET_AGAIN_S: Final = 10.0  # at least, from one meeting to the next that something unexpected gives rise to
+RESTARTED_S: Final = 300.0  # after a meeting, in which the list of instances told once more is no news
+HEARD_OF_MAX: Final = INSTANCES_MAX  # objects that showed themselves and are not listed
+REPEATS_KNOWN: Final = 8  # notifications of which a repetition is recognised,
+REPEAT_S: Final = 1.0  # for so long
+
+
+@dataclass(slots=True)
+class Commons:
+    """What the nodes of one network share."""
+
+    next_tid: Callable[[], int]
+    chance: Callable[[], float]  # numbers in [0, 1)
+    events: list[NetworkEvent] = field(default_factory=list)
+    appliances: dict[str, Instance] = field(default_factory=dict)  # by id
+    counters: Counter[str] = field(default_factory=Counter)
+
+
+class Node:
+    """One node, at an address of each family at most. Without `identity` it is a candidate and has no appliances."""
+
+    def __init__(self, commons: Commons, addresses: Iterable[str], manners: Manners | None = None) -> None:
+        self.addresses = list(addresses)  # the one in use first
+        self.identity = ""
+        self.said = Particulars()
+        self.manners = manners or Manners()
+        self.dialogue = Dialogue(self.manners, commons.next_tid)
+        self.instances: dict[int, Instance] = {}
+        self.orders = Orders(self.dialogue, commons.events)
+        self.heard_at = -math.inf
+        self.lost = False
+        self.met: Met | None = None
+        self.concluded = False  # a meeting; `met` tells what came of it
+        self.met_at = -math.inf
+        self.failures = 0  # meetings in a row that came to nothing
+        self.armed = math.inf  # for whoever wakes it
+        self._commons = commons
+        self._silences = 0
+        self._retry_at = math.inf
+        self._courses = Courses(self.dialogue)
+        self._watch = Watch(self.dialogue, self._told)
+        self._todo: deque[int] = deque()  # EOJs to be explored, or whose constants are to be read
+        self._heard_of: set[int] = set()
+        self._notified: deque[tuple[bytes, tuple[str, bool], float]] = deque(maxlen=REPEATS_KNOWN)
+
+    @classmethod
+    def restored(cls, commons: Commons, kept: RememberedNode) -> Node:
+        """One known from an earlier run, of which nothing has been heard in this one."""
+        node = cls(commons, kept.addresses, Manners.restored(kept.manners))
+        node.identity, node.said, node.lost = kept.identity, kept.said, True
+        for each in kept.appliances:
+            instance = node._enter(each.device, 0.0)
+            if instance is not None:
+                instance.known, instance.serial = each.known, each.serial
+                instance.online, instance.detail = False, "not heard since hemsd started"
+        return node
+
+    def remembered(self) -> RememberedNode:
+        """What the next run is to know of it."""
+        said = self.said
+        return RememberedNode(
+            identity=self.identity,
+            addresses=self.addresses,
+            identification=said.identification,
+            maker=said.maker,
+            product=said.product,
+            serial=said.serial,
+            manners=self.manners.plain(),
+            appliances=[
+                RememberedAppliance.of(each.device, each.serial, known=each.known) for each in self.instances.values()
+            ],
+        )
+
+    @property
+    def address(self) -> str:
+        """Where it is asked; empty while nobody knows where it is."""
+        return self.addresses[0] if self.addresses else ""
+
+    @property
+    def gone(self) -> bool:
+        """Whether it was asked, and is not where it was."""
+        return not self.addresses or (self.lost and self.failures > 0)
+
+    @property
+    def listed(self) -> frozenset[int]:
+        """The EOJs of the appliances that it has now."""
+        return frozenset([eoj for eoj, each in self.instances.items() if each.listed])
+
+    # --- time and frames
+
+    def receive(self, frame: Frame, now: float) -> bool:
+        """An answer of it; whether it belongs to something asked."""
+        if not self.dialogue.receive(frame, now):
+            return False
+        self._work(now)
+        return True
+
+    def notified(self, frame: Frame, packet: Packet, now: float) -> None:
+        """It told something by itself, or to everybody; what comes twice, by two ways perhaps, counts once."""
+        if self._is_repetition(packet, now):
+            self._commons.counters["repeated"] += 1
+            return
+        eoj = frame.seoj
+        if eoj == NODE_PROFILE:
+            for each in frame.properties:
+                if each.epc in (ANNOUNCED_LIST, INSTANCE_LIST):
+                    self.listed_itself(each.edt, now)
+        elif (instance := self.instances.get(eoj)) is not None and instance.listed:
+            if values := {each.epc: each.edt for each in frame.properties if each.edt}:
+                self._watch.heard(instance, values, "notified", now)
+                self._told(instance, values, "notified", now)
+                self._work(now)
+        elif eoj >> 8 not in NO_APPLIANCES and eoj & 0xFF and len(self._heard_of) < HEARD_OF_MAX:
+            self._heard_of.add(eoj)
+            self._meet_soon(now)
+
+    def listed_itself(self, instance_list: bytes, now: float) -> None:
+        """It told what it has; if that is news, or it may have restarted, it is asked again who it is."""
+        eojs = appliances_of(instance_list)
+        if eojs is None or not self.identity:
+            return
+        if now > self.met_at + RESTARTED_S or not self.listed.issuperset(eojs) or len(eojs) != len(self.listed):
+            self._heard_of.update(eojs[: HEARD_OF_MAX - len(self._heard_of)])
+            self._meet_soon(now)
+
+    def tick(self, now: float) -> None:
+        """Let time pass."""
+        if now >= self._retry_at:
+            self.meet(now)
+        if now >= self._watch.due:
+            self._watch.tick(now)
+        self.orders.tick(now)
+        self.dialogue.tick(now)
+        self._work(now)
+
+    def deadline(self) -> float:
+        """When tick() is wanted next."""
+        at = min(self._retry_at, self._watch.due, self.orders.deadline())
+        due = self.dialogue.deadline()
+        return at if due is None or at < due else due
+
+    def _work(self, now: float) -> None:
+        """Take what the dialogue has concluded, and what that gives rise to."""
+        dialogue = self.dialogue
+        while events := dialogue.events():
+            for event in events:
+                ticket = event.ticket
+                if isinstance(event, Quiet):
+                    self._quiet(ticket, now)
+                elif self._watch.finished(ticket, now):
+                    continue
+                elif self._courses.finished(ticket, now):
+                    self._next(now)
+                else:
+                    self._ordered(ticket, now)
+            dialogue.tick(now)
+        self.orders.settle(now)
+
+    def _tell(self, events: Iterable[NetworkEvent]) -> None:
+        self._commons.events += events
+
+    def _is_repetition(self, packet: Packet, now: float) -> bool:
+        """Whether a notification is the last one once more, or one of the last that came another way."""
+        way = (packet.address, packet.multicast)
+        seen = [each for each in self._notified if each[0] == packet.payload and now - each[2] < REPEAT_S]
+        repeated = any(each is self._notified[-1] or each[1] != way for each in seen)
+        self._notified.append((packet.payload, way, now))
+        return repeated
+
+    # --- being there
+
+    def heard(self, now: float) -> None:
+        """A valid frame of it came: it is there."""
+        self.heard_at = now
+        self._silences = 0
+        if self.lost and self.identity:
+            self.lost = False
+            self._retry_at = now
+            self._watch.resume(now)
+            for instance in self.instances.values():
+                if instance.listed:
+                    self._tell(instance.stands(online=True, detail="", now=now))
+
+    def lose(self, why: str, now: float) -> None:
+        """It is gone: nothing more is asked but whether it is back, and what a person wants."""
+        self.lost = True
+        self._courses.end()
+        self._watch.pause()
+        for instance in self.instances.values():
+            self._tell(instance.stands(online=False, detail=why, now=now))
+        self._meeting_over(None, now)
+
+    def close(self, why: str, now: float) -> None:
+        """There is no way to it any more, and this object is not used again."""
+        self.orders.drop(self.instances.values())
+        for instance in self.instances.values():
+            self._tell(instance.stands(online=False, detail=why, now=now))
+
+    def _quiet(self, ticket: Ticket, now: float) -> None:
+        self._silences += 1
+        instance = self.instances.get(ticket.eoj)
+        if instance is not None:
+            instance.silences += 1
+        if self._silences >= SILENCES and self.identity and not self.lost:
+            self.lose(f"no answer from {self.address}, {self._silences} times in a row", now)
+        elif instance is not None and instance.silences >= SILENCES and instance.online:
+            why = f"no answer, {instance.silences} times in a row, though its node is there"
+            self._tell(instance.stands(online=False, detail=why, now=now))
+        if len(self.addresses) > 1:  # perhaps it hears us by its other one
+            self.addresses.reverse()
+
+    def _try_again(self, tries: int, now: float) -> None:
+        """Meet it again after a pause."""
+        pause_s = PAUSES_S[min(tries, len(PAUSES_S) - 1)]
+        self._retry_at = min(self._retry_at, now + pause_s * (1 + JITTER * self._commons.chance()))
+
+    # --- getting to know it
+
+    def expect(self, now: float, at: float) -> None:
+        """It is known from an earlier run: tell so, and meet it then."""
+        self._retry_at = at
+        for instance in self.instances.values():
+            instance.since = now
+            self._tell([Changed(instance.shown())])
+
+    def meet(self, now: float) -> None:
+        """Ask it (again) who it is and what it has."""
+        self._retry_at = math.inf
+        if not self._courses.ends_in(self._meeting_over):
+            self._courses.begin(meet(tells=bool(self.said.identification)), self._meeting_over, now)
+
+    def _meet_soon(self, now: float) -> None:
+        self._retry_at = min(self._retry_at, max(now, self.met_at + MET_AGAIN_S))
+
+    def _meeting_over(self, met: Met | None, now: float) -> None:
+        self.met_at, self.concluded = now, True
+        if met is None:
+            self.met = None
+            self._try_again(self.failures, now)
+            self.failures += 1
+            return
+        self.failures = 0
+        if not met.whole:
+            others = self._heard_of.difference(met.instances)
+            met = replace(met, instances=(*met.instances, *sorted(others)))
+        self.met = met
+        self._heard_of.clear()
+
+    def admit(self, identity: str, met: Met, now: float) -> None:
+        """It is known who it is: take it at its word about what it has."""
+        self.identity = identity
+        self.said = self.said.merged(met.said)
+        for eoj in met.instances:
+            if (instance := self.instances.get(eoj)) is None:
+                if (instance := self._enter(Device(eoj=eoj), now)) is None:
+                    continue
+                self._tell([Changed(instance.shown())])
+            elif not instance.listed:
+                instance.listed = True
+                self._tell(instance.stands(online=True, detail="", now=now))
+            if instance not in self._watch and eoj not in self._todo:
+                self._todo.append(eoj)
+        if met.whole:
+            for instance in self.instances.values():
+                if instance.listed and instance.device.eoj not in met.instances:
+                    self._unlist(instance, now)
+        self._next(now)
+
+    def _enter(self, device: Device, now: float) -> Instance | None:
+        """A new appliance, where there is room for it."""
+        id = appliance_id(self.identity, device.eoj)
+        if len(self.instances) >= INSTANCES_MAX or id in self._commons.appliances:
+            self._commons.counters["appliances_too_many"] += 1
+            return None
+        instance = Instance(self, id, device, now)
+        self.instances[device.eoj] = self._commons.appliances[id] = instance
+        return instance
+
+    def _unlist(self, instance: Instance, now: float) -> None:
+        """Its node does not list it any more: it is not asked for anything."""
+        instance.listed = False
+        self._watch.remove(instance)
+        self._tell(instance.stands(online=False, detail="its node does not have it any more", now=now))
+
+    def forget(self, instance: Instance) -> None:
+        """Let go of an appliance; what is heard of it later finds it anew."""
+        self.orders.drop((instance,))
+        self._watch.remove(instance)
+        del self.instances[instance.device.eoj], self._commons.appliances[instance.id]
+        self._tell([Forgotten(instance.shown())])
+
+    def _next(self, now: float) -> None:
+        """Explore the next appliance that has not been, or read the constants of one that is known."""
+        while self._todo and not self._courses.busy and not self.lost:
+            instance = self.instances.get(self._todo.popleft())
+            if instance is None or not instance.listed:
+                continue
+            if instance.known:
+                self._recall(instance, now)
+            else:
+                course = explore(instance.device.eoj, self.said)
+                self._courses.begin(course, partial(self._explored, instance), now)
+
+    def _explored(self, instance: Instance, found: Explored | None, now: float) -> None:
+        if instance.gone:
+            return
+        if found is None:
+            why = "it does not tell what it can do; it is asked again later"
+            self._tell(instance.stands(online=instance.online, detail=why, now=now))
+            self._try_again(instance.explorations, now)
+            instance.explorations += 1
+            return
+        self._tell(instance.explored(found))
+        self._told(instance, found.told, "read", now)
+        self._recall(instance, now)
+
+    def _recall(self, instance: Instance, now: float) -> None:
+        """What is to be known of a device before its values mean anything."""
+        device = instance.device
+        quirks = quirks_of(device)
+        self.dialogue.heed(
+            device.eoj, alone=quirks.alone, batch=quirks.batch, gap_s=quirks.gap_s, answer_s=quirks.answer_s
+        )
+        if wanted := constants(device, instance.values):
+            self._courses.begin(ask_once(device.eoj, wanted), partial(self._recalled, instance), now)
+        else:
+            self._recalled(instance, {}, now)
+
+    def _recalled(self, instance: Instance, answers: Answers, now: float) -> None:
+        if instance.gone:
+            return
+        if told := given(answers):
+            self._told(instance, told, "read", now)
+        self._watch.add(instance, now, self._commons.chance)
+
+    # --- values
+
+    def _ordered(self, ticket: Ticket, now: float) -> None:
+        """A ticket of a command or a query is done."""
+        instance = self.instances.get(ticket.eoj)
+        if instance is not None and ticket.kind == "read" and (told := given(ticket.answers)):
+            self._watch.heard(instance, told, "read", now)
+            self._told(instance, told, "read", now)
+        self.orders.finished(ticket, now)
+
+    def _told(self, instance: Instance, told: Mapping[int, bytes], source: Source, now: float) -> None:
+        """Values of an appliance came, by whatever way."""
+        instance.silences = 0
+        if not instance.online and instance.listed:
+            self._tell(instance.stands(online=True, detail="", now=now))
+        known_before = len(instance.values)
+        self._commons.events += instance.told(told, source, now)
+        if self.orders:
+            self.orders.told(instance, told, now)
+        if len(instance.values) > known_before:
+            self._watch.select(instance, now)

@@ -1,0 +1,162 @@
+"""What people and rules want of the appliances of one node: commands on their way, and queries. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from hemsd.appliances.dialogue import Dialogue
+from hemsd.appliances.events import Answered, NetworkEvent, Settled
+from hemsd.appliances.instance import Instance
+from hemsd.appliances.setting import Outcome, Setting, subjects
+from hemsd.appliances.tickets import Ticket
+from hemsd.echonet.classes.catalogue import properties_of
+from hemsd.echonet.classes.device import Refusal, Scalar, Write
+from hemsd.echonet.classes.views import identify, plan
+from hemsd.echonet.exchange import QueueFull
+
+ORDERS_MAX: Final = 8  # commands under way on one node
+BUSY: Final = "too much is wanted of it at once; try again in a minute"
+
+
+@dataclass(frozen=True, slots=True)
+class _Command:
+    name: str
+    instance: Instance
+    setting: Setting
+
+
+class Orders:
+    """Of one node. Its events go to `events`; every one that is begun ends with one that says so."""
+
+    def __init__(self, dialogue: Dialogue, events: list[NetworkEvent]) -> None:
+        self._dialogue = dialogue
+        self._events = events
+        self._commands: list[_Command] = []
+        self._queries: dict[Ticket, tuple[str, Instance]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._commands)
+
+    def set(self, instance: Instance, command: str, values: Mapping[str, Scalar], *, from_outside: bool) -> None:
+        """Set it by words, as far as it can be."""
+        self._begin(
+            instance,
+            command,
+            lambda: plan(instance.device, values, instance.known_values(), from_outside=from_outside),
+        )
+
+    def identify(self, instance: Instance, command: str) -> None:
+        """Have it show itself."""
+        self._begin(instance, command, lambda: identify(instance.device, instance.known_values()))
+
+    def query(self, instance: Instance, query: str, epcs: tuple[int, ...]) -> None:
+        """Read properties now, () for all that it has."""
+        wanted = tuple(dict.fromkeys(epcs)) or tuple(sorted(instance.device.readable)) or (0x80,)
+        try:
+            ticket = self._dialogue.read(instance.device.eoj, wanted, urgent=True)
+        except QueueFull:
+            last = wanted[-1]
+            shown = instance.shown()
+            self._events += [Answered(query, shown, epc, None, "timeout", epc == last) for epc in wanted]
+        else:
+            self._queries[ticket] = query, instance
+
+    def finished(self, ticket: Ticket, now: float) -> None:
+        """A ticket of the dialogue is done; perhaps one of these."""
+        if (asked := self._queries.pop(ticket, None)) is not None:
+            self._answered(ticket, *asked)
+            return
+        for each in self._commands:
+            if each.setting.finished(ticket, now):
+                return
+
+    def told(self, instance: Instance, properties: Mapping[int, bytes], now: float) -> None:
+        """An appliance told values, by whatever way."""
+        for each in self._commands:
+            if each.instance is instance:
+                each.setting.told(properties, now)
+
+    def tick(self, now: float) -> None:
+        """Let time pass."""
+        for each in self._commands:
+            each.setting.tick(now)
+
+    def deadline(self) -> float:
+        """When tick() is wanted next."""
+        if not self._commands:
+            return math.inf
+        return min([at for each in self._commands if (at := each.setting.deadline()) is not None], default=math.inf)
+
+    def settle(self, now: float) -> None:
+        """Tell of the commands that are over."""
+        if not self._commands:
+            return
+        for each in self._commands[:]:
+            if (outcome := each.setting.outcome) is not None:
+                self._commands.remove(each)
+                self._end(each, outcome, now)
+
+    def drop(self, instances: Collection[Instance]) -> None:
+        """Nothing more becomes of what is wanted of these."""
+        for each in [each for each in self._commands if each.instance in instances]:
+            self._commands.remove(each)
+            detail = "it was sent perhaps, and what became of it is not known any more"
+            self._events.append(Settled(each.name, each.instance.shown(), "timeout", "timeout", detail))
+        for ticket, asked in list(self._queries.items()):
+            if asked[1] in instances:
+                del self._queries[ticket]
+                self._dialogue.cancel(ticket)
+                self._answered(ticket, *asked)
+
+    def _begin(self, instance: Instance, command: str, planned: Callable[[], tuple[Write, ...]]) -> None:
+        try:
+            if len(self._commands) >= ORDERS_MAX:
+                raise QueueFull
+            writes = planned()
+            properties = properties_of(instance.device)
+            setting = Setting(
+                self._dialogue,
+                instance.device.eoj,
+                writes,
+                name=lambda epc: properties[epc].name if epc in properties else f"0x{epc:02X}",
+            )
+        except Refusal as refusal:
+            self._refuse(instance, command, refusal.code, str(refusal))
+        except QueueFull:
+            self._refuse(instance, command, "busy", BUSY)
+        else:
+            newer = frozenset().union(*map(subjects, writes))
+            for each in self._commands:
+                if each.instance is instance:
+                    each.setting.overtake(newer)
+            instance.ordered(writes)
+            self._commands.append(_Command(command, instance, setting))
+
+    def _refuse(self, instance: Instance, command: str, code: str, detail: str) -> None:
+        self._events.append(Settled(command, instance.shown(), "refused", code, detail))
+
+    def _end(self, command: _Command, outcome: Outcome, now: float) -> None:
+        instance = command.instance
+        instance.order_ended(now)
+        self._events.append(
+            Settled(
+                command.name,
+                instance.shown(),
+                outcome.outcome,
+                outcome.error,
+                outcome.detail,
+                command.setting.read_back,
+            )
+        )
+
+    def _answered(self, ticket: Ticket, query: str, instance: Instance) -> None:
+        shown, last = instance.shown(), ticket.epcs[-1]
+        for epc in ticket.epcs:
+            answer = ticket.answers[epc]
+            if isinstance(answer, bytes):
+                self._events.append(Answered(query, shown, epc, answer, last=epc == last))
+            else:
+                self._events.append(Answered(query, shown, epc, None, answer.value, last=epc == last))

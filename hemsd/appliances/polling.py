@@ -1,0 +1,186 @@
+"""What to read when of one appliance: no value becomes older than it may, and nothing is asked too often. Pure.
+
+Theory. Each property has its tempo, and is due that long after it was last told, in whatever way. When one is due,
+those due soon go with it: properties of one tempo come to be read together, in one request or few. Notifications are
+what one would like to rely on, but the announcement map is a promise often broken: only where a change was told
+before a poll found it is a state polled at the slow tempo, which never ends, and a change that a poll finds first
+ends it. What an appliance does not give is asked ever more seldom. After a silence all else is asked for, because it
+may be only one property that it is silent about; one that says nothing at all is left alone for longer and longer,
+never for more than ten minutes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+
+from msgspec import Struct
+
+from hemsd.appliances.events import Source
+from hemsd.appliances.manners import PROPERTIES_MAX
+from hemsd.appliances.tickets import Ticket
+from hemsd.echonet.classes.device import Section, Tempo
+
+START_S = 10.0  # over which first reads are spread
+SECTION_S = Tempo.STATE.value  # lists that have to be selected
+SOON = 0.2  # of its interval before it is due, a property goes along: STATE always finds a LIVE turn
+AGAIN_S = 60.0  # what need be read only once is tried again first
+SELDOM_S = Tempo.SLOW.value  # the longest that anything is left alone
+FIRST_PAUSE_S = 30.0  # after the second silence in a row; doubled each time
+PROOFS = 3  # changes told in time, after one that was not, until notifications are believed in again
+FAILED_MAX = 16  # failures that are counted
+JITTER = 0.2  # of a pause, at most
+TARDY_S = 10.0  # a notification may come after a poll that found the same
+
+
+class _Promise(Struct):
+    """Whether an announced property is told when it changes."""
+
+    edt: bytes | None = None  # as last told
+    kept: int = 0  # changes told in time, in a row
+    needed: int = 1
+    found_at: float = -math.inf  # when a poll found a change that had not been told,
+    before: tuple[int, int] = (0, 1)  # and `kept` and `needed` before that
+
+    @property
+    def holds(self) -> bool:
+        return self.kept >= self.needed
+
+    def told(self, edt: bytes, now: float, source: Source) -> None:
+        changed = self.edt is not None and edt != self.edt
+        self.edt = edt
+        if source == "notified":
+            if changed:
+                self.kept += 1
+            elif now - self.found_at <= TARDY_S:
+                self.kept, self.needed = self.before[0] + 1, self.before[1]
+                self.found_at = -math.inf
+        elif changed:
+            self.before = (self.kept, self.needed)
+            self.kept, self.needed, self.found_at = 0, PROOFS, now
+
+
+class Polls:
+    """Of one appliance. due() gives a turn; concluded() or abandoned() ends it, and nothing is due in between."""
+
+    def __init__(
+        self,
+        tempo: Mapping[int, Tempo],
+        sections: Collection[Section] = (),
+        *,
+        announced: Collection[int] = (),
+        now: float,
+        chance: Callable[[], float],
+    ) -> None:
+        """`chance` gives numbers in [0, 1)."""
+        self._chance = chance
+        self._every = {epc: each.value for epc, each in sorted(tempo.items(), key=lambda item: item[1].value)}
+        self._pace = {epc: every if every < math.inf else AGAIN_S for epc, every in self._every.items()}
+        self._due = dict.fromkeys(self._every, now)
+        self._failed: dict[int, int] = {}  # times in a row, by EPC
+        self._promises = {epc: _Promise() for epc, each in tempo.items() if each is Tempo.STATE and epc in announced}
+        self._sections: dict[Section, float] = {}  # when each is due
+        self._held_until = now + START_S * chance()  # nothing at all before
+        self._silences = 0  # of the whole appliance, in a row
+        self._turn: tuple[int, ...] | Section | None = None
+        self._at: float | None = None  # deadline, once worked out
+        self.select(sections, now)
+
+    def select(self, sections: Collection[Section], now: float) -> None:
+        """These are the sections now; those that are new are due."""
+        self._sections = {each: self._sections.get(each, now) for each in sections}
+        self._at = None
+
+    def announces(self, epc: int) -> bool | None:
+        """Whether notifications of a property come when it changes; None where nothing has shown it yet."""
+        promise = self._promises.get(epc)
+        if promise is None or (promise.needed == 1 and not promise.kept):
+            return None
+        return promise.holds
+
+    def deadline(self) -> float:
+        """When something is due; infinity during a turn."""
+        if self._turn is not None:
+            return math.inf
+        if self._at is None:
+            at = -math.inf if self._silences else min(self._due.values(), default=math.inf)
+            if self._sections:
+                at = min(at, *self._sections.values())
+            self._at = max(at, self._held_until)
+        return self._at
+
+    def due(self, now: float, most: int = PROPERTIES_MAX) -> tuple[int, ...] | Section | None:
+        """What to read now: `most` properties at most, first what is most overdue for its tempo; None for nothing."""
+        if now < self.deadline():
+            return None
+        if self._sections:
+            section = min(self._sections, key=self._sections.__getitem__)
+            if self._sections[section] <= min(self._due.values(), default=math.inf):
+                self._turn = section
+                return section
+        due = self._due
+        if self._silences:
+            failed = self._failed
+            candidates = [epc for epc, at in due.items() if at < math.inf]
+            candidates.sort(key=lambda epc: (failed.get(epc, 0), due[epc]))
+        else:
+            pace = self._pace
+            candidates = [epc for epc, at in due.items() if at <= now + SOON * pace[epc]]
+            candidates.sort(key=lambda epc: (due[epc] - now) / pace[epc])
+        self._turn = tuple(candidates[:most])
+        return self._turn
+
+    def concluded(self, ticket: Ticket, now: float) -> None:
+        """The turn was read: Ticket of a Dialogue, done."""
+        turn, self._turn, self._at = self._turn, None, None
+        given = {epc: edt for epc, edt in ticket.answers.items() if isinstance(edt, bytes)}
+        if isinstance(turn, Section):
+            if turn in self._sections:
+                self._sections[turn] = now + (SECTION_S if given else SELDOM_S)
+        else:
+            if given:
+                self.told(given, now, "read")
+            missing = ticket.answers.keys() - given.keys()
+            if len(missing) == 1 or not ticket.silent:
+                for epc in missing:
+                    self._not_given(epc, now)
+        if ticket.silent:
+            self._silent(now)
+        else:
+            self._silences = 0
+
+    def abandoned(self) -> None:
+        """The turn was not read, and will not be: it is due as before."""
+        self._turn = self._at = None
+
+    def told(self, properties: Mapping[int, bytes], now: float, source: Source) -> None:
+        """Properties came: in answer to whatever request, or by themselves. Any of them shows that it is there."""
+        due, promises = self._due, self._promises
+        if self._silences:
+            if self._silences > 1:  # it is back: never mind what it did not give meanwhile
+                due.update(dict.fromkeys(self._failed, now))
+                self._failed.clear()
+            self._silences, self._held_until = 0, now
+        for epc in self._every.keys() & properties.keys():
+            every = self._every[epc]
+            if promises and (promise := promises.get(epc)) is not None:
+                promise.told(properties[epc], now, source)
+                if promise.holds:
+                    every = SELDOM_S
+            due[epc] = now + every
+            if self._failed:
+                self._failed.pop(epc, None)
+        self._at = None
+
+    def _not_given(self, epc: int, now: float) -> None:
+        if (pace := self._pace.get(epc)) is not None:
+            failed = self._failed[epc] = min(self._failed.get(epc, 0) + 1, FAILED_MAX)
+            self._due[epc] = now + min(SELDOM_S, pace * 2.0**failed)
+
+    def _silent(self, now: float) -> None:
+        """Nobody answered: at once again, then with growing pauses, for ever."""
+        self._silences = min(self._silences + 1, FAILED_MAX)
+        self._held_until = now
+        if self._silences > 1:
+            pause_s = FIRST_PAUSE_S * 2.0 ** (self._silences - 2)
+            self._held_until += min(SELDOM_S, pause_s * (1 + JITTER * self._chance()))

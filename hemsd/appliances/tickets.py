@@ -1,0 +1,68 @@
+"""What is asked of one object of a node, and how far that has come."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from msgspec import Struct
+
+from hemsd.appliances.manners import PROPERTIES_MAX
+from hemsd.echonet.exchange import Missing
+from hemsd.echonet.frame import Property
+
+
+class Ticket(Struct, eq=False):
+    """Something asked of one object. To others only the first nine are of interest.
+
+    When done, `answers` has every EPC: its EDT (empty for a write that was accepted) or why not: REFUSED; ABSENT, it
+    was said to be given and was empty; TIMEOUT. Of a section they are all EDTs, or none is. Before that, answers of a
+    read come in one by one.
+    """
+
+    kind: Literal["read", "write", "section"]
+    eoj: int
+    epcs: tuple[int, ...]
+    written: tuple[Property, ...] = ()  # by a write, or to select
+    urgent: bool = False
+    answers: dict[int, bytes | Missing] = {}
+    done: bool = False
+    silent: bool = False  # nothing was heard in answer within the limit
+    dropped: bool = False  # nobody waits for it any more
+
+    wanted: tuple[int, ...] = ()  # not settled yet
+    selected: bool = False  # (section) in this attempt
+    limit_at: float = math.inf  # when that counts as a silence
+    retry_at: float = math.inf  # when it may be asked (again), while it is open
+    repeats: int = 0  # of the present batch
+    heard: bool = False  # something came
+    gave_up: bool = False  # the batch before was a silence
+    size: int = PROPERTIES_MAX  # not more at once any more
+    failed: tuple[int, ...] = ()  # what got nothing when more was asked than the node may be able to answer:
+    failed_size: int = 0  # so many,
+    managed: int = 0  # where so many are known to work
+    alone: frozenset[int] = frozenset()  # failed in company
+    last: Asking | None = None
+
+    @property
+    def selecting(self) -> bool:
+        """Whether the next step of a section is to select."""
+        return self.kind == "section" and not self.selected
+
+    def settle(self) -> None:
+        """What has an answer is wanted no more."""
+        answers = self.answers
+        self.wanted = tuple([epc for epc in self.wanted if epc not in answers])
+
+
+class Asking(Struct, eq=False):
+    """One frame that was sent for a ticket."""
+
+    ticket: Ticket
+    epcs: tuple[int, ...]
+    writes: bool
+    asked_at: float
+    overdue: bool = False  # its soft deadline has passed
+    heard: bool = False
+    void: bool = False  # of an attempt at a section that was given up
+    named: int = 0  # of its EPCs, in all answers to it

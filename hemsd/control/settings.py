@@ -1,0 +1,32 @@
+"""What the configuration says about control, and the answer to what may not be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from hemsd.hub.messages import ErrorCode
+
+Exposure = Literal["aggregates", "appliances", "control"]
+"""What the home gateway may have: sums only; also each appliance; also the setting of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How much the house lets be done with it."""
+
+    exposure: Exposure = "aggregates"
+    watched_only: frozenset[str] = frozenset()  # ids and names of appliances that are never set (control = false)
+    gap_s: float = 10.0  # between two orders for one appliance (its actuator layer)
+    per_hour: int = 20  # of them, for one appliance
+    minimums: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
+    # by id or name: seconds that it stays on and off instead of those of its class (None)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why something is not done: a stable code, and one sentence that says what would do."""
+
+    code: ErrorCode
+    text: str

@@ -1,0 +1,113 @@
+"""What is learnt of a node, and what of that survives a restart or a damaged file."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from hemsd.appliances.manners import ALONE_MAX, DOUBTS, LIMIT_S, PROPERTIES_MAX, SOFT_FIRST_S, SOFT_MIN_S, Manners
+
+KEY = 0x028701B3
+
+
+def learnt() -> Manners:
+    manners = Manners()
+    manners.proven = manners.ceiling = 6
+    manners.alone.add(KEY)
+    for _ in range(40):
+        manners.round_trips.observe(0.8)
+    return manners
+
+
+def test_nothing_is_assumed() -> None:
+    """One property at first, and five seconds of patience."""
+    manners = Manners()
+    assert manners.properties_per_request == 1
+    assert manners.soft_s == SOFT_FIRST_S
+
+
+def test_a_restart_does_not_learn_anew() -> None:
+    """Through JSON and back: the limit, what is asked alone, and the pace."""
+    manners = Manners.restored(json.loads(json.dumps(learnt().plain())))
+    assert manners.properties_per_request == 6
+    assert manners.alone == {KEY}
+    assert manners.soft_s == pytest.approx(2.4)
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [
+        None,
+        [],
+        "manners",
+        {"proven": -1},
+        {"proven": PROPERTIES_MAX + 1},
+        {"ceiling": 0},
+        {"p95_s": 0},
+        {"p95_s": float("nan")},
+        {"p95_s": "fast"},
+        {"alone": ["B3"]},
+        {"alone": ["028701B3"] * (ALONE_MAX + 1)},
+        {"alone": 5},
+    ],
+)
+def test_damage_gives_defaults(plain: object) -> None:
+    """What cannot have been written by us is as if nothing was known."""
+    assert Manners.restored(plain).plain() == Manners().plain()
+
+
+def test_what_contradicts_itself_is_taken_cautiously() -> None:
+    """More proven than the limit allows is the limit."""
+    assert Manners.restored({"proven": 16, "ceiling": 2}).properties_per_request == 2
+
+
+def test_unknown_entries_are_left_alone() -> None:
+    """A later version may have written more."""
+    assert Manners.restored({"proven": 4, "moods": "good"}).properties_per_request == 8
+
+
+def test_a_limit_takes_several_failures_in_a_row() -> None:
+    """One success of that size in between, and they do not count."""
+    manners = Manners()
+    manners.answered(4)
+    for _ in range(DOUBTS - 1):
+        manners.fell_short(8, 4)
+    manners.answered(8)
+    manners.fell_short(8, 4)
+    assert manners.properties_per_request == 16
+    for _ in range(DOUBTS - 1):
+        manners.fell_short(16, 8)
+    assert manners.properties_per_request == 16
+    manners.fell_short(16, 8)
+    assert manners.properties_per_request == 8
+
+
+def test_a_proven_size_can_be_taken_back() -> None:
+    """A node that got smaller (another firmware) is asked less."""
+    manners = Manners()
+    manners.answered(16)
+    for _ in range(DOUBTS):
+        manners.fell_short(16, 5)
+    assert manners.properties_per_request == 5
+
+
+def test_patience_has_bounds() -> None:
+    """Not below one second, and never beyond the limit."""
+    fast, slow = Manners(), Manners()
+    for _ in range(40):
+        fast.round_trips.observe(0.01)
+        slow.round_trips.observe(15.0)
+    assert (fast.soft_s, slow.soft_s) == (SOFT_MIN_S, LIMIT_S)
+
+
+def test_memory_is_bounded() -> None:
+    """However many properties fail in company."""
+    manners = Manners()
+    for key in range(3 * ALONE_MAX):
+        for _ in range(DOUBTS):
+            manners.only_alone(key)
+    for key in range(10_000):
+        manners.only_alone(key)
+    assert len(manners.alone) <= ALONE_MAX
+    assert len(manners.strikes) <= ALONE_MAX
