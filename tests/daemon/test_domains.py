@@ -46,7 +46,7 @@ def config(tmp_path: Path) -> Config:
 
 
 def test_each_network_has_a_steward(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With its interface and families, and all names, for an appliance may move; with a seat of its own in the hub."""
+    """With its interface and families, all names, for an appliance may move, and a seat of its own in the hub."""
     made: list[tuple[Any, ...]] = []
     monkeypatch.setattr(appliances, "Steward", lambda *arguments: made.append(arguments))
     domains.stewards(config, tmp_path, Hub(ROUTES_6_4_3))
