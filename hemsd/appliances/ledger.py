@@ -51,12 +51,13 @@ class Ledger:
         return {"appliances": len(self._appliances), "online": online}
 
     def has(self, appliance: str) -> bool:
+        """Whether there is an appliance of this id on the network."""
         return appliance in self._appliances
 
     # --- runs
 
     def begin(self, appliances: Iterable[Appliance], now: float) -> list[Message]:
-        """The network can be reached from now on; these are known on it, and were not heard yet."""
+        """The network can be reached from now on; these are known on it, none else, and were not heard yet."""
         told: list[Message] = []
         if self.trouble:
             told.append(
@@ -65,7 +66,9 @@ class Ledger:
                 )
             )
         self.trouble = ""
-        return told + [self._status(replace(appliance, since=now)) for appliance in appliances]
+        known = {appliance.id: replace(appliance, since=now) for appliance in appliances}
+        told += [self._forget(each) for each in list(self._appliances.values()) if each.id not in known]
+        return told + [self._status(each) for each in known.values()]
 
     def end(self) -> list[Message]:
         """Nothing more will come of what is under way. Values are as old as they are: none is told again."""

@@ -237,6 +237,15 @@ def test_a_network_that_is_back_begins_with_what_was_known() -> None:
     assert kept.order(command(), utc(96.0)) is None
 
 
+def test_what_a_new_run_does_not_know_is_forgotten() -> None:
+    """Nobody may order something of an appliance that the network has no record of."""
+    kept = ledger(ONE, appliance("0130-00000002"))
+    gone, there = kept.begin([ONE], 95.0)
+    assert isinstance(gone, ApplianceStatus) and isinstance(there, ApplianceStatus)
+    assert (gone.appliance, gone.forgotten, there.appliance, there.forgotten) == ("0130-00000002", True, ID, False)
+    assert not kept.has("0130-00000002")
+
+
 def test_a_network_that_is_down_takes_no_orders() -> None:
     """They are refused with the reason, and not kept for later."""
     kept = ledger()
