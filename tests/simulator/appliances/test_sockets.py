@@ -72,6 +72,18 @@ async def test_moving_on_loopback(link: Street) -> None:
         assert us.heard[-1].payload[10] == 0x72
 
 
+async def test_what_is_done_by_hand_on_loopback(link: Street) -> None:
+    """It has lived until then, and tells at once."""
+    node = lamp("127.0.0.2")
+    async with listening("lo", ipv4=True, ipv6=False) as us, serve_nodes([node], "lo") as turn:
+        await us.hears(1)
+        turn(node)
+        node.by_hand(node.devices[0], 0x80, b"\x30")
+        turn(node)
+        told = (await us.hears(2))[-1]
+        assert told.payload[4:].hex() == "0290010ef0017301800130"
+
+
 async def test_over_ipv4_and_ipv6_in_a_namespace(link: Street) -> None:
     """Each family answers for itself; several addresses on one interface are several nodes; broadcast is heard."""
     link.home.ip("addr", "add", "10.1.0.1/24", "brd", "+", "dev", "wl")
