@@ -55,10 +55,23 @@ class Ledger:
 
     # --- runs
 
-    def begin(self, appliances: Iterable[Appliance]) -> list[Message]:
-        """The network can be reached from now on; these are known on it."""
+    def begin(self, appliances: Iterable[Appliance], now: float) -> list[Message]:
+        """The network can be reached from now on; these are known on it, and were not heard yet."""
+        told: list[Message] = []
+        if self.trouble:
+            told.append(
+                self._teller.event(
+                    Noted("network.back", "info", f"network {self._teller.network} can be reached again"), now
+                )
+            )
+        for appliance in appliances:
+            since, heard_at = now, appliance.heard_at
+            if (before := self._appliances.get(appliance.id)) is not None:
+                since, heard_at = before.since, before.heard_at
+            detail = "not heard since its network is back" if self.trouble else appliance.detail
+            told.append(self._status(replace(appliance, since=since, heard_at=heard_at, detail=detail)))
         self.trouble = ""
-        return [self._status(appliance) for appliance in appliances]
+        return told
 
     def end(self) -> list[Message]:
         """Nothing more will come of what is under way. Values are as old as they are: none is told again."""
@@ -81,16 +94,22 @@ class Ledger:
         if why == self.trouble:
             return []
         self.trouble = why
+        lost = self._teller.event(
+            Noted("network.lost", "warning", f"network {self._teller.network} cannot be reached: {why}"), now
+        )
         return [
-            self._status(
-                replace(
-                    appliance,
-                    online=False,
-                    detail=f"its network is down: {why}",
-                    since=now if appliance.online else appliance.since,
+            lost,
+            *(
+                self._status(
+                    replace(
+                        appliance,
+                        online=False,
+                        detail=f"its network is down: {why}",
+                        since=now if appliance.online else appliance.since,
+                    )
                 )
-            )
-            for appliance in self._appliances.values()
+                for appliance in self._appliances.values()
+            ),
         ]
 
     # --- what the network tells
