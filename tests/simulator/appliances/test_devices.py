@@ -388,10 +388,10 @@ def test_a_board_counts_what_the_meter_counts() -> None:
     """Its main switch is the household's; its history that of the day that was chosen."""
     there = world()
     board = lived(Board(there), 1)
-    energy = there.household.energy(board.wall_clock)
+    energy = there.wall.energy(board.wall_clock)
     assert energy is not None
     assert number(board, 0xC0) == energy.imported_j // 36_000
-    assert number(board, 0xC6, signed=True) == there.household.power_w(board.wall_clock)
+    assert number(board, 0xC6, signed=True) == there.wall.power_w(board.wall_clock)
     assert (board.get(0xC3) or b"")[:2] == b"\0\xff"
     set_to(board, xC5="00")
     today = board.get(0xC3) or b""
