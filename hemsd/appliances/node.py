@@ -49,6 +49,7 @@ PAUSES_S: Final = (30.0, 60.0, 120.0, 300.0, 600.0)  # before something that fai
 JITTER: Final = 0.2
 MET_AGAIN_S: Final = 10.0  # at least, from one meeting to the next that something unexpected gives rise to
 EXPLORATIONS_MAX: Final = 5  # of one appliance, for what it is silent about
+DAY_S: Final = 86_400.0  # after which it is looked at anew in any case
 RESTARTED_S: Final = 300.0  # after a meeting, in which the list of instances told once more is no news
 HEARD_OF_MAX: Final = INSTANCES_MAX  # objects that showed themselves and are not listed
 REPEATS_KNOWN: Final = 8  # notifications of which a repetition is recognised,
@@ -61,6 +62,7 @@ class Commons:
 
     next_tid: Callable[[], int]
     chance: Callable[[], float]  # numbers in [0, 1)
+    elsewhere: Callable[[str], bool]  # whether another network has the appliance of this id
     events: list[NetworkEvent] = field(default_factory=list)
     appliances: dict[str, Instance] = field(default_factory=dict)  # by id
     counters: Counter[str] = field(default_factory=Counter)
@@ -71,7 +73,9 @@ class Node:
 
     def __init__(self, commons: Commons, addresses: Iterable[str], manners: Manners | None = None) -> None:
         self.addresses = list(addresses)  # the one in use first
+        self.left = ""  # where it was before
         self.identity = ""
+        self.fickle = False  # its number changes, and says nothing of who it is
         self.said = Particulars()
         self.manners = manners or Manners()
         self.dialogue = Dialogue(self.manners, commons.next_tid)
@@ -97,7 +101,7 @@ class Node:
     def restored(cls, commons: Commons, kept: RememberedNode) -> Node:
         """One known from an earlier run, of which nothing has been heard in this one."""
         node = cls(commons, kept.addresses, Manners.restored(kept.manners))
-        node.identity, node.said, node.lost = kept.identity, kept.said, True
+        node.identity, node.said, node.fickle, node.lost = kept.identity, kept.said, kept.fickle, True
         for each in kept.appliances:
             instance = node._enter(each.device, 0.0)
             if instance is not None:
@@ -110,6 +114,7 @@ class Node:
         said = self.said
         return RememberedNode(
             identity=self.identity,
+            fickle=self.fickle,
             addresses=self.addresses,
             identification=said.identification,
             maker=said.maker,
@@ -152,7 +157,7 @@ class Node:
         if eoj == NODE_PROFILE:
             for each in frame.properties:
                 if each.epc in (ANNOUNCED_LIST, INSTANCE_LIST):
-                    self.listed_itself(each.edt, now)
+                    self.listed_itself(each.edt, now, announced=True)
         elif (instance := self.instances.get(eoj)) is not None and instance.listed:
             if values := {each.epc: each.edt for each in frame.properties if each.edt}:
                 self._watch.heard(instance, values, "notified", now)
@@ -162,12 +167,13 @@ class Node:
             self._heard_of.add(eoj)
             self._meet_soon(now)
 
-    def listed_itself(self, instance_list: bytes, now: float) -> None:
-        """It told what it has; if that is news, or it may have restarted, it is asked again who it is."""
+    def listed_itself(self, instance_list: bytes, now: float, *, announced: bool) -> None:
+        """It told what it has. If that is news, or as it `announced` it may have restarted: is it who it was?"""
         eojs = appliances_of(instance_list)
         if eojs is None or not self.identity:
             return
-        if now > self.met_at + RESTARTED_S or not self.listed.issuperset(eojs) or len(eojs) != len(self.listed):
+        news_s = RESTARTED_S if announced else DAY_S
+        if now > self.met_at + news_s or not self.listed.issuperset(eojs) or len(eojs) != len(self.listed):
             self._heard_of.update(eojs[: HEARD_OF_MAX - len(self._heard_of)])
             self._meet_soon(now)
 
@@ -236,13 +242,7 @@ class Node:
         self._watch.pause()
         for instance in self.instances.values():
             self._tell(instance.stands(online=False, detail=why, now=now))
-        self._meeting_over(None, now)
-
-    def close(self, why: str, now: float) -> None:
-        """There is no way to it any more, and this object is not used again."""
-        self.orders.drop(self.instances.values())
-        for instance in self.instances.values():
-            self._tell(instance.stands(online=False, detail=why, now=now))
+        self.conclude(None, now)
 
     def _quiet(self, ticket: Ticket, now: float) -> None:
         self._silences += 1
@@ -264,23 +264,27 @@ class Node:
 
     # --- getting to know it
 
-    def expect(self, now: float, at: float) -> None:
-        """It is known from an earlier run: tell so, and meet it then."""
+    def expect(self, at: float) -> None:
+        """Meet it then."""
         self._retry_at = at
+
+    def show(self, now: float) -> None:
+        """It is known from an earlier run: tell so."""
         for instance in self.instances.values():
-            instance.since = now
+            instance.since = instance.explored_at = now
             self._tell([Changed(instance.shown())])
 
     def meet(self, now: float) -> None:
         """Ask it (again) who it is and what it has."""
         self._retry_at = math.inf
-        if not self._courses.ends_in(self._meeting_over):
-            self._courses.begin(meet(tells=bool(self.said.identification)), self._meeting_over, now)
+        if not self._courses.ends_in(self.conclude):
+            self._courses.begin(meet(tells=bool(self.said.identification)), self.conclude, now)
 
     def _meet_soon(self, now: float) -> None:
         self._retry_at = min(self._retry_at, max(now, self.met_at + MET_AGAIN_S))
 
-    def _meeting_over(self, met: Met | None, now: float) -> None:
+    def conclude(self, met: Met | None, now: float) -> None:
+        """A meeting is over, with what it said of itself, or in silence."""
         self.met_at, self.concluded = now, True
         if met is None:
             self.met = None
@@ -289,7 +293,8 @@ class Node:
             return
         self.failures = 0
         others = self._heard_of.difference(met.instances)  # lists are short, old, or wrong; who speaks is there
-        self.met = replace(met, instances=(*met.instances, *sorted(others)))
+        said = replace(met.said, identification="") if self.fickle else met.said
+        self.met = replace(met, said=said, instances=(*met.instances, *sorted(others)))
         self._heard_of.clear()
 
     def admit(self, identity: str, met: Met, now: float) -> None:
@@ -302,7 +307,7 @@ class Node:
                     continue
                 self._tell([Changed(instance.shown())])
             instance.listed = True  # it is back as soon as it says something
-            if (instance not in self._watch or not instance.final) and eoj not in self._todo:
+            if self._is_to_explore(instance, now) and eoj not in self._todo:
                 self._todo.append(eoj)
         if met.whole:
             for instance in self.instances.values():
@@ -310,11 +315,21 @@ class Node:
                     self._unlist(instance, now)
         self._next(now)
 
+    def _is_to_explore(self, instance: Instance, now: float) -> bool:
+        """Whether something is left to find out, or may have changed: its node was away, or a day has passed."""
+        if instance not in self._watch or now > instance.explored_at + RESTARTED_S:
+            return True
+        return not instance.final and instance.explorations < EXPLORATIONS_MAX
+
     def _enter(self, device: Device, now: float) -> Instance | None:
         """A new appliance, where there is room for it."""
         id = appliance_id(self.identity, device.eoj)
-        if len(self.instances) >= INSTANCES_MAX or id in self._commons.appliances:
-            self._commons.counters["appliances_too_many"] += 1
+        commons = self._commons
+        if len(self.instances) >= INSTANCES_MAX or id in commons.appliances:
+            commons.counters["appliances_too_many"] += 1
+            return None
+        if commons.elsewhere(id):
+            commons.counters["appliances_elsewhere"] += 1
             return None
         instance = Instance(self, id, device, now)
         self.instances[device.eoj] = self._commons.appliances[id] = instance
@@ -339,9 +354,8 @@ class Node:
             instance = self.instances.get(self._todo.popleft())
             if instance is None or not instance.listed:
                 continue
-            if instance.known and (instance.final or instance.explorations >= EXPLORATIONS_MAX):
-                if instance not in self._watch:
-                    self._recall(instance, now)
+            if instance.known and instance.final and instance not in self._watch:
+                self._recall(instance, now)
             else:
                 course = explore(instance.device.eoj, self.said)
                 self._courses.begin(course, partial(self._explored, instance), now)
@@ -349,6 +363,9 @@ class Node:
     def _explored(self, instance: Instance, found: Explored | None, now: float) -> None:
         if instance.gone:
             return
+        instance.explored_at = now
+        if instance.known and instance.final and (found is None or not found.final):
+            return  # what was known before is better
         if found is None or not found.final:
             self._try_again(instance.explorations, now)
             instance.explorations += 1
