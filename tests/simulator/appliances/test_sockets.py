@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import socket
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -126,3 +129,21 @@ async def test_an_address_that_is_not_there(link: Street) -> None:
     with pytest.raises(OSError, match="Cannot assign"):
         async with serve_nodes([lamp("10.9.9.9")], "lo"):
             pass
+
+
+async def test_a_house_of_its_own(link: Street) -> None:
+    """``python -m hemsd.simulator --appliances lo`` says what it has, and answers."""
+    house = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "hemsd.simulator", "--appliances", "lo", "--address", "127.0.0.7"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert house.stdout is not None
+    try:
+        assert await house.stdout.readline() == b"127.0.0.7: 013001\n"
+        async with listening("lo", ipv4=True, ipv6=False) as us:
+            us.port.write(Packet(ALL_NODES_IPV4, WHO))
+            (answer,) = await us.hears(1)
+        assert (answer.address, answer.payload[12:].hex()) == ("127.0.0.7", "d60401013001")
+    finally:
+        house.send_signal(signal.SIGINT)
+        await house.communicate()
