@@ -133,7 +133,7 @@ class Network:
         """Let time pass."""
         if not self._started:
             self._start(now)
-        if now >= self._discovery.deadline():
+        if now >= self._discovery.due:
             for address, frame in self._discovery.tick(now, self._ourselves, self._next_tid):
                 self._send(address, encode(frame))
         timers, due = self._timers, []
@@ -151,8 +151,8 @@ class Network:
 
     def deadline(self) -> float | None:
         """When tick() is wanted next."""
-        due = self._discovery.deadline()
-        return min(due, self._timers[0][0]) if self._timers else due
+        due, timers = self._discovery.due, self._timers
+        return timers[0][0] if timers and timers[0][0] < due else due
 
     def outgoing(self) -> Sequence[Packet]:
         """Packets to send, in order; empties."""

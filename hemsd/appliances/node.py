@@ -18,6 +18,7 @@ from typing import Final
 from drivers.packet import Packet
 from hemsd.appliances.courses import Courses
 from hemsd.appliances.dialogue import Dialogue, Quiet
+from hemsd.appliances.echoes import Echoes
 from hemsd.appliances.events import Changed, Forgotten, NetworkEvent, Source
 from hemsd.appliances.identity import Particulars, appliance_id
 from hemsd.appliances.instance import Instance
@@ -52,8 +53,6 @@ EXPLORATIONS_MAX: Final = 5  # of one appliance, for what it is silent about
 DAY_S: Final = 86_400.0  # after which it is looked at anew in any case
 RESTARTED_S: Final = 300.0  # after a meeting, in which the list of instances told once more is no news
 HEARD_OF_MAX: Final = INSTANCES_MAX  # objects that showed themselves and are not listed
-REPEATS_KNOWN: Final = 8  # notifications of which a repetition is recognised,
-REPEAT_S: Final = 1.0  # for so long
 
 
 @dataclass(slots=True)
@@ -95,7 +94,7 @@ class Node:
         self._watch = Watch(self.dialogue, self._told)
         self._todo: deque[int] = deque()  # EOJs to be explored, or whose constants are to be read
         self._heard_of: set[int] = set()
-        self._notified: deque[tuple[bytes, tuple[str, bool], float]] = deque(maxlen=REPEATS_KNOWN)
+        self._echoes = Echoes()
 
     @classmethod
     def restored(cls, commons: Commons, kept: RememberedNode) -> Node:
@@ -150,7 +149,7 @@ class Node:
 
     def notified(self, frame: Frame, packet: Packet, now: float) -> None:
         """It told something by itself, or to everybody; what comes twice, by two ways perhaps, counts once."""
-        if self._is_repetition(packet, now):
+        if self._echoes.has(packet, now):
             self._commons.counters["repeated"] += 1
             return
         eoj = frame.seoj
@@ -183,15 +182,20 @@ class Node:
             self.meet(now)
         if now >= self._watch.due:
             self._watch.tick(now)
-        self.orders.tick(now)
+        if self.orders:
+            self.orders.tick(now)
         self.dialogue.tick(now)
         self._work(now)
 
     def deadline(self) -> float:
         """When tick() is wanted next."""
-        at = min(self._retry_at, self._watch.due, self.orders.deadline())
-        due = self.dialogue.deadline()
-        return at if due is None or at < due else due
+        at, due = self._retry_at, self._watch.due
+        if due < at:
+            at = due
+        if self.orders and (due := self.orders.deadline()) < at:
+            at = due
+        asking = self.dialogue.deadline()
+        return at if asking is None or at < asking else asking
 
     def _work(self, now: float) -> None:
         """Take what the dialogue has concluded, and what that gives rise to."""
@@ -208,18 +212,11 @@ class Node:
                 else:
                     self._ordered(ticket, now)
             dialogue.tick(now)
-        self.orders.settle(now)
+        if self.orders:
+            self.orders.settle(now)
 
     def _tell(self, events: Iterable[NetworkEvent]) -> None:
         self._commons.events += events
-
-    def _is_repetition(self, packet: Packet, now: float) -> bool:
-        """Whether a notification is the last one once more, or one of the last that came another way."""
-        way = (packet.address, packet.multicast)
-        seen = [each for each in self._notified if each[0] == packet.payload and now - each[2] < REPEAT_S]
-        repeated = any(each is self._notified[-1] or each[1] != way for each in seen)
-        self._notified.append((packet.payload, way, now))
-        return repeated
 
     # --- being there
 

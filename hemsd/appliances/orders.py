@@ -45,7 +45,8 @@ class Orders:
         self._queries: dict[Ticket, _Query] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._commands)
+        """Whether anything is under way."""
+        return bool(self._commands or self._queries)
 
     def set(self, instance: Instance, command: str, values: Mapping[str, Scalar], *, from_outside: bool) -> None:
         """Set it by words, as far as it can be."""
@@ -93,8 +94,6 @@ class Orders:
 
     def deadline(self) -> float:
         """When tick() is wanted next."""
-        if not self._commands:
-            return math.inf
         return min([at for each in self._commands if (at := each.setting.deadline()) is not None], default=math.inf)
 
     def settle(self, now: float) -> None:
