@@ -52,14 +52,24 @@ class Ledger:
         return {"appliances": len(self._appliances), "online": online}
 
     def has(self, appliance: str) -> bool:
+        """Whether there is an appliance of this id on the network."""
         return appliance in self._appliances
 
     # --- runs
 
-    def begin(self, appliances: Iterable[Appliance]) -> list[Message]:
-        """The network can be reached from now on; these are known on it."""
+    def begin(self, appliances: Iterable[Appliance], now: float) -> list[Message]:
+        """The network can be reached from now on; these are known on it, none else, and were not heard yet."""
+        told: list[Message] = []
+        if self.trouble:
+            told.append(
+                self._teller.event(
+                    Noted("network.back", "info", f"network {self._teller.network} can be reached again"), now
+                )
+            )
         self.trouble = ""
-        return [self._status(appliance) for appliance in appliances]
+        known = {appliance.id: replace(appliance, since=now) for appliance in appliances}
+        told += [self._forget(each) for each in list(self._appliances.values()) if each.id not in known]
+        return told + [self._status(each) for each in known.values()]
 
     def end(self) -> list[Message]:
         """Nothing more will come of what is under way. Values are as old as they are: none is told again."""
@@ -82,16 +92,22 @@ class Ledger:
         if why == self.trouble:
             return []
         self.trouble = why
+        lost = self._teller.event(
+            Noted("network.lost", "warning", f"network {self._teller.network} cannot be reached: {why}"), now
+        )
         return [
-            self._status(
-                replace(
-                    appliance,
-                    online=False,
-                    detail=f"its network is down: {why}",
-                    since=now if appliance.online else appliance.since,
+            lost,
+            *(
+                self._status(
+                    replace(
+                        appliance,
+                        online=False,
+                        detail=f"its network is down: {why}",
+                        since=now if appliance.online else appliance.since,
+                    )
                 )
-            )
-            for appliance in self._appliances.values()
+                for appliance in self._appliances.values()
+            ),
         ]
 
     # --- what the network tells
@@ -103,6 +119,7 @@ class Ledger:
             case Forgotten(appliance):
                 return [self._forget(appliance)]
             case Told():
+                self._appliances[event.appliance.id] = event.appliance
                 self._believed[event.appliance.id] = dict(event.known)
                 self._changed[event.appliance.id] = None
                 return []
@@ -132,6 +149,13 @@ class Ledger:
         return bool(self._changed)
 
     def _status(self, appliance: Appliance) -> Message:
+        """What a run of the network does not know of the runs before it is added."""
+        before = self._appliances.get(appliance.id, appliance)
+        if appliance.online == before.online:
+            appliance = replace(appliance, since=before.since)
+        if appliance.heard_at is None and before.heard_at is not None:
+            detail = appliance.detail if appliance.online else "not heard since its network is back"
+            appliance = replace(appliance, heard_at=before.heard_at, detail=detail)
         self._appliances[appliance.id] = appliance
         return self._teller.status(appliance)
 

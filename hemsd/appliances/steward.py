@@ -78,7 +78,8 @@ class Steward:
         self._keeping = Keeping(state, self.name)
         self._remembered = Remembered.restored(self._keeping.load())
         self._unique = unique_number(state)
-        self._ledger.begin(self._network(Addresses(None, None)).appliances())  # told when a run begins, or fails to
+        remembered = self._network(Addresses(None, None)).appliances()
+        self._ledger.begin(remembered, self._loop.time())  # told when a run begins, or fails to
         self._running: Run | None = None
         self._gathered: asyncio.TimerHandle | None = None
         self._changed = asyncio.Event()  # something that is to be kept
@@ -97,7 +98,7 @@ class Steward:
         try:
             network = self._network(Addresses(port.ipv4, port.address or None))
             self._running = run = Run(network, port, Pump(network, port, self._hear))
-            self._publish(*self._ledger.begin(network.appliances()))
+            self._publish(*self._ledger.begin(network.appliances(), self._loop.time()))
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(run.pump.run(), name=f"{self.name}: packets")
                 tasks.create_task(self._listen(), name=f"{self.name}: orders")

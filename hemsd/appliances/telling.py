@@ -68,7 +68,7 @@ class Teller:
     """Says it for one network. What a property means that has not changed is not worked out again."""
 
     def __init__(self, network: str, labels: Iterable[Label], clock: Clock) -> None:
-        self._network = network
+        self.network = network
         self._labels = tuple(labels)
         self._clock = clock
         self._names: dict[str, str] = {}  # by id
@@ -93,7 +93,7 @@ class Teller:
             detail=down or appliance.detail,
             since=self._clock(appliance.since),
             last_heard_at=None if appliance.heard_at is None else self._clock(appliance.heard_at),
-            network=self._network,
+            network=self.network,
             address=appliance.address,
             eoj=f"{device.eoj:06X}",
             maker=device.maker,

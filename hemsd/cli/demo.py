@@ -72,7 +72,7 @@ async def _demo(family: Family, seconds: float | None) -> int:
                 print(f"appliances on {INTERFACE}; try in another terminal:\n{_hints(config)}")
                 shown = show_appliances(str(config.with_name("operator.sock")))
                 showing.append(asyncio.create_task(shown, name="demo operator"))
-            print()
+            print(flush=True)
             try:
                 return await _run_daemon(config, seconds)
             finally:

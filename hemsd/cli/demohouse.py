@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 
 from hemsd.hub.messages import ApplianceState, ApplianceStatus, Message, Scalar
@@ -18,7 +17,7 @@ ADDRESSES = tuple(f"127.0.0.{number}" for number in range(2, 10))
 COLD_C = 18.0  # outdoors: who heats then
 FIRST_SWITCHED_S, SWITCHED_S = 20.0, 60.0  # somebody uses the lamp of the living room
 AGAIN_S = 0.5  # between two looks for the daemon
-POWER_S = 30.0  # an appliance of which only the power changed is shown as often
+POWER_W, POWER_SHARE = 10.0, 0.1  # what power changes by at least to be worth a line
 
 NAMES: Mapping[tuple[str, int], tuple[str, str]] = {  # by address and object: name, room
     ("127.0.0.2", 0x013001): ("living-ac", "living room"),
@@ -39,7 +38,7 @@ WORDS: Mapping[str, str] = {  # of the common language: what a line says of each
     "mode": "{}",
     "target_temperature_c": "to {} C",
     "activity": "{}",
-    "brightness_percent": "{} %",
+    "brightness_percent": "{} % bright",
     "room_temperature_c": "room {} C",
     "soc_percent": "{} % full",
     "vehicle": "vehicle: {}",
@@ -55,14 +54,14 @@ async def appliances(world: World) -> AsyncIterator[str]:
     try:
         _look_for_others()
         serving = serve_nodes(nodes, INTERFACE)
-        await serving.__aenter__()
+        turn = await serving.__aenter__()
     except OSError as error:
         print(
             f"no appliances: UDP port {PORT} of {INTERFACE} cannot be had ({error.strerror}); does another demo run?"
         )
         yield ""
         return
-    living = asyncio.create_task(_somebody_lives_here(world, nodes), name="demo household")
+    living = asyncio.create_task(_somebody_lives_here(world, nodes, turn), name="demo household")
     try:
         yield _tables()
     finally:
@@ -84,7 +83,9 @@ def _tables() -> str:
     return "\n" + "".join(lines)
 
 
-async def _somebody_lives_here(world: World, nodes: list[ApplianceNode]) -> None:
+async def _somebody_lives_here(
+    world: World, nodes: list[ApplianceNode], turn: Callable[[ApplianceNode], None]
+) -> None:
     """The air conditioner runs from the start; the lamp is switched now and then."""
     devices = {device.eoj: (node, device) for node in nodes for device in node.devices}
     (node, air), (lit, lamp) = devices[0x013001], devices[0x029001]
@@ -93,6 +94,7 @@ async def _somebody_lives_here(world: World, nodes: list[ApplianceNode]) -> None
     await asyncio.sleep(FIRST_SWITCHED_S)
     while True:
         lit.by_hand(lamp, 0x80, b"\x31" if lamp.on else b"\x30")
+        turn(lit)
         await asyncio.sleep(SWITCHED_S)
 
 
@@ -103,41 +105,40 @@ async def show_appliances(operator: str) -> None:
             async with connect(operator) as seat:
                 lines = Lines()
                 async for message in seat.messages():
-                    if (line := lines.of(message, time.monotonic())) is not None:
+                    if (line := lines.of(message)) is not None:
                         print(line, flush=True)
         await asyncio.sleep(AGAIN_S)
 
 
 class Lines:
-    """A line for each appliance that changed: at once, where only its power did now and then."""
+    """A line for each appliance that does something else than before, or draws much more or less."""
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
-        self._shown: dict[str, tuple[str, str, float]] = {}  # what it does, with its power, and since when
+        self._shown: dict[str, tuple[str, float]] = {}
 
-    def of(self, message: Message, now: float) -> str | None:
+    def of(self, message: Message) -> str | None:
         """What to print of a message, if anything."""
         match message:
             case ApplianceStatus(appliance=appliance, name=name):
                 self._names[appliance] = name
             case ApplianceState(appliance=appliance, values=values):
-                doing, power = told(values)
-                before, power_before, at = self._shown.get(appliance, ("", "", now))
-                if doing != before or (power != power_before and now - at >= POWER_S):
-                    self._shown[appliance] = (doing, power, now)
+                doing, power_w = doing_of(values), values.get("power_w")
+                watts = float(power_w) if isinstance(power_w, int | float) else 0.0
+                before, watts_before = self._shown.get(appliance, ("", 0.0))
+                if doing != before or abs(watts - watts_before) > max(POWER_W, POWER_SHARE * abs(watts_before)):
+                    self._shown[appliance] = (doing, watts)
+                    power = "" if power_w is None else f"gives {-watts:.0f} W" if watts < 0 else f"{watts:.0f} W"
                     name = self._names.get(appliance, appliance)
                     return f"{name:<34} {', '.join(part for part in (doing, power) if part)}"
         return None
 
 
-def told(values: Mapping[str, Scalar]) -> tuple[str, str]:
-    """Values in the common language, as what an appliance does and the power it takes or gives."""
-    parts = [form.format(values[word]) for word, form in WORDS.items() if word in values]
+def doing_of(values: Mapping[str, Scalar]) -> str:
+    """Values in the common language in a line, without the power."""
+    parts = [form.format(values[word]) for word, form in WORDS.items() if values.get(word, "normal") != "normal"]
     if values.get("mode") is not None and values.get("target_temperature_c") is not None:
         parts[:2] = [" ".join(parts[:2])]
     if values.get("on") is False:
         parts = ["off", *(part for part in parts if part.startswith("room"))]
-    power_w = values.get("power_w")
-    if not isinstance(power_w, int | float):
-        return ", ".join(parts), ""
-    return ", ".join(parts), f"gives {-power_w:.0f} W" if power_w < 0 else f"{power_w:.0f} W"
+    return ", ".join(parts)

@@ -97,8 +97,9 @@ def online(wish: Wish) -> Refused | None:
     if status.online:
         return None
     heard = status.last_heard_at
-    when = "since hemsd started" if heard is None else f"for {span((wish.at - heard).total_seconds())}"
-    return Refused("timeout", f"{status.name} has not been heard {when}: see that it has power and is on its network")
+    ago = "" if heard is None else f"; it was heard {span((wish.at - heard).total_seconds())} ago"
+    why = status.detail or "see that it has power and is on its network"
+    return Refused("timeout", f"{status.name} is offline: {why}{ago}")
 
 
 def known(wish: Wish) -> Refused | None:

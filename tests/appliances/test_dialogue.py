@@ -22,8 +22,14 @@ ALL = {epc: bytes([epc]) for epc in range(0x80, 0xC0)}
 def line() -> Line:
     """A node whose manners are known: eight properties at once are fine."""
     manners = Manners()
-    manners.proven = 8
+    manners.answered(8)
     return Line(manners)
+
+
+@pytest.fixture
+def one_by_one() -> Line:
+    """A node that answers one property at a time."""
+    return Line(Manners.restored({"proven": 1, "ceiling": 1}))
 
 
 def test_a_read_is_answered(line: Line) -> None:
@@ -62,9 +68,9 @@ def test_a_maker_s_gap_is_kept(line: Line) -> None:
     assert len(line.wait(0.02)) == 1
 
 
-def test_urgent_before_routine(line: Line) -> None:
+def test_urgent_before_routine(one_by_one: Line) -> None:
     """A command that comes later goes before polls, and between two batches of one that has begun."""
-    line.manners.ceiling = line.manners.proven = 1
+    line = one_by_one
     poll = line.dialogue.read(AIRCON, (ON, ROOM))
     line.dialogue.read(AIRCON, (MODE,))
     line.tell(line.one(), ESV.GET_RES, {ON: b"\x30"})
@@ -447,7 +453,7 @@ def test_a_limit_is_learnt(beyond: str) -> None:
 def test_one_lost_datagram_teaches_nothing() -> None:
     """The first larger batch is lost, smaller ones go through: the next time the larger one is tried again."""
     line, node = Line(), Node(ALL)
-    line.manners.proven = 4
+    line.manners.answered(4)
     line.dialogue.read(AIRCON, range(0x80, 0x88))
     assert len(line.epcs()) == 8  # and this one is lost
     line.talk(node)
@@ -527,7 +533,7 @@ def test_a_node_that_leaves_out_what_it_does_not_have() -> None:
 
 def test_large_answers_are_not_asked_together(line: Line) -> None:
     """Once it is known how large they are, a request asks for no more than fits into one packet."""
-    line.manners.proven = 16
+    line.manners.answered(16)
     node = Node({epc: bytes(250) for epc in ALL})
     for _ in range(2):
         line.dialogue.read(AIRCON, range(0x80, 0x88))
@@ -535,9 +541,9 @@ def test_large_answers_are_not_asked_together(line: Line) -> None:
     assert [len(each) for each in node.asked] == [8, 4, 4]
 
 
-def test_one_property_that_is_never_answered(line: Line) -> None:
+def test_one_property_that_is_never_answered(one_by_one: Line) -> None:
     """It costs its twenty seconds; the others are read all the same, and the node does not count as silent."""
-    line.manners.ceiling = line.manners.proven = 1
+    line = one_by_one
     node = Node(ALL)
 
     def answers(data: bytes) -> list[bytes]:
@@ -550,9 +556,9 @@ def test_one_property_that_is_never_answered(line: Line) -> None:
     assert line.quiet() == []
 
 
-def test_a_node_that_dies_in_the_middle(line: Line) -> None:
+def test_a_node_that_dies_in_the_middle(one_by_one: Line) -> None:
     """Two silences in a row end a read of many properties, with what it has."""
-    line.manners.ceiling = line.manners.proven = 1
+    line = one_by_one
     ticket = line.dialogue.read(AIRCON, ALL)
     line.tell(line.one(), ESV.GET_RES, {0x80: b"\x30"})
     line.wait(2 * LIMIT_S + 1)
@@ -597,9 +603,9 @@ def test_a_section_is_repeated_as_a_whole(line: Line) -> None:
     assert ticket.answers == {0xB3: b"\x01"}
 
 
-def test_what_an_attempt_at_a_section_gave_is_read_again(line: Line) -> None:
+def test_what_an_attempt_at_a_section_gave_is_read_again(one_by_one: Line) -> None:
     """The first of two reads came, the second was lost: after selecting anew both are read."""
-    line.manners.ceiling = line.manners.proven = 1
+    line = one_by_one
     ticket = line.dialogue.section(BOARD, Section(PAGE.select, (0xB3, 0xB5), 1))
     line.tell(line.one(), ESV.SET_RES, {0xB2: b""})
     (read,) = line.wait(GAP_S)

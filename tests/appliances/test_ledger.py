@@ -25,7 +25,9 @@ ID = ONE.id
 
 def ledger(*appliances: Any) -> Ledger:
     kept = Ledger(Teller("home", (), utc))
-    kept.begin(appliances or (ONE,))
+    kept.begin((), 0.0)
+    for each in appliances or (ONE,):
+        kept.hear(Changed(each), 0.0)
     return kept
 
 
@@ -49,9 +51,11 @@ def only(messages: list[Message]) -> Any:
 def test_what_is_remembered_is_told_at_once() -> None:
     """A run begins with the status of every appliance that is known."""
     kept = Ledger(Teller("home", (), utc))
-    told_ = kept.begin([ONE, appliance("0130-00000002")])
-    assert [each.appliance for each in told_ if isinstance(each, ApplianceStatus)] == [ID, "0130-00000002"]
-    assert kept.counters == {"appliances": 2, "online": 2}
+    remembered = [appliance(id, online=False, since=0.0, heard_at=None) for id in (ID, "0130-00000002")]
+    told_ = [each for each in kept.begin(remembered, 50.0) if isinstance(each, ApplianceStatus)]
+    assert [each.appliance for each in told_] == [ID, "0130-00000002"]
+    assert [(each.online, each.since, each.last_heard_at) for each in told_] == [(False, utc(50.0), None)] * 2
+    assert kept.counters == {"appliances": 2, "online": 0}
 
 
 def test_values_gather_into_one_state() -> None:
@@ -207,13 +211,39 @@ def test_what_is_under_way_ends_with_the_network() -> None:
 def test_appliances_of_a_network_that_is_down_stay_known() -> None:
     """Told once as unreachable, with the reason; the time is that of the loss, or of an earlier one of their own."""
     kept = ledger(ONE, appliance("0130-00000002", online=False, since=30.0))
-    down = kept.down("eth1 is switched off", 90.0)
+    event, *down = kept.down("eth1 is switched off", 90.0)
+    assert isinstance(event, Event)
+    assert (event.kind, event.text) == ("network.lost", "network home cannot be reached: eth1 is switched off")
     told_ = [(each.online, each.since, each.detail) for each in down if isinstance(each, ApplianceStatus)]
     detail = "its network is down: eth1 is switched off"
     assert told_ == [(False, utc(90.0), detail), (False, utc(30.0), detail)]
     assert kept.down("eth1 is switched off", 95.0) == []
     assert kept.counters == {"appliances": 2, "online": 0}
-    assert only(kept.begin([ONE])).online
+
+
+def test_a_network_that_is_back_begins_with_what_was_known() -> None:
+    """Its return is an event; since when appliances are away, and when they were heard, is not forgotten by it."""
+    kept = ledger()
+    kept.down("eth1 is switched off", 90.0)
+    event, status = kept.begin([appliance(online=False, since=0.0, heard_at=None)], 95.0)
+    assert isinstance(event, Event) and isinstance(status, ApplianceStatus)
+    assert (event.kind, event.severity) == ("network.back", "info")
+    assert (status.online, status.since, status.last_heard_at) == (False, utc(90.0), utc(60.0))
+    assert status.detail == "not heard since its network is back"
+    asked = appliance(online=False, since=96.0, heard_at=None, detail="not heard since hemsd started")
+    assert only(kept.hear(Changed(asked), 96.0)) == status
+    there = only(kept.hear(Changed(appliance(since=97.0, heard_at=97.0)), 97.0))
+    assert (there.online, there.since, there.last_heard_at, there.detail) == (True, utc(97.0), utc(97.0), "")
+    assert kept.order(command(), utc(96.0)) is None
+
+
+def test_what_a_new_run_does_not_know_is_forgotten() -> None:
+    """Nobody may order something of an appliance that the network has no record of."""
+    kept = ledger(ONE, appliance("0130-00000002"))
+    gone, there = kept.begin([ONE], 95.0)
+    assert isinstance(gone, ApplianceStatus) and isinstance(there, ApplianceStatus)
+    assert (gone.appliance, gone.forgotten, there.appliance, there.forgotten) == ("0130-00000002", True, ID, False)
+    assert not kept.has("0130-00000002")
 
 
 def test_a_network_that_is_down_takes_no_orders() -> None:
@@ -233,10 +263,18 @@ def test_what_was_believed_before_a_loss_is_not_told_as_new() -> None:
     kept.hear(told(ONE, {0xB3: "1A", 0xBB: "1C"}), 60.0)
     kept.states(60.0)
     kept.end()
-    kept.begin([ONE])
+    kept.begin([ONE], 90.0)
     assert kept.states(90.0) == []
     kept.hear(told(ONE, {0xB3: "1B"}, 95.0), 95.0)
     assert set(only(list(kept.states(95.0))).properties) == {"target_temperature"}
+
+
+def test_when_it_was_heard_is_known_from_what_it_told() -> None:
+    """Values are told more often than changes: a status tells the latest of both."""
+    kept = ledger()
+    kept.hear(told(appliance(heard_at=80.0), {0xB3: "1A"}, 80.0), 80.0)
+    (_, status) = kept.down("eth1 is switched off", 90.0)
+    assert isinstance(status, ApplianceStatus) and status.last_heard_at == utc(80.0)
 
 
 def test_the_device_is_the_one_told_last() -> None:

@@ -12,11 +12,10 @@ KEY = 0x028701B3
 
 
 def learnt() -> Manners:
-    manners = Manners()
-    manners.proven = manners.ceiling = 6
+    manners = Manners.restored({"proven": 6, "ceiling": 6})
     manners.alone.add(KEY)
     for _ in range(40):
-        manners.round_trips.observe(0.8)
+        manners.took(0.8)
     return manners
 
 
@@ -96,8 +95,8 @@ def test_patience_has_bounds() -> None:
     """Not below one second, and never beyond the limit."""
     fast, slow = Manners(), Manners()
     for _ in range(40):
-        fast.round_trips.observe(0.01)
-        slow.round_trips.observe(15.0)
+        fast.took(0.01)
+        slow.took(15.0)
     assert (fast.soft_s, slow.soft_s) == (SOFT_MIN_S, LIMIT_S)
 
 

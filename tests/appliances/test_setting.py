@@ -33,7 +33,7 @@ class Command:
 
     def __init__(self, *writes: Write, line: Line | None = None) -> None:
         manners = Manners()
-        manners.proven = 8
+        manners.answered(8)
         self.line = line or Line(manners)
         self.setting = Setting(self.line.dialogue, AIRCON, writes, name=NAMES.__getitem__)
         self.taken = 0

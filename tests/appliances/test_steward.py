@@ -118,7 +118,7 @@ def test_health_is_told_at_the_start_and_every_minute(house: Any) -> None:
         async with home.running():
             await home.tell(Changed(ONE), Changed(appliance("0290-00000002", online=False)))
             home.ports[-1].dropped["not of this link"] = 3
-            home.network.counters["malformed"] = 2
+            home.network.counted["malformed"] = 2
             await asyncio.sleep(121)
             first, second, _ = home.of(Health)
             assert home.times(Health) == [0.0, 60.0, 120.0]
@@ -288,7 +288,8 @@ def test_appliances_stay_known_while_their_network_is_down(house: Any) -> None:
             assert not home.of(Health)[-1].ok
         async with home.running():
             status = home.of(ApplianceStatus)[-1]
-            assert (status.appliance, status.detail) == (ID, "")
+            assert (status.appliance, status.detail) == (ID, "not heard since its network is back")
+            assert [event.kind for event in home.of(Event)] == ["network.lost", "network.back"]
             assert [node.identity for node in home.network.remembered.nodes] == [ID]
             assert home.of(Health)[-1].ok
 
@@ -303,7 +304,7 @@ def test_orders_for_a_network_that_is_down_are_refused(house: Any) -> None:
         home.refusal = PortMissing("eth1", "there is no network interface eth1")
         async with home.running() as run:
             await asyncio.wait([run])
-            home.steward._ledger.begin([ONE])
+            home.steward._ledger.begin([ONE], 0.0)
             home.steward.failed(str(run.exception()))
             waiting = asyncio.create_task(home.steward.sooner(run.exception()))
             await home.order(command())

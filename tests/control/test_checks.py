@@ -96,10 +96,11 @@ def test_watched_only(named: str) -> None:
 
 @pytest.mark.parametrize("operation", ["set", "get", "identify"])
 def test_online(operation: str) -> None:
-    """One that has not been heard is not tried; the sentence says for how long."""
+    """One that has not been heard is not tried; the sentence says since when, and why where that is known."""
     desk = Desk(status(online=False, last_heard_at=NOON - timedelta(hours=5)))
-    assert code_of(desk, operation, says="for 5 h") == "timeout"
-    assert code_of(Desk(status(online=False, last_heard_at=None)), operation, says="since hemsd started") == "timeout"
+    assert code_of(desk, operation, says="has power and is on its network; it was heard 5 h ago") == "timeout"
+    desk = Desk(status(online=False, last_heard_at=None, detail="its network is down"))
+    assert code_of(desk, operation, says="living-ac is offline: its network is down") == "timeout"
 
 
 def test_forget_what_is_gone() -> None:

@@ -194,6 +194,14 @@ def test_a_state_directory_that_cannot_be_used_ends_the_process(
     assert "chmod 700" in caplog.text
 
 
+def test_a_house_without_appliances_loads_nothing_of_theirs() -> None:
+    """Their classes and networks would take a fifth of the memory of a daemon that only reads the meter."""
+    loaded = "import sys, hemsd.daemon.run; print(*(name for name in sys.modules if name.startswith('hemsd.')))"
+    told = subprocess.run([sys.executable, "-c", loaded], check=True, capture_output=True, text=True).stdout.split()
+    assert "hemsd.control.controller" in told
+    assert [name for name in told if name.startswith(("hemsd.appliances", "hemsd.echonet.classes"))] == []
+
+
 STUCK = """
 import asyncio, sys, time
 from pathlib import Path

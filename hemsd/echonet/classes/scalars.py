@@ -157,27 +157,27 @@ class WordsCodec(Codec):
         self.accepts = " or ".join(words) if len(words) < 3 else f"one of {', '.join(words)}"
 
     def meaning(self, data: bytes) -> Any:
-        """What a code means; KeyError where it means nothing."""
-        if data in self._meanings or not self._spans:
-            return self._meanings[data]
-        for first, last, value in self._spans:
-            if first <= data <= last and len(data) == self.size:
-                return value
-        raise KeyError(data)
+        """What a code means, None where it means nothing."""
+        meaning = self._meanings.get(data)
+        if meaning is None and self._spans and len(data) == self.size:
+            return next((value for first, last, value in self._spans if first <= data <= last), None)
+        return meaning
+
+    def code(self, value: Any) -> bytes | None:
+        """The code of a word that can be set, None where it is none."""
+        return next((self._codes[each] for each in self._codes_of(value) if each in self._codes), None)
 
     def decode(self, data: bytes, factor: Factor) -> Any:
-        try:
-            return self.meaning(data)
-        except KeyError as error:
-            if len(data) != self.size:
-                raise wrong_size(data, self.size) from error
-            raise Misfit(f"{data.hex().upper()} has no meaning", 0) from error
+        if (meaning := self.meaning(data)) is not None:
+            return meaning
+        if len(data) != self.size:
+            raise wrong_size(data, self.size)
+        raise Misfit(f"{data.hex().upper()} has no meaning", 0)
 
     def encode(self, value: Any) -> bytes:
-        for code in self._codes_of(value):
-            if code in self._codes:
-                return self._codes[code]
-        raise self.refusal(value)
+        if (code := self.code(value)) is None:
+            raise self.refusal(value)
+        return code
 
     def _codes_of(self, value: Any) -> Iterator[Any]:
         if isinstance(value, State):

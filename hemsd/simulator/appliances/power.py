@@ -78,6 +78,7 @@ class Battery(Device):
     code = 0x027D
     product = "ESS-98"
     LOW_W, HIGH_W, CAPACITY_WH, EFFICIENCY = 100, 3000, 9800.0, 0.95
+    LEAVES_W, RIPPLE_W = 50.0, 20.0  # in automatic mode: what still comes from the grid, more or less
     MODES = (RAPID, CHARGING, DISCHARGING, STANDBY, AUTO)
     table = (
         NO_FAULT,
@@ -117,6 +118,7 @@ class Battery(Device):
         self.soc_wh = self.CAPACITY_WH * self.chance("charge").uniform(0.3, 0.7)
         self.charged_wh, self.discharged_wh = self.energy_wh, self.energy_wh * 0.9
         self.working = STANDBY
+        self._ripple = self.chance("ripple")
         self._passed_wh = {0xAA: 0.0, 0xAB: 0.0}
 
     def wrote(self, epc: int) -> None:
@@ -148,7 +150,8 @@ class Battery(Device):
         """What the order (DA) and the methods (C1, C2) make of what the others take from the grid."""
         charge_w = {SURPLUS: max(-grid_w, 0.0), WATTS: self.number(0xEB)}.get(self.number(0xC1), self.HIGH_W)
         discharge_w = {FOLLOWING: max(grid_w, 0.0), WATTS: self.number(0xEC)}.get(self.number(0xC2), self.HIGH_W)
-        orders = {RAPID: self.HIGH_W, CHARGING: charge_w, DISCHARGING: -discharge_w, AUTO: -grid_w}
+        automatic_w = self.LEAVES_W - grid_w + self._ripple.uniform(-self.RIPPLE_W, self.RIPPLE_W)
+        orders = {RAPID: self.HIGH_W, CHARGING: charge_w, DISCHARGING: -discharge_w, AUTO: automatic_w}
         return orders.get(self.number(0xDA), 0.0)
 
     def _works_at(self) -> int:
