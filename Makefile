@@ -39,6 +39,7 @@ test: lint
 
 bench: $(BIN)/.test
 	tests/packages.sh
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python pyhems==0.6.0 bidict  # runs on any Python that hemsd does
 	$(BIN)/python -m tests.benchmarks
 
 soak: $(BIN)/.test

@@ -49,7 +49,7 @@ class Addresses:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkSettings:
-    """`nodes`: addresses that multicast does not reach; `gap_s`: what a node gets to rest after an answer, at least."""
+    """`nodes`: addresses that multicast does not reach; `gap_s`: how long a node rests after an answer, at least."""
 
     name: str
     nodes: tuple[str, ...] = ()

@@ -1,9 +1,9 @@
 """Nodes that answer at once, the same to whoever asks: ``python -m tests.benchmarks.responder COUNT``.
 
 Each is an air conditioner with an address of its own on the loopback interface. An answer is made once for each
-request and node, and then only told again with another TID, so that it is not this process that is measured. A byte on
-standard input: each node announces itself, all at once the first time, after that calmly. The line told then
-says how many it sent. The end of standard input ends it.
+request and node, and then only told again with another TID, so that it is not this process that is measured. A byte
+on standard input: each node announces itself, all at once the first time, after that calmly; the line told then says
+how many it sent. The end of standard input ends it.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ from tests.benchmarks.report import Row
 APPLIANCES = 500
 KNOWN_S = 60.0
 SETTLE_S = 11.0  # until everything has been read once
-WATCH_S = 15.0
-LOOKS, LOOK_S = 4, 2.0  # at the ages of values, after that
+WATCH_S = 12.0
+LOOKS, LOOK_S = 4, 1.5  # at the ages of values, after that
 
 
 async def watching() -> list[Row]:

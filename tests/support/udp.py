@@ -23,7 +23,7 @@ class Listener:
         self.port = port
         self.heard: list[Packet] = []
         self.lost: list[PortError] = []
-        port.start(self.heard.append, self.lost.append)
+        port.start(lambda *packets: self.heard.extend(packets), self.lost.append)
 
     async def hears(self, count: int) -> list[Packet]:
         await until(lambda: len(self.heard) >= count)
