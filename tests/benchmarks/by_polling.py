@@ -1,4 +1,4 @@
-"""Who polls appliances, each in its own way: ``python -m tests.benchmarks.by_polling hemsd|pyhems|pychonet COUNT``.
+"""Who polls appliances, each in its own way: ``python -m tests.benchmarks.by_polling WHO COUNT``.
 
 All poll the same four properties of so many nodes, one request in flight to each and the next as soon as it is
 answered.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -20,6 +22,7 @@ from tests.benchmarks.responder import INF, POLLED, WHO_ASKS, addresses
 START_S, BUSY_S, HEARD_S = 0.1, 0.2, 0.3
 POLL_S = 1.2
 LOOK_S = 0.02
+AT_ONCE = 64
 DEVICE = (0x01, 0x30, 0x01)
 
 
@@ -126,10 +129,34 @@ async def pychonet(poller: Poller, count: int) -> None:
     await asyncio.gather(*[poll(address) for address in addresses(count)])
 
 
+async def nobody(poller: Poller, count: int) -> None:
+    """Nothing but a socket: what the kernel and the nodes take, and an event loop. It looks at no answer."""
+    loop = asyncio.get_running_loop()
+    request = b"\x10\x81\x00\x00\x05\xff\x01" + bytes(DEVICE) + b"\x62" + bytes([len(POLLED)])
+    request += b"".join(bytes((epc, 0)) for epc in POLLED)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bare:
+        bare.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bare.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        bare.setblocking(False)
+        bare.bind(WHO_ASKS)
+
+        def readable() -> None:
+            with suppress(BlockingIOError):
+                for _ in range(AT_ONCE):
+                    bare.sendto(request, bare.recvfrom(2048)[1])
+                    poller.polls += 1
+
+        for address in addresses(count):
+            bare.sendto(request, (address, WHO_ASKS[1]))
+        poller.found = count
+        loop.add_reader(bare, readable)
+        await asyncio.Event().wait()
+
+
 async def main(who: str, count: str) -> None:
     """Tell that it listens; how much it heard when it was busy just then; how many polls it made."""
     kinds: dict[str, Callable[[Poller, int], Awaitable[None]]] = {
-        each.__name__: each for each in (hemsd, pyhems, pychonet)
+        each.__name__: each for each in (hemsd, pyhems, pychonet, nobody)
     }
     poller = Poller()
     polling = asyncio.ensure_future(kinds[who](poller, int(count)))

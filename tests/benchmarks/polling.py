@@ -9,7 +9,7 @@ from tests.benchmarks.processes import python, started
 from tests.benchmarks.report import Row
 
 NODES = 300
-ROUNDS = {"hemsd": 3, "pyhems": 3, "pychonet": 1}  # pychonet looks for answers ten times a second, whatever happens
+ROUNDS = {"hemsd": 3, "pyhems": 3, "pychonet": 1, "nobody": 1}  # pychonet only looks for answers ten times a second
 FIND_S = 20.0
 A_THIRD: Final[Any] = {"goal": 1 / 3, "goal_is_ratio": True}
 
@@ -21,12 +21,13 @@ async def polling() -> list[Row]:
         for who, times in ROUNDS.items():  # in turn, so that whatever else this machine does meets all of them
             if number < times:
                 rounds[who].append(await _round(who))
-    hemsd, pyhems, pychonet = (Round(*map(median, zip(*each, strict=True))) for each in rounds.values())
+    hemsd, pyhems, pychonet, nobody = (Round(*map(median, zip(*each, strict=True))) for each in rounds.values())
     poll = f"a poll, {NODES} nodes at once"
     return [
         Row(name=f"{poll} (pyhems)", unit="us", hemsd=hemsd.took_us, peer=pyhems.took_us, **A_THIRD),
         Row(name=f"{poll}, processor (pyhems)", unit="us", hemsd=hemsd.busy_us, peer=pyhems.busy_us),
         Row(name=f"{poll} (pychonet)", unit="us", hemsd=hemsd.took_us, peer=pychonet.took_us, **A_THIRD),
+        Row(name=f"{poll} (bare socket)", unit="us", hemsd=hemsd.took_us, peer=nobody.took_us),
         Row(name=f"lost of {NODES} datagrams at once (pyhems)", unit="", hemsd=hemsd.lost, peer=pyhems.lost, goal=0),
     ]
 
