@@ -328,7 +328,6 @@ class Dialogue:
             for why in [each for each in answers.values() if isinstance(each, Missing)][:1]:
                 answers.update(dict.fromkeys(answers, why))
         ticket.wanted = ()
-        ticket.last = None  # no circles: those would have to be looked for
         ticket.done = True
         if not ticket.dropped:
             self._events.append(Finished(ticket))
