@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import sys
 import time
@@ -154,7 +155,7 @@ async def nobody(poller: Poller, count: int) -> None:
 
 
 async def main(who: str, count: str) -> None:
-    """Tell that it listens; how much it heard when it was busy just then; how many polls it made."""
+    """Tell that it listens; how much it heard when it was busy just then; when asked, how many polls it makes."""
     kinds: dict[str, Callable[[Poller, int], Awaitable[None]]] = {
         each.__name__: each for each in (hemsd, pyhems, pychonet, nobody)
     }
@@ -165,6 +166,9 @@ async def main(who: str, count: str) -> None:
     time.sleep(BUSY_S)
     await asyncio.wait([polling], timeout=HEARD_S)
     _tell(heard=poller.announcements())
+    asked = asyncio.Event()
+    asyncio.get_running_loop().add_reader(0, lambda: os.read(0, 1) and asked.set())
+    await asked.wait()
     while poller.found < int(count) and not polling.done():
         await asyncio.sleep(LOOK_S)
     before, began, busy = poller.polls, time.perf_counter(), time.process_time()

@@ -46,5 +46,5 @@ async def _round(who: str) -> Round:
         sent = (await nodes.asked())["sent"]
         heard = (await poller.told(FIND_S))["heard"]
         await nodes.asked()
-        polled = await poller.told(FIND_S)
+        polled = await poller.asked()
     return Round(polled["took_s"] / polled["polls"] * 1e6, polled["busy_s"] / polled["polls"] * 1e6, sent - heard)
