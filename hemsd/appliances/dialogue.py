@@ -231,6 +231,7 @@ class Dialogue:
         plan = self._batches.plan(ticket, writes=writes)
         tid = self._next_tid()
         asking = ticket.last = self._asking = Asking(ticket, plan.epcs, writes, now)
+        ticket.sent = True
         recent = self._recent
         recent.pop(tid, None)
         if len(recent) >= RECENT_LIMIT:
@@ -327,7 +328,7 @@ class Dialogue:
         if ticket.kind == "section":
             for why in [each for each in answers.values() if isinstance(each, Missing)][:1]:
                 answers.update(dict.fromkeys(answers, why))
-        ticket.wanted = ()
+        ticket.wanted, ticket.last = (), None
         ticket.done = True
         if not ticket.dropped:
             self._events.append(Finished(ticket))
