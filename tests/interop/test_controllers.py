@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -38,11 +39,12 @@ class House:
     pychonet: Peer
     uecho: Peer
     npm: Peer
+    met: dict[str, Any]  # by pychonet: nodes by address
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def house() -> AsyncIterator[House]:
-    """The controllers have started, and pychonet knows who is there."""
+    """All have started, and pychonet has asked who is there."""
     world = World(datetime(2026, 8, 1, 13, 0))
     aircon, light, battery = AirConditioner(world), GeneralLighting(world), Battery(world)
     with segment() as lan:
@@ -61,19 +63,19 @@ async def house() -> AsyncIterator[House]:
                         (hosts[2], "echonet_lite_controller.js", NPM),
                     )
                 ]
-                yield House(home, aircon, light, battery, pychonet, uecho, npm)
+                await pychonet.does("search")
+                met = {address: await pychonet.does("meet", address) for address in (OURS, SIMULATED)}
+                yield House(home, aircon, light, battery, pychonet, uecho, npm, met)
 
 
 async def test_pychonet_finds_us_all(house: House) -> None:
     """By a multicast to all: our own node with its controller, and the simulated one with its devices."""
-    await house.pychonet.does("search")
     assert {OURS, SIMULATED} <= {line["discovered"] for line in house.pychonet.said if "discovered" in line}
-    ours = await house.pychonet.does("meet", OURS)
+    ours, simulated = house.met[OURS], house.met[SIMULATED]
     assert (ours["maker"], ours["uid"]) == ("Experimental", IDENTIFICATION[2:])
     assert ours["devices"] == {
         "05FF01": {"gets": [0x80, 0x81, 0x82, 0x83, 0x88, 0x8A, 0x9D, 0x9E, 0x9F], "sets": [0x81]}
     }
-    simulated = await house.pychonet.does("meet", SIMULATED)
     assert simulated["devices"].keys() == {"013001", "029001", "027D01"}
     for device in (house.aircon, house.light, house.battery):
         met = simulated["devices"][f"{device.eoj:06X}"]
@@ -115,14 +117,6 @@ async def test_pychonet_sets_the_others(house: House) -> None:
     assert (house.light[0xB0], house.battery[0xDA]) == (b"\x28", b"\x42")
 
 
-async def test_pychonet_hears_what_we_announce(house: House) -> None:
-    """A new place of our controller is confirmed to it, and announced by us to all."""
-    before = len(house.pychonet.said)
-    assert await house.pychonet.does("call", OURS, CONTROLLER, "setMessage", 0x81, 0x08)
-    pushed = await house.pychonet.says(lambda line: line.get("pushed") == [OURS, "05FF01"], before)
-    assert pushed["values"]["81"] == "08"
-
-
 async def test_pychonet_hears_what_we_set(house: House) -> None:
     """What we order is applied, announced to it by the device, and to us nobody else's doing."""
     home, before = house.home, len(house.pychonet.said)
@@ -145,24 +139,29 @@ async def test_uecho_finds_us_all(house: House) -> None:
 
 
 async def test_uecho_asks_us(house: House) -> None:
-    """Our profile and our controller answer Get, SetC and INF_REQ; what cannot be set comes back.
-
-    uecho itself hears no INF any more after one that was addressed to another controller (05FF01): pychonet does.
-    """
+    """Our profile and our controller answer Get and SetC; what cannot be set comes back."""
     uecho = house.uecho
     asked = await uecho.does("asks", OURS, PROFILE, GET, {"82": "", "83": "", "D6": "", "D7": ""})
     values = {"82": "010e0100", "83": IDENTIFICATION, "D6": "0105ff01", "D7": "0105ff"}
     assert asked == {"esv": GET_RES, "seoj": PROFILE, "properties": values}
     asked = await uecho.does("asks", OURS, CONTROLLER, GET, {"80": "", "88": "", "B0": ""})
     assert asked == {"esv": GET_SNA, "seoj": CONTROLLER, "properties": {"80": "30", "88": "42", "B0": ""}}
-    asked = await uecho.does("asks", OURS, CONTROLLER, SET_C, {"81": "10"})
-    assert asked == {"esv": SET_RES, "seoj": CONTROLLER, "properties": {"81": ""}}
-    asked = await uecho.does("asks", OURS, CONTROLLER, SET_C, {"81": "18", "80": "31"})
+    asked = await uecho.does("asks", OURS, CONTROLLER, SET_C, {"81": "10", "80": "31"})
     assert asked == {"esv": SET_C_SNA, "seoj": CONTROLLER, "properties": {"81": "", "80": "31"}}
-    before = len(house.pychonet.said)
-    assert await uecho.does("says", OURS, CONTROLLER, INF_REQ, {"81": ""})
-    pushed = await house.pychonet.says(lambda line: line.get("pushed") == [OURS, "05FF01"], before)
-    assert pushed["values"]["81"] == "18"
+
+
+async def test_pychonet_hears_what_uecho_makes_us_say(house: House) -> None:
+    """The new place of our controller, and what an INF_REQ is for, are announced to all.
+
+    uecho would not hear it: an INF that was addressed to another controller (05FF01) has made it deaf to all of them.
+    """
+    pychonet, uecho, before = house.pychonet, house.uecho, len(house.pychonet.said)
+    asked = await uecho.does("asks", OURS, CONTROLLER, SET_C, {"81": "20"})
+    assert asked == {"esv": SET_RES, "seoj": CONTROLLER, "properties": {"81": ""}}
+    await pychonet.says(lambda line: line.get("pushed") == [OURS, "05FF01"] and line["values"]["81"] == "20", before)
+    assert not any("82" in line["values"] for line in pychonet.said if "pushed" in line)
+    assert await uecho.does("says", OURS, CONTROLLER, INF_REQ, {"82": ""})
+    await pychonet.says(lambda line: line.get("pushed") == [OURS, "05FF01"] and "82" in line["values"], before)
 
 
 async def test_uecho_reads_and_sets(house: House) -> None:
