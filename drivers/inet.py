@@ -16,7 +16,7 @@ from drivers.interface import Interface, is_link_local
 from drivers.packet import ALL_NODES, ALL_NODES_IPV4, ECHONET_PORT, Packet
 
 RECEIVE_BUFFER = 1 << 20  # bytes asked of the kernel: the answers of a few hundred nodes come within milliseconds
-RECEIVE_BUFFER_MIN = 256 << 10  # that of an unchanged kernel before 6.16, 416 KiB, is still good for 150 at once
+RECEIVE_BUFFER_MIN = 256 << 10  # many kernels give 416 KiB: some 150 at once, as Ethernet drivers count
 NODES_MAX = 1024  # of which is remembered whether they are of this link
 ANCILLARY_SIZE = 64
 IP_PKTINFO, IP_MULTICAST_ALL, IPV6_MULTICAST_ALL = 8, 49, 29  # linux/in.h, in6.h

@@ -94,7 +94,7 @@ class Batches:
         if last is None or last.writes or not 0 < last.named < len(last.epcs):
             return False
         if all(epc in ticket.answers for epc in last.epcs[: last.named]):
-            ticket.failed, ticket.managed = len(last.epcs), last.named
+            ticket.failed, ticket.failed_size, ticket.managed = last.epcs[last.named :], len(last.epcs), last.named
             ticket.size = min(ticket.size, last.named)
         return True
 
@@ -102,7 +102,7 @@ class Batches:
         """No answer in the usual time: ask next what is known to work, and at last one by one."""
         ticket, size = asking.ticket, len(asking.epcs)
         if size > max(1, self.manners.proven):
-            self._too_many(ticket, size)
+            self._too_many(asking)
         elif ticket.repeats > 1 and size > 1:
             ticket.alone |= frozenset(asking.epcs)
 
@@ -124,10 +124,9 @@ class Batches:
     def _given(self, asking: Asking, told: Mapping[int, bytes]) -> None:
         """What it says of a node that it gave these."""
         ticket, manners, node = asking.ticket, self.manners, asking.ticket.eoj << 8
-        if ticket.failed:
-            if told.get(asking.epcs[0]):
-                manners.fell_short(ticket.failed, ticket.managed)
-            ticket.failed = 0
+        if ticket.failed and any(told.get(epc) for epc in ticket.failed):
+            manners.fell_short(ticket.failed_size, ticket.managed)
+            ticket.failed = ()
         if ticket.alone and len(asking.epcs) == 1:
             (epc,) = asking.epcs
             if epc in ticket.alone and manners.only_alone(node | epc):
@@ -153,14 +152,15 @@ class Batches:
                 if node | epc in self._refused:
                     answers.setdefault(epc, Missing.REFUSED)
             if not given and len(asking.epcs) > self.manners.proven:
-                self._too_many(ticket, len(asking.epcs))
+                self._too_many(asking)
             else:
                 ticket.alone |= frozenset(empty or asking.epcs)
 
-    def _too_many(self, ticket: Ticket, size: int) -> None:
+    def _too_many(self, asking: Asking) -> None:
         """More than ever were answered got no data: go on with as many as are known to work."""
+        ticket = asking.ticket
         ticket.size = ticket.managed = max(1, self.manners.proven)
-        ticket.failed = size
+        ticket.failed, ticket.failed_size = asking.epcs, len(asking.epcs)
 
     def _grown(self, key: int, size: int) -> None:
         if len(self._sizes) >= SIZES_LIMIT:

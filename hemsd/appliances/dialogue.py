@@ -20,7 +20,7 @@ from typing import Final
 from msgspec import Struct
 
 from hemsd.appliances.batches import Batches
-from hemsd.appliances.manners import LIMIT_S, PROPERTIES_MAX, Manners
+from hemsd.appliances.manners import LIMIT_S, PROPERTIES_MAX, SOFT_MIN_S, Manners
 from hemsd.appliances.tickets import Asking, Ticket
 from hemsd.echonet.classes.device import Section
 from hemsd.echonet.exchange import Missing, QueueFull
@@ -143,7 +143,7 @@ class Dialogue:
             self.counters["late"] += 1
         first, asking.heard = not asking.heard, True
         if first:
-            self.manners.round_trips.observe(now - asking.asked_at)
+            self.manners.took(now - asking.asked_at)
         ticket = asking.ticket
         if not ticket.done and not asking.void:
             asking.named += len(told)
@@ -180,8 +180,8 @@ class Dialogue:
             at = self._free_at
         for ticket in self._open:
             at = min(at, ticket.limit_at)
-            if self._asking is None:
-                at = min(at, max(ticket.retry_at, self._free_at))
+            if self._asking is None and (retry_at := max(ticket.retry_at, self._free_at)) <= _latest(ticket):
+                at = min(at, retry_at)
         return None if at == math.inf else at
 
     def outgoing(self) -> list[bytes]:
@@ -212,11 +212,13 @@ class Dialogue:
     def _next(self, now: float) -> Ticket | None:
         if (held := self._held) is not None:
             self._held = None
-            return held
+            if now <= _latest(held):
+                return held
+            held.retry_at = math.inf
+            self._open.append(held)
         if self._urgent:
             return self._urgent.popleft()
-        ready = [each for each in self._open if now >= each.retry_at]
-        if ready:
+        if self._open and (ready := [each for each in self._open if each.retry_at <= now <= _latest(each)]):
             ticket = next((each for each in ready if each.urgent), ready[0])
             self._open.remove(ticket)
             return ticket
@@ -236,7 +238,9 @@ class Dialogue:
         recent[tid] = asking
         if ticket.limit_at == math.inf:
             ticket.limit_at = now + (SECTION_LIMIT_S if ticket.kind == "section" else LIMIT_S)
-        self._soft_at = min(ticket.limit_at, now + max(self.manners.soft_s, self._answer_s))
+        soft_s, answer_s = self.manners.soft_s, self._answer_s
+        soft_at = now + (soft_s if soft_s > answer_s else answer_s)
+        self._soft_at = soft_at if soft_at < ticket.limit_at else ticket.limit_at
         self.counters["requests"] += 1
         if ticket.repeats:
             self.counters["repeats"] += 1
@@ -327,6 +331,11 @@ class Dialogue:
         ticket.done = True
         if not ticket.dropped:
             self._events.append(Finished(ticket))
+
+
+def _latest(ticket: Ticket) -> float:
+    """Asking it (again) later than this would leave no time to answer."""
+    return ticket.limit_at - SOFT_MIN_S
 
 
 def _taken(ticket: Ticket, esv: int, told: Mapping[int, bytes]) -> None:

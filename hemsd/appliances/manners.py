@@ -38,30 +38,32 @@ class _Remembered(Struct, kw_only=True):
 
 
 class Manners:
-    """One node's. A property is named by its key: EOJ and EPC, ``eoj << 8 | epc``."""
+    """One node's. A property is named by its key: EOJ and EPC, ``eoj << 8 | epc``.
+
+    `properties_per_request` is how many to ask at once: twice what the node is known to answer, while that is not
+    known to be too many. `soft_s` is when an answer is overdue: three times the p95, 1 to 20 s; so a node that always
+    takes long is not asked twice.
+    """
 
     def __init__(self) -> None:
         self.proven = 0  # as many properties in one Get as it was seen to answer in full
         self.ceiling = PROPERTIES_MAX  # more are not tried
         self.alone: set[int] = set()  # keys of what fails in company
-        self.round_trips = RoundTrips(SOFT_FIRST_S / SOFT_FACTOR)
+        self._round_trips = RoundTrips(SOFT_FIRST_S / SOFT_FACTOR)
         self._doubted, self._doubts = PROPERTIES_MAX + 1, 0  # the size that failed last, and how often in a row
         self.strikes: Counter[int] = Counter()  # by key: failed in company, answered alone, how often in a row
+        self.properties_per_request = 1
+        self.soft_s = SOFT_FIRST_S
 
-    @property
-    def properties_per_request(self) -> int:
-        """How many to ask at once: twice what it is known to answer, while that is not known to be too many."""
-        return max(1, min(2 * self.proven, self.ceiling))
-
-    @property
-    def soft_s(self) -> float:
-        """When an answer is overdue: three times the p95, 1 to 20 s. A slow node is left alone until the limit."""
-        return min(LIMIT_S, max(SOFT_MIN_S, SOFT_FACTOR * self.round_trips.p95_s))
+    def took(self, round_trip_s: float) -> None:
+        """It answered after so long."""
+        self._round_trips.observe(round_trip_s)
+        self.soft_s = min(LIMIT_S, max(SOFT_MIN_S, SOFT_FACTOR * self._round_trips.p95_s))
 
     def answered(self, size: int) -> None:
         """It answered so many properties at once in full."""
         if size > self.proven:
-            self.proven = size
+            self._limits(size, self.ceiling)
         if size >= self._doubted:
             self._doubted, self._doubts = PROPERTIES_MAX + 1, 0
 
@@ -70,8 +72,7 @@ class Manners:
         self._doubts = self._doubts + 1 if size == self._doubted else 1
         self._doubted = size
         if self._doubts >= DOUBTS:
-            self.ceiling = max(1, min(managed, size - 1))
-            self.proven = min(self.proven, self.ceiling)
+            self._limits(self.proven, max(1, min(managed, size - 1)))
             self._doubted, self._doubts = PROPERTIES_MAX + 1, 0
 
     def only_alone(self, key: int) -> bool:
@@ -90,9 +91,13 @@ class Manners:
         return {
             "proven": self.proven,
             "ceiling": self.ceiling,
-            "p95_s": round(self.round_trips.p95_s, 3),
+            "p95_s": round(self._round_trips.p95_s, 3),
             "alone": [f"{key:08X}" for key in sorted(self.alone)],
         }
+
+    def _limits(self, proven: int, ceiling: int) -> None:
+        self.proven, self.ceiling = min(proven, ceiling), ceiling
+        self.properties_per_request = max(1, min(2 * self.proven, ceiling))
 
     @classmethod
     def restored(cls, plain: object) -> Manners:
@@ -102,7 +107,8 @@ class Manners:
             told = msgspec.convert(plain if isinstance(plain, Mapping) else {}, _Remembered)
         except msgspec.ValidationError:
             return manners
-        manners.proven, manners.ceiling = min(told.proven, told.ceiling), told.ceiling
-        manners.round_trips = RoundTrips(told.p95_s)
+        manners._limits(told.proven, told.ceiling)
+        manners._round_trips = RoundTrips(told.p95_s)
+        manners.took(told.p95_s)
         manners.alone = {int(key, 16) for key in told.alone}
         return manners

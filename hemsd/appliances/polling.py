@@ -24,6 +24,7 @@ from hemsd.echonet.classes.device import Section, Tempo
 START_S = 10.0  # over which first reads are spread
 SECTION_S = Tempo.STATE.value  # lists that have to be selected
 SOON = 0.2  # of its interval before it is due, a property goes along: STATE always finds a LIVE turn
+AGAIN_S = 60.0  # what need be read only once is tried again first
 SELDOM_S = Tempo.SLOW.value  # the longest that anything is left alone
 FIRST_PAUSE_S = 30.0  # after the second silence in a row; doubled each time
 PROOFS = 3  # changes told in time, after one that was not, until notifications are believed in again
@@ -73,8 +74,8 @@ class Polls:
     ) -> None:
         """`chance` gives numbers in [0, 1)."""
         self._chance = chance
-        self._every = {epc: each.value for epc, each in tempo.items()}
-        self._soon = {epc: SOON * every if every < math.inf else 0.0 for epc, every in self._every.items()}
+        self._every = {epc: each.value for epc, each in sorted(tempo.items(), key=lambda item: item[1].value)}
+        self._pace = {epc: every if every < math.inf else AGAIN_S for epc, every in self._every.items()}
         self._due = dict.fromkeys(self._every, now)
         self._failed: dict[int, int] = {}  # times in a row, by EPC
         self._promises = {epc: _Promise() for epc, each in tempo.items() if each is Tempo.STATE and epc in announced}
@@ -109,7 +110,7 @@ class Polls:
         return self._at
 
     def due(self, now: float, most: int = PROPERTIES_MAX) -> tuple[int, ...] | Section | None:
-        """What to read now, the most overdue first and `most` properties; None where nothing is to be read."""
+        """What to read now: `most` properties at most, first what is most overdue for its tempo; None for nothing."""
         if now < self.deadline():
             return None
         if self._sections:
@@ -123,9 +124,9 @@ class Polls:
             candidates = [epc for epc, at in due.items() if at < math.inf]
             candidates.sort(key=lambda epc: (failed.get(epc, 0), due[epc]))
         else:
-            soon = self._soon
-            candidates = [epc for epc, at in due.items() if at <= now + soon[epc]]
-            candidates.sort(key=due.__getitem__)
+            pace = self._pace
+            candidates = [epc for epc, at in due.items() if at <= now + SOON * pace[epc]]
+            candidates.sort(key=lambda epc: (due[epc] - now) / pace[epc])
         self._turn = tuple(candidates[:most])
         return self._turn
 
@@ -172,9 +173,9 @@ class Polls:
         self._at = None
 
     def _not_given(self, epc: int, now: float) -> None:
-        if (every := self._every.get(epc)) is not None:
+        if (pace := self._pace.get(epc)) is not None:
             failed = self._failed[epc] = min(self._failed.get(epc, 0) + 1, FAILED_MAX)
-            self._due[epc] = now + min(SELDOM_S, (every if every < math.inf else SECTION_S) * 2.0**failed)
+            self._due[epc] = now + min(SELDOM_S, pace * 2.0**failed)
 
     def _silent(self, now: float) -> None:
         """Nobody answered: at once again, then with growing pauses, for ever."""

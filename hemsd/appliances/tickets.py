@@ -38,8 +38,9 @@ class Ticket(Struct, eq=False):
     heard: bool = False  # something came
     gave_up: bool = False  # the batch before was a silence
     size: int = PROPERTIES_MAX  # not more at once any more
-    failed: int = 0  # the size that fell short just before,
-    managed: int = 0  # and what would have been no more than is known to work
+    failed: tuple[int, ...] = ()  # what got nothing when more was asked than the node may be able to answer:
+    failed_size: int = 0  # so many,
+    managed: int = 0  # where so many are known to work
     alone: frozenset[int] = frozenset()  # failed in company
     last: Asking | None = None
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 RUNS = {  # command -> module here, function in it
     "read": ("read", "run"),
     "status": ("status", "run"),
+    "appliances": ("appliances", "run"),
     "history": ("history", "run"),
     "scan": ("scan", "run"),
     "ports": ("ports", "run"),

@@ -1,4 +1,4 @@
-"""`hemsd demo`: the real daemon on a simulated module, a simulated meter and an MQTT broker, in one terminal."""
+"""`hemsd demo`: the real daemon in a simulated house with meter, appliances and an MQTT broker, in one terminal."""
 
 from __future__ import annotations
 
@@ -16,12 +16,20 @@ from tempfile import TemporaryDirectory
 
 import aiomqtt
 
+from hemsd.cli.demohouse import INTERFACE, appliances, show_appliances
 from hemsd.cli.exits import Exit, UsageError
 from hemsd.routeb.readings import JST
-from hemsd.simulator import Family, Household, Meter, Network, Timing, module_of
+from hemsd.simulator import Family, Meter, Network, Timing, module_of
+from hemsd.simulator.appliances import World
 from hemsd.simulator.pty import serve_on_pty
 
 LOOPBACK = "127.0.0.1"
+COMMANDS = (
+    "appliances",
+    "appliances show living-ac",
+    "appliances set living-ac target_temperature_c=24",
+    "read",
+)
 STOP_S = 10.0  # for the daemon to end, which takes it 5 s at most
 
 CONFIG = """
@@ -48,21 +56,34 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _demo(family: Family, seconds: float | None) -> int:
     network = Network()
-    meter = Meter(Household(seed=1, pv_kw=4.0), start=datetime.now(JST).replace(tzinfo=None))
+    world = World(datetime.now(JST).replace(tzinfo=None))
+    meter = Meter(world.wall, start=world.start)
     module = module_of(family, meter, network, timing=Timing.fast())
     with TemporaryDirectory(prefix="hemsd-demo-") as directory:
-        async with _broker() as broker, serve_on_pty(module) as port:
+        async with _broker() as broker, serve_on_pty(module) as port, appliances(world) as tables:
             config = Path(directory) / "hemsd.toml"
-            config.write_text(CONFIG.format(port=port, host=LOOPBACK, broker=broker))
+            config.write_text(CONFIG.format(port=port, host=LOOPBACK, broker=broker) + tables)
             credentials = Path(directory) / "credentials.toml"
             credentials.touch(mode=0o600)
             credentials.write_text(f'id = "{network.route_b_id}"\npassword = "{network.password}"\n')
-            print(f"a simulated {family} module on {port}, an MQTT broker on {LOOPBACK}:{broker}; Ctrl-C ends it\n")
-            showing = asyncio.create_task(_show(broker), name="demo subscriber")
+            print(f"a simulated {family} module on {port}, an MQTT broker on {LOOPBACK}:{broker}; Ctrl-C ends it")
+            showing = [asyncio.create_task(_show(broker), name="demo subscriber")]
+            if tables:
+                print(f"appliances on {INTERFACE}; try in another terminal:\n{_hints(config)}")
+                shown = show_appliances(str(config.with_name("operator.sock")))
+                showing.append(asyncio.create_task(shown, name="demo operator"))
+            print(flush=True)
             try:
                 return await _run_daemon(config, seconds)
             finally:
-                showing.cancel()
+                for each in showing:
+                    each.cancel()
+
+
+def _hints(config: Path) -> str:
+    """Commands that work while the demonstration runs."""
+    program = sys.argv[0] if Path(sys.argv[0]).name == "hemsd" else f"{sys.executable} -m hemsd"
+    return "\n".join(f"  {program} {line} --config {config}" for line in COMMANDS)
 
 
 async def _run_daemon(config: Path, seconds: float | None) -> int:

@@ -11,9 +11,9 @@ class Exit(IntEnum):
     READ = 0
     MALFORMED = 1  # of `hemsd decode` only
     USAGE = 2  # usage, configuration or credentials file; argparse's own code
-    ABSENT = 3  # a value named by the user does not exist on this meter
-    TIMEOUT = 4
-    REFUSED = 5
+    ABSENT = 3  # a value, an appliance or a property named by the user does not exist, or cannot be set
+    TIMEOUT = 4  # or not confirmed in time
+    REFUSED = 5  # by the meter, by the appliance, or by a rule of the house
     PORT = 6
     NOT_HEARD = 7
     NO_DAEMON = 8
@@ -21,12 +21,13 @@ class Exit(IntEnum):
 
 
 EXIT_CODES = """exit codes:
-  0  read; all is well                       5  the meter refused us
-  2  usage or configuration                  6  port or module trouble
-  3  a value you named does not exist        7  no meter heard
-     on this meter                           8  no daemon runs that could be asked
-  4  no answer in time; values are stale    75  from run: another daemon runs already
-  1  from decode: not every line was a frame"""
+  0  read, or set; all is well               5  the meter or the appliance refused
+  2  usage, configuration, or a value        6  port or module trouble
+     out of range                            7  no meter heard
+  3  what you named does not exist, or       8  no daemon runs that could be asked
+     cannot be set                          75  from run: another daemon runs already
+  4  no answer in time, values are stale,    1  from decode: not every line was a frame
+     or a setting is not confirmed"""
 
 TROUBLE = {  # what a daemon says is wrong between it and the meter
     "port": Exit.PORT,

@@ -11,6 +11,9 @@ from hemsd.cli.exits import EXIT_CODES
 
 WHAT = "power current energy interval clock identity all, or a property code like 0xE7; default: power current energy"
 
+NAME = "its name, its id or a part of it from the beginning, or its address, with /OBJECT where several are there"
+DAEMON = "configuration of the daemon to ask"
+
 
 def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
@@ -27,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     _add_config(status)
     status.add_argument("--json", action="store_true", help="one JSON object (one a line with --watch)")
     status.add_argument("--watch", action="store_true", help="go on, and say it anew whenever it changes")
+    _add_appliances(commands)
     _add_history(commands)
     scan = _add(commands, "scan", "show which meters answer, and how well")
     _add_connection(scan)
@@ -87,7 +91,42 @@ def _add_read(commands: Commands) -> None:
 
 
 def _add_config(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--config", type=Path, metavar="FILE", help="configuration of the daemon to ask")
+    command.add_argument("--config", type=Path, metavar="FILE", help=DAEMON)
+
+
+def _add_appliances(commands: Commands) -> None:
+    appliances = _add(commands, "appliances", "show, read and set the appliances of the house")
+    _add_config(appliances)
+    appliances.add_argument("--json", action="store_true", help="as JSON")
+    actions = appliances.add_subparsers(dest="action", metavar="ACTION", help="default: list")
+
+    def add(action: str, text: str) -> argparse.ArgumentParser:
+        command = _add(actions, action, text)
+        command.add_argument("--config", type=Path, metavar="FILE", default=argparse.SUPPRESS, help=DAEMON)
+        command.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="as JSON")
+        return command
+
+    def add_for_one(action: str, text: str) -> argparse.ArgumentParser:
+        command = add(action, text)
+        command.add_argument("name", metavar="NAME", help=NAME)
+        return command
+
+    def add_timeout(command: argparse.ArgumentParser) -> None:
+        command.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="wait no longer for an answer")
+
+    add("list", "show all appliances and what they do now")
+    add_for_one("show", "show everything that is known of one, and what can be set")
+    get = add_for_one("get", "have one read now")
+    get.add_argument("properties", nargs="*", metavar="PROPERTY", help="by name or code (0xB3); default: all")
+    add_timeout(get)
+    set_ = add_for_one("set", "set one, and say what became of it")
+    set_.add_argument("values", nargs="+", metavar="WORD=VALUE", help="on=true mode=heat, a property, or 0xB3=1A")
+    set_.add_argument("--ttl", type=_seconds, metavar="SECONDS", help="not to be sent any more after this long")
+    add_timeout(set_)
+    watch = add("watch", "tell every change as it comes, one a line")
+    watch.add_argument("names", nargs="*", metavar="NAME", help="only these")
+    add_timeout(add_for_one("identify", "let one show itself, harmlessly: it blinks or beeps where it can"))
+    add_timeout(add_for_one("forget", "forget one that is gone for good"))
 
 
 def _add_history(commands: Commands) -> None:

@@ -11,13 +11,21 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from msgspec import convert, to_builtins
+from msgspec import convert
 
 from hemsd.cli.asking import Daemon, Gone
 from hemsd.cli.exits import TROUBLE, Exit, GaveUp
 from hemsd.cli.read import daemon_for
-from hemsd.cli.words import clock, judged, lasted, painted, rfc3339
-from hemsd.hub.messages import AIR_ALLOWED_S, BackfillProgress, Domain, Health, MeterReading, MeterStatus
+from hemsd.cli.words import clock, judged, lasted, painted, plain
+from hemsd.hub.messages import (
+    AIR_ALLOWED_S,
+    ApplianceStatus,
+    BackfillProgress,
+    Domain,
+    Health,
+    MeterReading,
+    MeterStatus,
+)
 
 if TYPE_CHECKING:
     from hemsd.cli.asking import Told
@@ -43,11 +51,12 @@ STAGES = {
 
 @dataclass(slots=True)
 class Snapshot:
-    """What the house said last, by meter and by domain."""
+    """What the house said last, by meter, by appliance and by domain."""
 
     meters: dict[str | None, MeterStatus] = field(default_factory=dict)
     readings: dict[str, MeterReading] = field(default_factory=dict)
     backfills: dict[str, BackfillProgress] = field(default_factory=dict)
+    appliances: dict[str, ApplianceStatus] = field(default_factory=dict)
     healths: dict[Domain, Health] = field(default_factory=dict)
 
     def note(self, told: Told) -> bool:
@@ -64,6 +73,11 @@ class Snapshot:
             case "BackfillProgress":
                 progress = convert(told, BackfillProgress)
                 self.backfills[progress.meter] = progress
+            case "ApplianceStatus":
+                appliance = convert(told, ApplianceStatus)
+                self.appliances[appliance.appliance] = appliance
+                if appliance.forgotten:
+                    del self.appliances[appliance.appliance]
             case "Health":
                 health = convert(told, Health)
                 self.healths[health.source] = health
@@ -138,26 +152,13 @@ def as_json(daemon: Daemon, snapshot: Snapshot) -> dict[str, Any]:
     return {
         "daemon": {"version": daemon.version, "socket": daemon.path},
         "meters": [
-            _plain(status) | {"reading": _plain(snapshot.readings.get(status.meter or ""))}
+            plain(status) | {"reading": plain(snapshot.readings.get(status.meter or ""))}
             for status in snapshot.meters.values()
         ],
-        "backfills": [_plain(progress) for progress in snapshot.backfills.values()],
-        "health": {health.source.value: _plain(health) for health in snapshot.healths.values()},
+        "backfills": [plain(progress) for progress in snapshot.backfills.values()],
+        "appliances": [plain(appliance) for appliance in snapshot.appliances.values()],
+        "health": {health.source.value: plain(health) for health in snapshot.healths.values()},
     }
-
-
-def _plain(message: object) -> Any:
-    if message is None:
-        return None
-    plain = to_builtins(message, builtin_types=(datetime,))
-    plain.pop("type")
-    return _in_japan(plain)
-
-
-def _in_japan(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return rfc3339(value)
-    return {key: _in_japan(each) for key, each in value.items()} if isinstance(value, dict) else value
 
 
 # --- for people -----------------------------------------------------------------------------------------------
@@ -174,6 +175,8 @@ def lines(snapshot: Snapshot, now: datetime) -> Iterator[tuple[str, str]]:
     for progress in snapshot.backfills.values():
         if not progress.last:
             yield "backfill", f"{progress.done} of {progress.total} days"
+    if snapshot.appliances:
+        yield "appliances", _appliances(list(snapshot.appliances.values()))
     for health in snapshot.healths.values():
         yield from _health_lines(health)
 
@@ -225,6 +228,12 @@ def _radio_lines(status: MeterStatus, now: datetime) -> Iterator[tuple[str, str]
         yield "recoveries", f"{steps}{last}"
     if radio.dropped:
         yield "dropped", ", ".join(f"{why} {count}" for why, count in radio.dropped.items())
+
+
+def _appliances(appliances: list[ApplianceStatus]) -> str:
+    away = sorted(each.name for each in appliances if not each.online)
+    counted = f"{len(appliances) - len(away)} of {len(appliances)} online"
+    return f"{painted(counted, YELLOW)}; not {', '.join(away)}" if away else painted(counted, GREEN)
 
 
 def _health_lines(health: Health) -> Iterator[tuple[str, str]]:

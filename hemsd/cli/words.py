@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+import unicodedata
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from msgspec import to_builtins
 
 JST = timezone(timedelta(hours=9))
 GOOD_DBM, WEAK_DBM = -80.0, -90.0
@@ -13,6 +18,21 @@ GOOD_DBM, WEAK_DBM = -80.0, -90.0
 def rfc3339(at: datetime) -> str:
     """A moment in Japan's time, to the second, for programs."""
     return at.astimezone(JST).isoformat(timespec="seconds")
+
+
+def plain(message: object) -> Any:
+    """A message of the hub for programs, without its type and with Japan's times; None of None."""
+    if message is None:
+        return None
+    fields = to_builtins(message, builtin_types=(datetime,))
+    fields.pop("type", None)
+    return _in_japan(fields)
+
+
+def _in_japan(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    return {key: _in_japan(each) for key, each in value.items()} if isinstance(value, dict) else value
 
 
 def clock(at: datetime, now: datetime) -> str:
@@ -49,3 +69,15 @@ def coloured() -> bool:
 def painted(text: str, colour: int) -> str:
     """The text in one of the terminal's colours (ECMA-48 SGR), where colours are wanted."""
     return f"\x1b[{colour}m{text}\x1b[0m" if coloured() else text
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines in which the columns of a table stand below each other, whatever the script."""
+    widths = [max(map(_cells, column)) for column in zip(*rows, strict=True)]
+    padded = ([text + " " * (width - _cells(text)) for text, width in zip(row, widths, strict=True)] for row in rows)
+    return ["  ".join(texts).rstrip() for texts in padded]
+
+
+def _cells(text: str) -> int:
+    """How many columns of a terminal a text takes: kanji and kana take two each (Unicode Annex 11)."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)

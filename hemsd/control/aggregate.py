@@ -16,13 +16,12 @@ from enum import Enum
 
 from msgspec.structs import replace
 
-from hemsd.control.checks import class_code
-from hemsd.control.targets import APPLIANCES_MAX, Targets
+from hemsd.control.targets import APPLIANCES_MAX, Targets, class_code
 from hemsd.hub.messages import ApplianceState, ApplianceStatus, MeterReading, MeterStatus, Scalar, SiteAggregate
 
 GAP_S = 2.0  # between two that are published
 EVERY_S = 60.0  # at least, while the meter is fresh
-FRESH_S = 90.0  # what an appliance told: three polls of a network that polls every 30 s when it has much to do
+FRESH_S = 90.0  # what an appliance told: three polls of one that takes 30 s over each
 
 
 class Part(Enum):

@@ -21,7 +21,7 @@ from hemsd.hub.messages import ApplianceStatus, Domain, UserRequest
 VALUES_MAX, PROPERTIES_MAX = 32, 256  # of one request
 WORD_MAX = 64  # letters of a name or a value, but for EDTs
 EDT_MAX = 512  # "0x", and 255 bytes in hexadecimal
-LINE_S = 50.0  # a set waits so long for its turn: another one (40 s), and the gap after it (10 s)
+LINE_S = 50.0  # a set waits so long for its turn, as a person might
 
 LEVELS: tuple[Exposure, ...] = ("aggregates", "appliances", "control")
 FROM_GATEWAY: Mapping[str, Exposure] = {"get": "appliances", "set": "control", "identify": "control"}
@@ -45,11 +45,6 @@ class Wish(Struct, frozen=True):
     def person(self) -> bool:
         """Whether surely a person asks: the gateway may hide an automation."""
         return self.asked.asker is Domain.OPERATOR
-
-
-def class_code(status: ApplianceStatus) -> int:
-    """The class of an appliance, as in hemsd.echonet: 0x0130, ..."""
-    return int(status.eoj[:4], 16)
 
 
 def exposure(asked: UserRequest, settings: Settings) -> Refused | None:
@@ -102,8 +97,9 @@ def online(wish: Wish) -> Refused | None:
     if status.online:
         return None
     heard = status.last_heard_at
-    when = "since hemsd started" if heard is None else f"for {span((wish.at - heard).total_seconds())}"
-    return Refused("timeout", f"{status.name} has not been heard {when}: see that it has power and is on its network")
+    ago = "" if heard is None else f"; it was heard {span((wish.at - heard).total_seconds())} ago"
+    why = status.detail or "see that it has power and is on its network"
+    return Refused("timeout", f"{status.name} is offline: {why}{ago}")
 
 
 def known(wish: Wish) -> Refused | None:
@@ -147,8 +143,8 @@ def rate(wish: Wish) -> Refused | None:
 
 def minimum_time(wish: Wish) -> Refused | None:
     """It has been on, or off, for as long as its class needs."""
-    status, values = wish.status, wish.asked.values
-    until = wish.switches.held_until(status.appliance, class_code(status), values, person=wish.person)
+    status = wish.status
+    until = wish.switches.held_until(status, wish.asked.values, person=wish.person)
     if until is None or until <= wish.now:
         return None
     text = f"{status.name} was switched lately and is to stay as it is: again in {span(until - wish.now)}"

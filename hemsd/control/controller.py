@@ -10,7 +10,6 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from hemsd.control.aggregate import Site
-from hemsd.control.checks import class_code
 from hemsd.control.limits import Switches
 from hemsd.control.requests import Requests
 from hemsd.control.settings import Settings
@@ -47,7 +46,7 @@ class Controller:
         self._seat = seat
         self._clock = clock
         self._targets = Targets()
-        self._switches = Switches()
+        self._switches = Switches(settings.minimums)
         self._site = Site(self._targets, self._now())
         self._requests = Requests(settings, self._targets, self._switches, f"{int(clock().timestamp() * 1000):x}")
         self._sooner = asyncio.Event()  # there is something to do before the time waited for
@@ -86,7 +85,7 @@ class Controller:
             case ApplianceState():
                 self._site.hear_state(message, now, at)
                 if (status := self._targets.get(message.appliance)) is not None:
-                    self._switches.hear(message.appliance, class_code(status), message.values, now)
+                    self._switches.hear(status, message.values, now)
             case ApplianceStatus():
                 self._hear_status(message)
             case ApplianceResult():

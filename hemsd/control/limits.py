@@ -17,7 +17,8 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hemsd.hub.messages import Scalar
+from hemsd.control.targets import class_code
+from hemsd.hub.messages import ApplianceStatus, Scalar
 
 HOUR_S = 3600.0
 REMEMBERED_MAX = 4096  # appliances whose orders of the last hour are counted; more than there can be at a time
@@ -44,7 +45,7 @@ def _either(on: str, off: str) -> dict[str, bool]:
 _ON = _either("true on yes 1 30", "false off no 0 31")
 _PLUG = _either("charge rapid_charge discharge charge_discharge", "standby idle")
 
-_AIR_CONDITIONER = {"on": _ON, "operation_status": _ON, "0x80": _ON}
+_SWITCH = {"on": _ON, "operation_status": _ON, "0x80": _ON}
 _WATER_HEATER = {
     "heating": _ON,
     "mode": _either("heat", "stop"),
@@ -62,14 +63,16 @@ _VEHICLE = {
 # Control rules 4.4: 20 min on for heat pumps, 5 min for vehicles, 10 min off for all. Air conditioners leave a
 # compressor that was stopped alone for 3 min themselves: a start in that time would only be put off.
 MINIMUM: Mapping[int, Minimum] = {
-    0x0130: Minimum(1200.0, 600.0, 180.0, _AIR_CONDITIONER),  # home air conditioner
-    0x0156: Minimum(1200.0, 600.0, 180.0, _AIR_CONDITIONER),  # commercial air conditioner
+    0x0130: Minimum(1200.0, 600.0, 180.0, _SWITCH),  # home air conditioner
+    0x0156: Minimum(1200.0, 600.0, 180.0, _SWITCH),  # commercial air conditioner
     0x026B: Minimum(1200.0, 600.0, 180.0, _WATER_HEATER),  # EcoCute
     0x02A6: Minimum(1200.0, 600.0, 180.0, _WATER_HEATER),  # heat pump and gas
     0x027E: Minimum(300.0, 600.0, 0.0, _VEHICLE),
     0x02A1: Minimum(300.0, 600.0, 0.0, _VEHICLE),
 }
 """By class code; a class that is not here may be switched at any time."""
+
+UNLIMITED = Minimum(0.0, 0.0, 0.0, _SWITCH)
 
 
 class Orders:
@@ -104,39 +107,50 @@ class Orders:
 
 
 class Switches:
-    """Sees when each appliance went on and off, and how long it is to stay so."""
+    """Sees when each appliance went on and off, and how long it stays so; `configured` as in Settings.minimums."""
 
-    def __init__(self) -> None:
+    def __init__(self, configured: Mapping[str, tuple[float | None, float | None]]) -> None:
+        self._configured = configured
         self._seen: dict[str, tuple[bool, float | None]] = {}  # whether it runs, and since when, where that was seen
 
-    def hear(self, appliance: str, code: int, values: Mapping[str, Scalar], now: float) -> None:
-        """Take what one of class `code` tells."""
-        runs = _runs(code, values)
+    def hear(self, status: ApplianceStatus, values: Mapping[str, Scalar], now: float) -> None:
+        """Take what an appliance tells."""
+        minimum = self._minimum(status)
+        runs = None if minimum is None else _runs(minimum, values)
         if runs is not None:
-            before = self._seen.get(appliance)
+            before = self._seen.get(status.appliance)
             if before is None or before[0] != runs:
-                self._seen[appliance] = runs, None if before is None else now
+                self._seen[status.appliance] = runs, None if before is None else now
 
     def forget(self, appliance: str) -> None:
         """It is gone for good."""
         self._seen.pop(appliance, None)
 
-    def held_until(self, appliance: str, code: int, values: Mapping[str, Scalar], *, person: bool) -> float | None:
+    def held_until(self, status: ApplianceStatus, values: Mapping[str, Scalar], *, person: bool) -> float | None:
         """Until when it is to stay as it is, although `values` would switch it; None where they would not."""
-        wanted = _runs(code, values)
-        runs, since = self._seen.get(appliance, (None, None))
+        if (minimum := self._minimum(status)) is None:
+            return None
+        wanted = _runs(minimum, values)
+        runs, since = self._seen.get(status.appliance, (None, None))
         if wanted is None or wanted == runs or since is None:
             return None
-        minimum = MINIMUM[code]
         if person:
             return since + minimum.rest_s if wanted else None
         return since + (minimum.off_s if wanted else minimum.on_s)
 
+    def _minimum(self, status: ApplianceStatus) -> Minimum | None:
+        usual = MINIMUM.get(class_code(status))
+        configured = self._configured.get(status.appliance, self._configured.get(status.name))
+        if configured is None:
+            return usual
+        usual = usual or UNLIMITED
+        on_s = usual.on_s if configured[0] is None else configured[0]
+        off_s = usual.off_s if configured[1] is None else configured[1]
+        return Minimum(on_s, off_s, min(usual.rest_s, off_s), usual.running)
 
-def _runs(code: int, values: Mapping[str, Scalar]) -> bool | None:
+
+def _runs(minimum: Minimum, values: Mapping[str, Scalar]) -> bool | None:
     """Whether an appliance with these values runs; None where they do not tell."""
-    if (minimum := MINIMUM.get(code)) is None:
-        return None
     said = {word.casefold(): str(value).strip().casefold() for word, value in values.items()}
     told = (meaning.get(said[word]) for word, meaning in minimum.running.items() if word in said)
     return next((runs for runs in told if runs is not None), None)

@@ -41,7 +41,7 @@ from hemsd.hub.messages import (
 
 OPEN_MAX = 64  # as many as may wait for a seat of the hub
 IN_LINE_MAX = 2  # for one appliance, the one in flight included
-ORDER_S = 40.0  # an answer (20 s at the slowest adapters), its effect, and reading it back
+ORDER_S = 180.0  # three values written and read back by the slowest adapters, which take 20 s for each answer
 QUERY_S = 60.0  # from one property to the next: each is asked of the appliance alone, if need be
 QUERY_MAX_S = 300.0
 BOUND_S = max(LINE_S + ORDER_S, QUERY_MAX_S)
@@ -71,6 +71,7 @@ class _Order:
     """A set, identify or forget that is not answered yet."""
 
     asked: UserRequest
+    operation: Literal["set", "identify", "forget"]
     appliance: str
     until: float  # when it is answered at the latest: as long as it waits, then as long as it is in flight
     expires: float  # when it may not go out any more
@@ -112,7 +113,7 @@ class Requests:
 
     def __len__(self) -> int:
         """How many requests are open."""
-        forgetting = sum(order.asked.operation == "forget" for order in self._in_flight.values())
+        forgetting = sum(order.operation == "forget" for order in self._in_flight.values())
         return sum(map(len, self._lines.values())) + forgetting + len(self._queries)
 
     # --- what comes in
@@ -134,16 +135,18 @@ class Requests:
             refused = self._crowded(appliance, found.name)
         if refused is not None:
             self._refuse(asked, refused, at, appliance)
-        elif asked.operation == "get":
-            self._query(asked, appliance, now)
-        else:
-            left_s = float("inf") if asked.expires_at is None else (asked.expires_at - at).total_seconds()
-            order = _Order(asked, appliance, now + LINE_S, now + left_s)
-            if asked.operation == "forget":
-                self._order(order, now, at)
-            else:
-                self._lines.setdefault(appliance, []).append(order)
-                self._next(appliance, now, at)
+            return
+        match asked.operation:
+            case "get":
+                self._query(asked, appliance, now)
+            case operation:
+                left_s = float("inf") if asked.expires_at is None else (asked.expires_at - at).total_seconds()
+                order = _Order(asked, operation, appliance, now + LINE_S, now + left_s)
+                if operation == "forget":
+                    self._order(order, now, at)
+                else:
+                    self._lines.setdefault(appliance, []).append(order)
+                    self._next(appliance, now, at)
 
     def result(self, told: ApplianceResult, now: float, at: datetime) -> None:
         """Take what became of an order."""
@@ -152,7 +155,7 @@ class Requests:
             self.counters["late"] += 1
             return
         self.silent = False
-        if told.outcome == "refused" and order.given_at is not None:
+        if told.outcome == "refused" and order.given_at is not None and order.operation != "forget":
             self._orders.take_back(order.appliance, order.given_at)
         status, code = OUTCOMES[told.outcome]
         error: ErrorCode = (told.error or code) if code else ""
@@ -260,8 +263,6 @@ class Requests:
     def _order(self, order: _Order, now: float, at: datetime) -> None:
         """The one place where an appliance is ordered to do something."""
         asked = order.asked
-        if asked.operation == "get":
-            raise ValueError("a get orders nothing")
         order.given_at, order.until = now, now + ORDER_S
         command = self._id()
         self._in_flight[command] = order
@@ -269,8 +270,8 @@ class Requests:
             ApplianceCommand(
                 command=command,
                 appliance=order.appliance,
-                operation=asked.operation,
-                values=asked.values if asked.operation == "set" else {},
+                operation=order.operation,
+                values=asked.values if order.operation == "set" else {},
                 from_outside=asked.asker is Domain.GATEWAY,
                 expires_at=at + timedelta(seconds=min(ORDER_S, order.expires - now)),
             )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from hemsd.hub.messages import ErrorCode
@@ -19,6 +20,8 @@ class Settings:
     watched_only: frozenset[str] = frozenset()  # ids and names of appliances that are never set (control = false)
     gap_s: float = 10.0  # between two orders for one appliance (its actuator layer)
     per_hour: int = 20  # of them, for one appliance
+    minimums: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
+    # by id or name: seconds that it stays on and off instead of those of its class (None)
 
 
 @dataclass(frozen=True, slots=True)

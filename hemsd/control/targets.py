@@ -68,6 +68,11 @@ class Targets:
         )
 
 
+def class_code(status: ApplianceStatus) -> int:
+    """The class of an appliance, as in hemsd.echonet: 0x0130, ..."""
+    return int(status.eoj[:4], 16)
+
+
 def nearest(word: str, words: Iterable[str]) -> str:
     """The one of these words that was probably meant; empty where none is like it."""
     if len(word) > GUESSED_MAX:

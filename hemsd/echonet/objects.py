@@ -99,8 +99,6 @@ def in_hex(codes: Iterable[int], digits: int) -> list[str]:
 
 ON_OFF: Final = Code({0x30: True, 0x31: False})
 YES_NO: Final = Code({0x41: True, 0x42: False})
-INSTANCES: Final = Counted(Int24ub, range(85))
-CLASSES: Final = Counted(Int16ub, range(1, 9))
 
 SUPER_CLASS: Final[Mapping[int, Declared]] = {
     0x80: Declared("operation_status", ON_OFF),
@@ -131,19 +129,14 @@ SUPER_CLASS: Final[Mapping[int, Declared]] = {
         for epc, name in ((0x9D, "announcement_map"), (0x9E, "set_map"), (0x9F, "get_map"))
     },
 }
-"""What any device has, by EPC. Left out until a device in view needs them: remote control (93), running time (9A)."""
+"""What any device has, by EPC; what no meter has (93, 9A) is in the catalogue of classes alone."""
 
 NODE_CLASS: Final[Mapping[int, Declared]] = {
-    **{epc: SUPER_CLASS[epc] for epc in (0x80, 0x83, 0x88, 0x89, 0x8A, 0x8B, 0x8C, 0x8D, 0x8E, 0x9D, 0x9E, 0x9F)},
     0x82: Declared("version", Packed(">BBBx"), show=lambda version: f"{version[0]}.{version[1]}"),
-    0xBF: Declared("unique_identifier", Hexadecimal({2})),
-    0xD3: Declared("number_of_instances", Int24ub),
-    0xD4: Declared("number_of_classes", Number("H", 1, 253, {})),
-    0xD5: Declared("instance_list_notification", INSTANCES, show=lambda eojs: in_hex(eojs, 6)),
-    0xD6: Declared("instance_list", INSTANCES, show=lambda eojs: in_hex(eojs, 6)),
-    0xD7: Declared("class_list", CLASSES, show=lambda classes: in_hex(classes, 4)),
+    0xD6: Declared("instance_list", Counted(Int24ub, range(85)), show=lambda eojs: in_hex(eojs, 6)),
+    0xD7: Declared("class_list", Counted(Int16ub, range(1, 9)), show=lambda classes: in_hex(classes, 4)),
 }
-"""What the node profile has, by EPC."""
+"""What of the node profile is to be understood, by EPC; the catalogue of classes has all of it, to be shown."""
 
 
 def decode_instance_list(edt: bytes) -> tuple[int, ...]:

@@ -22,8 +22,14 @@ ALL = {epc: bytes([epc]) for epc in range(0x80, 0xC0)}
 def line() -> Line:
     """A node whose manners are known: eight properties at once are fine."""
     manners = Manners()
-    manners.proven = 8
+    manners.answered(8)
     return Line(manners)
+
+
+@pytest.fixture
+def one_by_one() -> Line:
+    """A node that answers one property at a time."""
+    return Line(Manners.restored({"proven": 1, "ceiling": 1}))
 
 
 def test_a_read_is_answered(line: Line) -> None:
@@ -62,9 +68,9 @@ def test_a_maker_s_gap_is_kept(line: Line) -> None:
     assert len(line.wait(0.02)) == 1
 
 
-def test_urgent_before_routine(line: Line) -> None:
+def test_urgent_before_routine(one_by_one: Line) -> None:
     """A command that comes later goes before polls, and between two batches of one that has begun."""
-    line.manners.ceiling = line.manners.proven = 1
+    line = one_by_one
     poll = line.dialogue.read(AIRCON, (ON, ROOM))
     line.dialogue.read(AIRCON, (MODE,))
     line.tell(line.one(), ESV.GET_RES, {ON: b"\x30"})
@@ -149,6 +155,11 @@ def test_what_was_refused_alone_is_not_asked_alone_each_time(line: Line) -> None
     third = line.dialogue.read(AIRCON, (ON, MODE, ROOM))
     line.talk(node)
     assert third.answers[MODE] == b"\x41"
+    del node.values[MODE]
+    node.asked.clear()
+    line.dialogue.read(AIRCON, (ON, MODE, ROOM))
+    line.talk(node)
+    assert node.asked == [[ON, MODE, ROOM], [MODE]]
 
 
 def test_an_empty_value_in_a_get_res_is_no_value(line: Line) -> None:
@@ -220,6 +231,25 @@ def test_mistake_8_late_answers_count(line: Line) -> None:
     assert line.dialogue.counters["late"] == 1
     assert line.tell(sent[-1], ESV.GET_RES, {ON: b"\x31"})  # what the repetition brings then is known, and too late
     assert ticket.answers == {ON: b"\x30"}
+
+
+def test_a_late_answer_replaces_nothing_newer(line: Line) -> None:
+    """What the repetition brought stays; the late answer gives what is still missing."""
+    ticket = line.dialogue.read(AIRCON, (ON, ROOM))
+    first = line.one()
+    (second,) = line.wait(SOFT_FIRST_S + 1.1)
+    line.tell(second, ESV.GET_RES, {ON: b"\x31"})
+    line.tell(first, ESV.GET_RES, {ON: b"\x30", ROOM: b"\x1a"})
+    assert ticket.answers == {ON: b"\x31", ROOM: b"\x1a"}
+
+
+def test_polls_wait_while_one_is_repeated(line: Line) -> None:
+    """A node that does not answer gets no second question from us, only the first one again."""
+    line.dialogue.read(AIRCON, (ON,))
+    line.dialogue.read(AIRCON, (ROOM,))
+    line.one()
+    sent = line.wait(LIMIT_S - 0.1)
+    assert [properties(data) for data in sent] == [[(ON, b"")]] * len(sent)
 
 
 def test_an_old_tid_is_forgotten(line: Line) -> None:
@@ -351,6 +381,16 @@ def test_a_split_answer_to_a_write(line: Line) -> None:
     assert line.wait(60.0) == []
 
 
+def test_half_an_answer_to_a_write(line: Line) -> None:
+    """What was not named in it is not known, but the node was not silent."""
+    ticket = line.dialogue.write(AIRCON, (Property(MODE, b"\x42"), Property(TARGET, b"\x1a")))
+    line.tell(line.one(), ESV.SET_RES, {MODE: b""})
+    assert line.wait(LIMIT_S + 1.0) == []
+    assert ticket.answers == {MODE: b"", TARGET: Missing.TIMEOUT}
+    assert not ticket.silent
+    assert line.quiet() == []
+
+
 def test_cancelled_while_waiting(line: Line) -> None:
     """It is not sent and not told; one in flight keeps the line until it is answered, and is not told either."""
     first = line.dialogue.read(AIRCON, (ON,))
@@ -413,7 +453,7 @@ def test_a_limit_is_learnt(beyond: str) -> None:
 def test_one_lost_datagram_teaches_nothing() -> None:
     """The first larger batch is lost, smaller ones go through: the next time the larger one is tried again."""
     line, node = Line(), Node(ALL)
-    line.manners.proven = 4
+    line.manners.answered(4)
     line.dialogue.read(AIRCON, range(0x80, 0x88))
     assert len(line.epcs()) == 8  # and this one is lost
     line.talk(node)
@@ -479,9 +519,21 @@ def test_what_a_maker_s_devices_answer_only_alone(line: Line) -> None:
     assert node.asked == [[0x80, 0x82, 0x83], [0x81], [0x84], [0x80, 0x81]]
 
 
+def test_a_node_that_leaves_out_what_it_does_not_have() -> None:
+    """Its shorter answers look like those of one that cannot do more; its limit is not mistaken for that."""
+    line, node = Line(), Node({epc: edt for epc, edt in ALL.items() if epc % 4}, beyond="omits")
+    for _ in range(8):
+        ticket = line.dialogue.read(AIRCON, range(0x80, 0x90))
+        line.talk(node, 300.0)
+        assert {epc for epc, edt in ticket.answers.items() if edt == bytes([epc])} == node.values.keys() & range(
+            0x80, 0x90
+        )
+    assert line.manners.ceiling == PROPERTIES_MAX
+
+
 def test_large_answers_are_not_asked_together(line: Line) -> None:
     """Once it is known how large they are, a request asks for no more than fits into one packet."""
-    line.manners.proven = 16
+    line.manners.answered(16)
     node = Node({epc: bytes(250) for epc in ALL})
     for _ in range(2):
         line.dialogue.read(AIRCON, range(0x80, 0x88))
@@ -489,9 +541,9 @@ def test_large_answers_are_not_asked_together(line: Line) -> None:
     assert [len(each) for each in node.asked] == [8, 4, 4]
 
 
-def test_one_property_that_is_never_answered(line: Line) -> None:
+def test_one_property_that_is_never_answered(one_by_one: Line) -> None:
     """It costs its twenty seconds; the others are read all the same, and the node does not count as silent."""
-    line.manners.ceiling = line.manners.proven = 1
+    line = one_by_one
     node = Node(ALL)
 
     def answers(data: bytes) -> list[bytes]:
@@ -504,9 +556,9 @@ def test_one_property_that_is_never_answered(line: Line) -> None:
     assert line.quiet() == []
 
 
-def test_a_node_that_dies_in_the_middle(line: Line) -> None:
+def test_a_node_that_dies_in_the_middle(one_by_one: Line) -> None:
     """Two silences in a row end a read of many properties, with what it has."""
-    line.manners.ceiling = line.manners.proven = 1
+    line = one_by_one
     ticket = line.dialogue.read(AIRCON, ALL)
     line.tell(line.one(), ESV.GET_RES, {0x80: b"\x30"})
     line.wait(2 * LIMIT_S + 1)
@@ -549,6 +601,32 @@ def test_a_section_is_repeated_as_a_whole(line: Line) -> None:
     (read,) = line.wait(GAP_S)
     line.tell(read, ESV.GET_RES, {0xB3: b"\x01"})
     assert ticket.answers == {0xB3: b"\x01"}
+
+
+def test_what_an_attempt_at_a_section_gave_is_read_again(one_by_one: Line) -> None:
+    """The first of two reads came, the second was lost: after selecting anew both are read."""
+    line = one_by_one
+    ticket = line.dialogue.section(BOARD, Section(PAGE.select, (0xB3, 0xB5), 1))
+    line.tell(line.one(), ESV.SET_RES, {0xB2: b""})
+    (read,) = line.wait(GAP_S)
+    line.tell(read, ESV.GET_RES, {0xB3: b"\x01"})
+    line.wait(GAP_S)
+    node = Node({0xB3: b"\x02", 0xB5: b"\x02"})
+    line.talk(node)
+    assert node.asked == [[0xB3], [0xB5]]
+    assert ticket.answers == {0xB3: b"\x02", 0xB5: b"\x02"}
+
+
+def test_a_section_that_is_selected_and_never_read(line: Line) -> None:
+    """It ends within its limit with nothing; the node was not silent."""
+    ticket = line.dialogue.section(BOARD, PAGE)
+    while not ticket.done:
+        for data in line.wait(0.1):
+            if data[10] == ESV.SETC:
+                line.tell(data, ESV.SET_RES, {0xB2: b""})
+    assert line.now < 100.0 + SECTION_LIMIT_S + 1.0
+    assert ticket.answers == {0xB3: Missing.TIMEOUT}
+    assert line.quiet() == []
 
 
 def test_a_section_is_all_or_nothing(line: Line) -> None:

@@ -12,11 +12,10 @@ KEY = 0x028701B3
 
 
 def learnt() -> Manners:
-    manners = Manners()
-    manners.proven = manners.ceiling = 6
+    manners = Manners.restored({"proven": 6, "ceiling": 6})
     manners.alone.add(KEY)
     for _ in range(40):
-        manners.round_trips.observe(0.8)
+        manners.took(0.8)
     return manners
 
 
@@ -74,6 +73,8 @@ def test_a_limit_takes_several_failures_in_a_row() -> None:
     for _ in range(DOUBTS - 1):
         manners.fell_short(8, 4)
     manners.answered(8)
+    manners.fell_short(8, 4)
+    assert manners.properties_per_request == 16
     for _ in range(DOUBTS - 1):
         manners.fell_short(16, 8)
     assert manners.properties_per_request == 16
@@ -94,8 +95,8 @@ def test_patience_has_bounds() -> None:
     """Not below one second, and never beyond the limit."""
     fast, slow = Manners(), Manners()
     for _ in range(40):
-        fast.round_trips.observe(0.01)
-        slow.round_trips.observe(15.0)
+        fast.took(0.01)
+        slow.took(15.0)
     assert (fast.soft_s, slow.soft_s) == (SOFT_MIN_S, LIMIT_S)
 
 

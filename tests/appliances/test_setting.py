@@ -33,7 +33,7 @@ class Command:
 
     def __init__(self, *writes: Write, line: Line | None = None) -> None:
         manners = Manners()
-        manners.proven = 8
+        manners.answered(8)
         self.line = line or Line(manners)
         self.setting = Setting(self.line.dialogue, AIRCON, writes, name=NAMES.__getitem__)
         self.taken = 0
@@ -158,6 +158,13 @@ def test_a_notification_confirms() -> None:
     assert command.setting.read_back == {ON: b"\x30", TARGET: b"\x1a"}
 
 
+def test_what_was_seen_before_a_write_does_not_confirm_it() -> None:
+    """The target that the mode brought happened to be the one wished; it is read again after it was written."""
+    node = Node({MODE: b"\x42", TARGET: b"\x1a"})
+    assert Command(write({MODE: "43"}, {MODE: "43", TARGET: "1A"}), write({TARGET: "1A"})).talk(node) == APPLIED
+    assert node.asked == [[MODE, TARGET], [TARGET]]
+
+
 def test_a_notification_before_the_write_left_proves_nothing() -> None:
     """The device may be told otherwise in between."""
     line = Line()
@@ -171,8 +178,10 @@ def test_a_notification_before_the_write_left_proves_nothing() -> None:
 def test_rejected() -> None:
     """What the device refused and is not as wished; what it accepted is named, what was to follow is not sent."""
     node = Node({MODE: b"\x41", TARGET: b"\x19"}, refuses=frozenset({TARGET}))
-    command = Command(write({MODE: "43", TARGET: "14"}), write({ON: "30"}))
+    command = Command(write({MODE: "43", TARGET: "14"}, settle_s=30.0), write({ON: "30"}))
+    start = command.line.now
     outcome = command.talk(node)
+    assert command.line.now - start < 1.0, "it is told at once"
     assert outcome == Outcome(
         "rejected",
         "device_refused",
@@ -199,7 +208,11 @@ def test_refused_but_as_wished() -> None:
 def test_a_device_that_will_not_hear_of_outside() -> None:
     """It refuses property 93 and does as it is told: applied."""
     node = Node({OUTSIDE: b"\x41", ON: b"\x31"}, refuses=BY_THE_WAY)
-    assert Command(write({OUTSIDE: "42", ON: "30"}, {ON: "30"})).talk(node) == APPLIED
+    command = Command(write({OUTSIDE: "42", ON: "30"}, {ON: "30"}))
+    command.tell(command.one(), ESV.SETC_SNA, {OUTSIDE: b"\x42", ON: b""})
+    assert command.talk(node, 2.0) is None
+    node.values[ON] = b"\x30"
+    assert command.talk(node) == APPLIED
 
 
 def test_what_cannot_be_read_back() -> None:

@@ -96,10 +96,11 @@ def test_watched_only(named: str) -> None:
 
 @pytest.mark.parametrize("operation", ["set", "get", "identify"])
 def test_online(operation: str) -> None:
-    """One that has not been heard is not tried; the sentence says for how long."""
+    """One that has not been heard is not tried; the sentence says since when, and why where that is known."""
     desk = Desk(status(online=False, last_heard_at=NOON - timedelta(hours=5)))
-    assert code_of(desk, operation, says="for 5 h") == "timeout"
-    assert code_of(Desk(status(online=False, last_heard_at=None)), operation, says="since hemsd started") == "timeout"
+    assert code_of(desk, operation, says="has power and is on its network; it was heard 5 h ago") == "timeout"
+    desk = Desk(status(online=False, last_heard_at=None, detail="its network is down"))
+    assert code_of(desk, operation, says="living-ac is offline: its network is down") == "timeout"
 
 
 def test_forget_what_is_gone() -> None:
@@ -217,6 +218,32 @@ def test_water_heaters_are_switched_by_their_mode() -> None:
     assert code_of(desk, "set", "water", asker=GATEWAY, values={"on": False}) == "rate_limited"
     assert code_of(desk, "set", "water", asker=GATEWAY, values={"0xB0": "43"}) == "rate_limited"
     desk.ask("set", "water", asker=GATEWAY, values={"mode": "auto"})
+    assert desk.sent(ApplianceCommand)
+
+
+def test_minimum_times_as_configured() -> None:
+    """By id or name, for classes that have none as well; what is not given stays as its class has it."""
+    desk = Desk(exposure="control", minimums={"living-ac": (60, None), LAMP: (None, 300)})
+    for appliance in (AIRCON, LAMP):
+        desk.state(appliance, on=False)
+        desk.state(appliance, on=True)
+    assert code_of(desk, asker=GATEWAY, values={"on": False}, says="again in 60 s") == "rate_limited"
+    desk.ask("set", "lamp", asker=GATEWAY, values={"on": False})
+    desk.wait(60)
+    desk.ask(asker=GATEWAY, values={"on": False})
+    assert len(desk.sent(ApplianceCommand)) == 2
+    desk.state(on=False)
+    desk.state(LAMP, on=False)
+    assert code_of(desk, asker=GATEWAY, says="again in 10 min") == "rate_limited"
+    assert code_of(desk, "set", "lamp", asker=GATEWAY, says="again in 5 min") == "rate_limited"
+
+
+def test_no_rest_where_the_configuration_wants_none() -> None:
+    """min_off_s = 0 also takes the rest of the compressor away."""
+    desk = Desk(minimums={"living-ac": (None, 0)})
+    desk.state(on=True)
+    desk.state(on=False)
+    desk.ask()
     assert desk.sent(ApplianceCommand)
 
 

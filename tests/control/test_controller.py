@@ -148,6 +148,28 @@ def test_the_next_in_line_goes_out_when_the_gap_is_over() -> None:
     virtually(story)
 
 
+def test_who_switched_what_is_seen_from_what_appliances_tell() -> None:
+    """Also by hand: a compressor has its rest. One that was forgotten and found anew begins anew."""
+
+    async def story(house: House) -> None:
+        house.appliances.publish(status())
+        for on in (True, False):
+            await asyncio.sleep(0.1)
+            house.appliances.publish(state(AIRCON, house.now(), on=on))
+        await asyncio.sleep(0.1)
+        house.ask("set", values={"on": True})
+        assert [answer.error for answer in await house.told(house.operator, UserResponse)] == ["rate_limited"]
+        house.appliances.publish(status(forgotten=True))
+        await asyncio.sleep(0.1)
+        house.appliances.publish(status())
+        house.appliances.publish(state(AIRCON, house.now(), on=False))
+        await asyncio.sleep(0.1)
+        house.ask("set", values={"on": True})
+        assert await house.told(house.appliances, ApplianceCommand) != []
+
+    virtually(story)
+
+
 def test_the_house_in_few_numbers() -> None:
     """With the readings of the meter and what appliances tell; a change within the gap is told after it."""
 

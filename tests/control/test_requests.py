@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import timedelta
 from typing import Any
 
@@ -151,15 +152,19 @@ def test_in_line_it_is_judged_again() -> None:
         assert answer.error == code
 
 
-def test_behind_a_silent_one_its_turn_comes() -> None:
-    """Behind an order that nobody answers, the next one goes out when that has timed out."""
+def test_behind_a_silent_one() -> None:
+    """One in line is not kept for ever; but if its turn comes when the first has timed out, it goes out."""
     desk = Desk()
     first, second = desk.ask(), desk.ask(values={"mode": "cool"})
     command(desk)
-    desk.wait(ORDER_S)
+    desk.wait(LINE_S)
+    assert desk.answers(second)[0].error == "busy"
+    desk.wait(ORDER_S - LINE_S - 10)
+    third = desk.ask(values={"mode": "cool"})
+    desk.wait(10)
     assert desk.answers(first)[0].error == "timeout"
     desk.result(command(desk))
-    assert desk.answers(second)[0].status == "ok"
+    assert desk.answers(third)[0].status == "ok"
 
 
 def test_a_long_gap_is_not_waited_for() -> None:
@@ -288,3 +293,20 @@ def test_who_asked_and_why_not() -> None:
     (decision,) = desk.sent(Decision)
     assert isinstance(decision, Decision)
     assert len(decision.reason) < 1000
+
+
+def test_an_impatient_person() -> None:
+    """Someone who presses every second for an hour: twenty reach the appliance, 10 s apart, the others are told."""
+    desk = Desk()
+    given, errors = [], set()
+    while desk.now < 3600:
+        request = desk.ask(values={"mode": "heat"})
+        for sent in desk.sent(ApplianceCommand):
+            given.append(desk.now)
+            desk.result(sent)
+        errors |= {answer.error for answer in desk.answers(request)}
+        desk.heard.clear()
+        desk.wait(1)
+    assert len(given) == 20
+    assert min(after - before for before, after in itertools.pairwise(given)) >= 10
+    assert errors == {"", "busy", "rate_limited"}

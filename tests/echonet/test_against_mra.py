@@ -1,4 +1,4 @@
-"""Our own declarations against the facts of the Machine Readable Appendix (appendix.json), property by property.
+"""Our own declarations and the codec of all classes against the facts of the Machine Readable Appendix, one by one.
 
 Each field of a property is put to all its codes (one byte) or to those at its edges (more), the other fields staying
 ordinary: what the Appendix allows has to be decoded as it says, what it does not allow has to be refused.
@@ -14,8 +14,10 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
+from support.classes import a_class
 
 from hemsd.echonet import meter
+from hemsd.echonet.classes.catalogue import PropertyClass
 from hemsd.echonet.meter import MeterEPC, SlotHistory
 from hemsd.echonet.objects import NODE_CLASS, SUPER_CLASS
 from hemsd.echonet.values import PropertyError, State
@@ -25,23 +27,31 @@ Key = tuple[str, int]  # class code, EPC
 Case = tuple[bytes, list[Any]]  # data, and the values that it means
 
 APPENDIX = json.loads(files("hemsd.echonet.classes").joinpath("appendix.json").read_bytes())["classes"]
-LATEST: dict[Key, Facts] = {
+EVERY_CLASS: dict[Key, Facts] = {
     (code, int(facts["epc"], 16)): facts
-    for code in ("0000", "0EF0", "0288")
-    for facts in APPENDIX[code]["properties"]
+    for code, described in APPENDIX.items()
+    for facts in described["properties"]
     if "until" not in facts
 }
-METER = {epc: facts for (code, epc), facts in LATEST.items() if code == "0288"}
 DECLARED = {"0000": SUPER_CLASS, "0EF0": NODE_CLASS, "0288": meter.PROPERTIES}
+LATEST = {
+    key: facts
+    for key, facts in EVERY_CLASS.items()
+    if key[0] in DECLARED and (key[0] != "0EF0" or key[1] in NODE_CLASS)  # of the node profile, what is understood
+}
+METER = {epc: facts for (code, epc), facts in LATEST.items() if code == "0288"}
 LEFT_OUT = {("0000", 0x93), ("0000", 0x9A)}  # remote control and running time: no meter has them
 
 # What these mean stands in prose alone: versions, texts, property maps. Fault codes (89) are enumerated, but shown as
 # the codes that they are.
-MAPS = {(code, epc) for code in ("0000", "0EF0") for epc in (0x9D, 0x9E, 0x9F)}
-BY_PROSE = MAPS | {(code, epc) for code in ("0000", "0EF0") for epc in (0x82, 0x89, 0x8C, 0x8D)}
+MAPS = {("0000", epc) for epc in (0x9D, 0x9E, 0x9F)}
+BY_PROSE = MAPS | {("0000", epc) for epc in (0x82, 0x89, 0x8C, 0x8D)} | {("0EF0", 0x82)}
 
 BITS = {"uint8": 8, "int8": 8, "uint16": 16, "int16": 16, "uint24": 24, "uint32": 32, "int32": 32}
-STATES = {"no_data": State.NO_DATA, "default_value": State.NOT_SELECTED}
+STATES = {  # what words mean beside numbers
+    **dict.fromkeys(("no_data", "unmeasurable", "undefined", "unknown", "unsupported", "invalid"), State.NO_DATA),
+    **dict.fromkeys(("default_value", "initial_value"), State.NOT_SELECTED),
+}
 REFUSED = object()
 
 
@@ -56,16 +66,15 @@ FIELDS = [key for key in COMPARED if key not in RAW]
 
 def named(field: Facts) -> dict[int, Any]:
     """What the enumerated codes of a field mean."""
-    return {
-        int(code, 16): STATES[told]
-        if isinstance(told, str)
-        else told
-        if isinstance(told, bool)
-        else Decimal(str(told))
-        for option in options(field)
-        for kind in ("enum", "read_only")
-        for code, told in option.get(kind, {}).items()
-    }
+    told: dict[str, Any] = {}
+    for option in options(field):
+        told |= option.get("enum", {}) | option.get("read_only", {})
+    beside = STATES if field["type"] == "one_of" else {}
+    return {int(code, 16): exact(beside.get(str(word), word)) for code, word in told.items()}
+
+
+def exact(word: Any) -> Any:
+    return Decimal(str(word)) if isinstance(word, float) else word
 
 
 def meaning(number: Facts, code: int) -> Any:
@@ -88,12 +97,15 @@ def coded(field: Facts) -> Iterator[Case]:
     names = named(field)
     number = next((option for option in options(field) if option["type"] == "number"), None)
     if number is None:
-        yield from ((bytes((code,)), [names.get(code, REFUSED)]) for code in [*names, *range(256)])
+        width = len(next(iter(field.get("enum") or field["read_only"]))) // 2
+        codes = [*names, *(range(256) if width == 1 else (0, 256**width - 1))]
+        yield from ((code.to_bytes(width, "big"), [names.get(code, REFUSED)]) for code in codes)
         return
     low, high = limits(number)
+    names = {code if code <= high else code - 2 ** BITS[number["format"]]: told for code, told in names.items()}
     least, most = number["minimum"], number["maximum"]
     edges = {least, least - 1, most, most + 1, low, low + 1, high - 2, high - 1, high, *names}
-    for code in [least, *(range(256) if high == 255 else sorted(edges))]:
+    for code in [least, *(range(low, high + 1) if high < 256 else sorted(edges))]:
         if low <= code <= high:
             edt = code.to_bytes(BITS[number["format"]] // 8, "big", signed=low < 0)
             yield edt, [names.get(code, meaning(number, code))]
@@ -176,6 +188,73 @@ def test_every_property_is_declared() -> None:
     for code, declared in DECLARED.items():
         theirs = {epc for each, epc in LATEST if each == code or (each, code) == ("0000", "0288")}
         assert declared.keys() == theirs - {epc for each, epc in LEFT_OUT if code != "0EF0"}
+
+
+def kinds(data: Facts) -> set[str]:
+    """What some data is made of."""
+    inner = [*data.get("fields", {}).values(), *data.get("of", ()), *([data["items"]] if "items" in data else ())]
+    return {data["type"]}.union(*map(kinds, inner))
+
+
+def simple(data: Facts) -> bool:
+    """Whether it is made of what cases() knows: numbers with words beside them, words, moments, in fixed numbers."""
+    if data["type"] == "one_of":
+        return sorted(each["type"] for each in data["of"]) == ["number", "state"]
+    if data["type"] == "state":
+        return not any("..." in code for code in data.get("enum", ()))
+    inner = [*data.get("fields", {}).values(), *([data["items"]] if "items" in data else ())]
+    return kinds(data).isdisjoint(OTHER_KINDS) and all(map(simple, inner))
+
+
+OTHER_KINDS = {"bitmap", "duration", "level", "property_map", "raw", "release", "text", "version"}
+COUNTED_IN_TENTHS = {("0280", 0xE0), ("0280", 0xE3)}  # a count is never worth 1 there
+CODED = [
+    key
+    for key, facts in EVERY_CLASS.items()
+    if simple(facts["data"]) and not counted(facts["data"]) and key not in COUNTED_IN_TENTHS
+]
+
+
+def one(code: str, epc: str) -> bytes:
+    """What a coefficient has to tell to be 1."""
+    data = EVERY_CLASS[code, int(epc, 16)]["data"]
+    if data["type"] == "number":
+        return (1).to_bytes(BITS[data["format"]] // 8, "big")
+    return next(bytes.fromhex(key) for key, told in data["enum"].items() if told == 1)
+
+
+@pytest.mark.parametrize("key", CODED, ids=name)
+def test_every_class_is_coded_as_the_appendix_says(key: Key) -> None:
+    """The codec of the catalogue: more than 700 properties of all classes, their first fields and their last."""
+    code, epc = key
+    each = a_class(int(code, 16)).by_epc()[epc]
+    data = EVERY_CLASS[key]["data"]
+    assert len(CODED) > 700
+    known = {coefficient: one(code, f"{coefficient:02X}") for coefficient in each.coefficients}
+    every = slots(data, array(data).get("maximum", 0))
+    ordinary = [slot[0] for slot in every]
+    for at in {*range(min(len(every), 16)), len(every) - 1}:
+        for case in every[at]:
+            parts = [*ordinary[:at], case, *ordinary[at + 1 :]]
+            values = [value for _, meant in parts for value in meant]
+            edt = b"".join(part for part, _ in parts)
+            assert told(each, edt, known) == (REFUSED if REFUSED in values else values), edt.hex()
+            assert told(each, edt[:-1], known) is REFUSED
+            assert told(each, edt + b"\x00", known) is REFUSED
+
+
+def told(each: PropertyClass, edt: bytes, known: dict[int, bytes]) -> Any:
+    """The catalogue's values in the order in which they stand in the data."""
+    try:
+        return leaves(each.decode(edt, known))
+    except PropertyError:
+        return REFUSED
+
+
+def leaves(value: Any) -> list[Any]:
+    if isinstance(value, dict | list):
+        return [leaf for item in (value.values() if isinstance(value, dict) else value) for leaf in leaves(item)]
+    return [value]
 
 
 @pytest.mark.parametrize("key", FIELDS, ids=name)

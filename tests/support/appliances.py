@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
-from typing import Any
 
 from drivers.packet import ALL_NODES, ALL_NODES_IPV4, Packet
-from hemsd.appliances.events import NetworkEvent
+from hemsd.appliances.events import NetworkEvent, Told
 from hemsd.appliances.memory import Remembered
 from hemsd.appliances.network import Addresses, Network, NetworkSettings
 from hemsd.appliances.ourselves import OwnNode
@@ -17,7 +16,7 @@ from hemsd.appliances.ourselves import OwnNode
 US_IPV4, US_IPV6 = "192.168.7.1", "fe80::1"
 UNIQUE = bytes(range(1, 14))
 PROFILE, CONTROLLER = 0x0EF001, 0x05FF01
-AIR_CONDITIONER, LAMP, BATTERY, ECOCUTE = 0x013001, 0x029001, 0x027D01, 0x026B01
+AIR_CONDITIONER, LAMP, BATTERY, ECOCUTE, BOARD = 0x013001, 0x029001, 0x027D01, 0x026B01, 0x028701
 
 SETI, SETC, GET, INF_REQ, INFC = 0x60, 0x61, 0x62, 0x63, 0x74
 SETI_SNA, SETC_SNA, GET_SNA, SET_RES, GET_RES, INF, INFC_RES = 0x50, 0x51, 0x52, 0x71, 0x72, 0x73, 0x7A
@@ -111,6 +110,7 @@ class Node:
     deaf_to_all: bool = False  # multicast does not reach it
     silent_epcs: frozenset[int] = frozenset()  # asked for one of these it says nothing
     most: int = 255  # properties that it answers at once
+    stubborn: frozenset[int] = frozenset()  # accepted, and of no effect
     tid: int = 0x7000
     writes: list[tuple[int, tuple[tuple[int, bytes], ...]]] = field(default_factory=list)
     asked: list[Heard] = field(default_factory=list)
@@ -153,7 +153,7 @@ class Node:
             self.writes.append((eoj, heard.properties))
             settable = set(has[0x9E][1:]) if 0x9E in has else set(has)
             refused = tuple((epc, edt if epc not in settable else b"") for epc, edt in heard.properties)
-            has.update((epc, edt) for epc, edt in heard.properties if epc in settable)
+            has.update((epc, edt) for epc, edt in heard.properties if epc in settable - self.stubborn)
             return datagram(heard.tid, eoj, heard.seoj, SETC_SNA if any(e for _, e in refused) else SET_RES, *refused)
         if heard.esv == INF_REQ:
             return datagram(
@@ -188,10 +188,14 @@ class House:
         own: Addresses | None = None,
         asked: tuple[str, ...] = (),
         now: float = 1000.0,
+        chance: float = 0.5,
+        elsewhere: Callable[[str], bool] = lambda appliance: False,
     ) -> None:
         self.nodes = nodes or {}
         self.now = now
         self.lose: Callable[[Packet, bool], bool] = lambda packet, outward: False
+        self.vary: Callable[[], list[float]] = lambda: [0.0]  # how much later a datagram comes, each time it does
+        self._values: dict[str, Mapping[int, tuple[bytes, float, str]]] = {}
         self.sent: list[Packet] = []
         self.events: list[NetworkEvent] = []
         self._coming: list[tuple[float, int, Packet]] = []
@@ -202,7 +206,8 @@ class House:
             own=own or Addresses(ipv4=US_IPV4),
             remembered=remembered or Remembered(),
             ourselves=self.own_node,
-            chance=lambda: 0.5,
+            chance=lambda: chance,
+            elsewhere=elsewhere,
         )
 
     def run(self, seconds: float) -> list[NetworkEvent]:
@@ -228,10 +233,12 @@ class House:
         """A datagram arrives from an address."""
         packet = Packet(address, data, multicast=multicast)
         if not self.lose(packet, False):
-            heappush(self._coming, (self.now + after_s, next(self._order), packet))
+            for later_s in self.vary():
+                heappush(self._coming, (self.now + after_s + later_s, next(self._order), packet))
 
-    def appliances(self) -> dict[str, Any]:
-        return {f"{each.device.eoj:06X}": each for each in self.network.appliances()}
+    def values(self, appliance: str) -> Mapping[int, tuple[bytes, float, str]]:
+        """What is believed of an appliance: EDT, when, and how."""
+        return self._values.get(appliance, {})
 
     def _settle(self) -> None:
         while True:
@@ -242,6 +249,7 @@ class House:
                     self._deliver(packet)
             events = list(self.network.events())
             self.events += events
+            self._values |= {each.appliance.id: each.known for each in events if isinstance(each, Told)}
             if not packets and not events:
                 return
 

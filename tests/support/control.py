@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from hemsd.control.limits import Switches
 from hemsd.control.requests import Requests
@@ -23,7 +23,7 @@ from hemsd.hub.messages import (
     UserResponse,
 )
 
-T = TypeVar("T", bound=Message)
+TURNS_MAX = 1000  # of deadlines in one wait
 
 NOON = datetime(2025, 1, 15, 3, 0, tzinfo=UTC)
 AIRCON, WATER, LAMP = "0130-00000001", "026b-00000002", "0290-00000003"
@@ -53,10 +53,12 @@ class Desk:
     """Requests about a house, with time at hand."""
 
     def __init__(self, *appliances: ApplianceStatus, **settings: Any) -> None:
-        self.now, self.targets, self.switches = 0.0, Targets(), Switches()
+        self.now, self.targets = 0.0, Targets()
         for each in appliances or (status(), status(WATER, "water"), status(LAMP, "lamp")):
             self.targets.hear(each)
-        self.requests = Requests(Settings(**settings), self.targets, self.switches, "c")
+        known = Settings(**settings)
+        self.switches = Switches(known.minimums)
+        self.requests = Requests(known, self.targets, self.switches, "c")
         self.heard: list[Message] = []
         self.asked = 0
 
@@ -100,28 +102,39 @@ class Desk:
 
     def state(self, appliance: str = AIRCON, **values: Any) -> None:
         """What an appliance tells."""
-        self.switches.hear(appliance, int(appliance[:4], 16), values, self.now)
+        if (told := self.targets.get(appliance)) is not None:
+            self.switches.hear(told, values, self.now)
 
     def wait(self, seconds: float) -> None:
         """Time passes, and every deadline is met."""
         end = self.now + seconds
-        while (deadline := self.requests.deadline()) is not None and deadline <= end:
+        for _ in range(TURNS_MAX):
+            if (deadline := self.requests.deadline()) is None or deadline > end:
+                break
             assert deadline >= self.now, "a deadline lies in the past"
             self.now = deadline
             self.requests.tick(self.now, self.at)
             self._hear()
+        else:
+            raise AssertionError("a deadline stays where it is")
         self.now = end
 
     def answers(self, request: str) -> list[UserResponse]:
         """What was answered to one request since it was asked last."""
-        found = [each for each in self.heard if isinstance(each, UserResponse) and each.request == request]
-        self.heard = [each for each in self.heard if each not in found]
+        found: list[UserResponse] = []
+        others: list[Message] = []
+        for each in self.heard:
+            if isinstance(each, UserResponse) and each.request == request:
+                found.append(each)
+            else:
+                others.append(each)
+        self.heard = others
         return found
 
     def sent(self, *kinds: type[Message]) -> list[Message]:
         """What was published of these kinds since it was asked last."""
         found = [each for each in self.heard if isinstance(each, kinds)]
-        self.heard = [each for each in self.heard if each not in found]
+        self.heard = [each for each in self.heard if not isinstance(each, kinds)]
         return found
 
     def decisions(self) -> list[tuple[str | None, str]]:

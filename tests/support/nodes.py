@@ -36,7 +36,7 @@ class Node:
 
     values: dict[int, bytes]
     limit: int = 255  # properties it takes in one Get
-    beyond: str = "prefix"  # what it does with more: prefix, empty, silence
+    beyond: str = "prefix"  # what it does with more: prefix, empty, silence; or omits: it leaves out what it has not
     alone: frozenset[int] = frozenset()  # not answered in company
     effect: Callable[[int, bytes], bytes] | None = None  # what a property becomes when it is set to something
     refuses: frozenset[int] = frozenset()  # EPCs it will not set
@@ -55,6 +55,8 @@ class Node:
             if self.beyond == "silence":
                 return []
             shown = epcs[: self.limit] if self.beyond == "prefix" else epcs
+        if self.beyond == "omits":
+            shown = [epc for epc in epcs if epc in self.values] or epcs
         empty = len(epcs) > self.limit and self.beyond == "empty"
         told = [
             (epc, b"" if empty or (len(epcs) > 1 and epc in self.alone) else self.values.get(epc, b""))

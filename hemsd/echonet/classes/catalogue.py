@@ -128,7 +128,7 @@ class DeviceClass:
 
         A device that says that it is older than its class is taken to be of the class's first release.
         """
-        letter = max(release, self._since) if len(release) == 1 and "A" <= release <= "Z" else _NEWEST
+        letter = self._letter(release)
         if letter not in self._by_epc:
             own = {each.epc: each for each in self._spans if each.since <= letter <= (each.until or letter)}
             above = self._above.by_epc(letter) if self._above else {}
@@ -137,25 +137,31 @@ class DeviceClass:
 
     def by_name(self, release: str = "") -> Mapping[str, PropertyClass]:
         """The same by name."""
-        if release not in self._by_name:
-            self._by_name[release] = MappingProxyType({each.name: each for each in self.by_epc(release).values()})
-        return self._by_name[release]
+        letter = self._letter(release)
+        if letter not in self._by_name:
+            self._by_name[letter] = MappingProxyType({each.name: each for each in self.by_epc(letter).values()})
+        return self._by_name[letter]
+
+    def _letter(self, release: str) -> str:
+        return max(release, self._since) if len(release) == 1 and "A" <= release <= "Z" else _NEWEST
 
 
 @cache
 def device_class(code: int) -> DeviceClass | None:
     """The class of a code (0x0130; 0 is the super class, 0x0EF0 the node profile), None where there is none."""
-    facts = table.read(code)
-    if facts is None:
+    if code == _SUPER_CLASS:
+        return super_class()
+    try:
+        facts = table.read(code)
+    except KeyError:
         return None
-    return DeviceClass(code, facts, None if code in (_SUPER_CLASS, NODE_PROFILE >> 8) else super_class())
+    return DeviceClass(code, facts, None if code == NODE_PROFILE >> 8 else super_class())
 
 
+@cache
 def super_class() -> DeviceClass:
     """What every device has."""
-    found = device_class(_SUPER_CLASS)
-    assert found is not None  # noqa: S101
-    return found
+    return DeviceClass(_SUPER_CLASS, table.read(_SUPER_CLASS), None)
 
 
 @cache

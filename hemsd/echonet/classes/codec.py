@@ -86,9 +86,12 @@ class ObjectCodec(Codec):
 
     def encode(self, value: Any) -> bytes:
         given = members(self, value, [name for name, _ in self._fields])
-        if self._counted and number_of(given[self._fields[-2][0]]) not in (None, len(given[self._fields[-1][0]])):
-            raise Refusal("bad_request", f"{self._fields[-2][0]} is not the number of {self._fields[-1][0]}")
-        return b"".join(field(name, codec, given[name]) for name, codec in self._fields)
+        data = b"".join(field(name, codec, given[name]) for name, codec in self._fields)
+        if self._counted:
+            *_, (count, _), (items, _) = self._fields
+            if number_of(given[count]) not in (None, len(given[items])):
+                raise Refusal("bad_request", f"{count} is not the number of {items}")
+        return data
 
 
 def members(codec: Codec, value: Any, names: list[str]) -> Mapping[str, Any]:
@@ -133,25 +136,21 @@ class OneOfCodec(Codec):
     """Words before everything else; a value whose bytes would be a word's is refused."""
 
     def __init__(self, data: table.OneOfData) -> None:
-        states = [each for each in data.of if isinstance(each, table.StateData)]
+        words = [WordsCodec(each, beside=True) for each in data.of if isinstance(each, table.StateData)]
         others = [each for each in data.of if not isinstance(each, table.StateData)]
-        self._words = [WordsCodec(state, beside=True) for state in states]
         last = next((each for each in reversed(others) if isinstance(each, table.NumberData)), None)
+        self._words = words[0] if words else None
         self._others = [
             NumberCodec(each, general=each is last) if isinstance(each, table.NumberData) else made(each)
             for each in others
         ]
         sizes = {codec.size for codec in self._others}
         self.size = sizes.pop() if len(sizes) == 1 else None
-        said = [codec.accepts for codec in (*self._others, *self._words) if codec.accepts]
-        self.accepts = ", or ".join(said)
+        self.accepts = ", or ".join(codec.accepts for codec in (*self._others, *words) if codec.accepts)
 
     def decode(self, data: bytes, factor: Factor) -> Any:
-        for words in self._words:
-            try:
-                return words.meaning(data)
-            except KeyError:
-                pass
+        if self._words is not None and (meaning := self._words.meaning(data)) is not None:
+            return meaning
         *others, last = self._others
         for codec in others:
             try:
@@ -162,24 +161,18 @@ class OneOfCodec(Codec):
 
     def encode(self, value: Any) -> bytes:
         code = "bad_request"
-        for codec in (*self._words, *self._others):
+        if self._words is not None and (word := self._words.code(value)) is not None:
+            return word
+        for codec in self._others:
             try:
                 data = codec.encode(value)
             except Refusal as refusal:
                 code = "out_of_range" if refusal.code == "out_of_range" else code
                 continue
-            if codec in self._words or not any(self._is_word(words, data) for words in self._words):
+            if self._words is None or self._words.meaning(data) is None:
                 return data
             code = "out_of_range"
         raise self.refusal(value, code)
-
-    @staticmethod
-    def _is_word(words: WordsCodec, data: bytes) -> bool:
-        try:
-            words.meaning(data)
-        except KeyError:
-            return False
-        return True
 
 
 _TIME_TO_SECONDS: Final = Moment(">BBB", time, State.NO_DATA)

@@ -58,7 +58,7 @@ def shown(value: object) -> str:
     """A wish in a sentence: short, whatever it is."""
     if isinstance(value, int) and value.bit_length() > 64:
         return "so large a number"
-    return reprlib.repr(value)
+    return str(value)[:30] if isinstance(value, Decimal) else reprlib.repr(value)
 
 
 def wrong_size(data: bytes, size: object) -> Misfit:
@@ -105,6 +105,8 @@ class NumberCodec(Codec):
         return State.UNKNOWN_UNIT if factor is None else number * factor
 
     def encode(self, value: Any) -> bytes:
+        if self._scaled:  # no such number can be set in any class, and what its counts are worth is not told here
+            raise Refusal("bad_request", "it cannot be set")
         number = number_of(value)
         if number is None:
             raise self.refusal(value)
@@ -146,36 +148,36 @@ class WordsCodec(Codec):
                 self._spans.append((bytes.fromhex(first), bytes.fromhex(last), value))
                 continue
             self._meanings[bytes.fromhex(key)] = value
-            if key in data.enum:
+            if key in data.enum:  # a state can be wished by name and as what it is
                 named = str(told).lower() if isinstance(told, bool) else word
                 self._codes.setdefault(named, bytes.fromhex(key))
-                self._codes.setdefault(value, bytes.fromhex(key)) if isinstance(value, State) else None
+                self._codes.setdefault(value if isinstance(value, State) else named, bytes.fromhex(key))
         self.size = len(next(iter(self._meanings)))
-        self.words = [str(code) for code in self._codes if not isinstance(code, State)]
-        self.accepts = " or ".join(self.words) if len(self.words) < 3 else f"one of {', '.join(self.words)}"
+        words = [str(code) for code in self._codes if not isinstance(code, State)]
+        self.accepts = " or ".join(words) if len(words) < 3 else f"one of {', '.join(words)}"
 
     def meaning(self, data: bytes) -> Any:
-        """What a code means; KeyError where it means nothing."""
-        if data in self._meanings or not self._spans:
-            return self._meanings[data]
-        for first, last, value in self._spans:
-            if first <= data <= last and len(data) == self.size:
-                return value
-        raise KeyError(data)
+        """What a code means, None where it means nothing."""
+        meaning = self._meanings.get(data)
+        if meaning is None and self._spans and len(data) == self.size:
+            return next((value for first, last, value in self._spans if first <= data <= last), None)
+        return meaning
+
+    def code(self, value: Any) -> bytes | None:
+        """The code of a word that can be set, None where it is none."""
+        return next((self._codes[each] for each in self._codes_of(value) if each in self._codes), None)
 
     def decode(self, data: bytes, factor: Factor) -> Any:
-        try:
-            return self.meaning(data)
-        except KeyError as error:
-            if len(data) != self.size:
-                raise wrong_size(data, self.size) from error
-            raise Misfit(f"{data.hex().upper()} has no meaning", 0) from error
+        if (meaning := self.meaning(data)) is not None:
+            return meaning
+        if len(data) != self.size:
+            raise wrong_size(data, self.size)
+        raise Misfit(f"{data.hex().upper()} has no meaning", 0)
 
     def encode(self, value: Any) -> bytes:
-        for code in self._codes_of(value):
-            if code in self._codes:
-                return self._codes[code]
-        raise self.refusal(value)
+        if (code := self.code(value)) is None:
+            raise self.refusal(value)
+        return code
 
     def _codes_of(self, value: Any) -> Iterator[Any]:
         if isinstance(value, State):
@@ -222,7 +224,7 @@ class BytesCodec(Codec):
         self._allowed = range(data.minimum, data.maximum + 1)
         self.size = data.maximum if data.minimum == data.maximum else None
         count = str(self.size) if self.size else f"{data.minimum} to {data.maximum}"
-        self.accepts = f"{count} bytes in hexadecimal"
+        self.accepts = f"{count} byte{'' if self.size == 1 else 's'} in hexadecimal"
 
     def decode(self, data: bytes, factor: Factor) -> str:
         if len(data) not in self._allowed:

@@ -169,15 +169,15 @@ class ClassFacts(msgspec.Struct, frozen=True):
 _DECODER: Final = msgspec.json.Decoder(ClassFacts)
 
 
-def read(code: int) -> ClassFacts | None:
-    """The facts of a class by its code (0x0130; 0 is the super class), None where the Appendix has none.
+def read(code: int) -> ClassFacts:
+    """The facts of a class by its code (0x0130; 0 is the super class). Raises KeyError where the Appendix has none.
 
     Looks for the line with which the class begins and parses no other: the whole takes many times as long.
     """
     text = _text()
     begin = text.find(b'\n"%04X": {' % code)
     if begin < 0:
-        return None
+        raise KeyError(code)
     end = text.index(b"\n]}", begin)
     return _DECODER.decode(memoryview(text)[text.index(b"{", begin) : end + 3])
 

@@ -59,7 +59,7 @@ class Board(Device):
         Row(0xC4, lambda it: it.history(exported=True)),
         Row(0xC5, b"\xff", "rs", lambda edt: len(edt) == 1 and (edt[0] <= 99 or edt == b"\xff")),
         Row(0xC6, lambda it: i32(it.world.grid_w(it.wall_clock))),
-        Row(0xC7, lambda it: b"".join(i16(10 * a) for a in it.world.household.currents_a(it.wall_clock))),
+        Row(0xC7, lambda it: b"".join(i16(10 * a) for a in it.world.wall.currents_a(it.wall_clock))),
         Row(0xC8, u16(1015) + u16(1009)),
         *(Row(0xD0 + number, partial(lambda it, number: it.channel(number), number=number)) for number in range(32)),
     )
@@ -104,7 +104,7 @@ class Board(Device):
     # --- the main switch
 
     def main(self, at: datetime, *, exported: bool) -> bytes:
-        energy = self.world.household.energy(at)
+        energy = self.world.wall.energy(at)
         if energy is None or at > self.wall_clock:
             return NO_DATA
         joules = energy.exported_j if exported else energy.imported_j

@@ -108,7 +108,7 @@ class Device:
 
     code: ClassVar[int]
     release: ClassVar[str] = "R"
-    product: str = "SIMULATED"
+    product: str
     table: ClassVar[tuple[Row, ...]] = ()
     all_rows: ClassVar[Mapping[int, Row]]
 
@@ -127,6 +127,7 @@ class Device:
         self.power_w = 0.0
         self.energy_wh = float(self.chance("register").randrange(10_000, 3_000_000))
         self._steps = 0
+        world.draws.append(lambda: self.draws_w)
         self._told: dict[int, bytes] = {}
 
     # --- for the table and the physics
@@ -144,6 +145,11 @@ class Device:
 
     def number(self, epc: int) -> int:
         return int.from_bytes(self[epc], "big")
+
+    @property
+    def draws_w(self) -> float:
+        """What the household has of it at its wall."""
+        return self.power_w
 
     @property
     def on(self) -> bool:
@@ -225,6 +231,7 @@ class Profile(Device):
     def __init__(self, world: World, devices: tuple[Device, ...]) -> None:
         super().__init__(world, lacks=frozenset((0x81, 0x88)))
         self.devices = devices
+        self.product = devices[0].product if devices else "NOTHING"
 
     def classes(self) -> list[bytes]:
         return sorted({device.code.to_bytes(2, "big") for device in self.devices})

@@ -55,14 +55,20 @@ class Photovoltaics(Device):
         super().__init__(world, **options)
         self.rated_w = round(world.household.pv_kw * 1000)
         self.restrained = False
+        self._kept_back_w = 0.0
         self.sold_wh = self.energy_wh * 0.6
         self.settings[0xA1] = u16(self.rated_w)
+
+    @property
+    def draws_w(self) -> float:
+        return self._kept_back_w
 
     def live(self, at: datetime, seconds: float) -> None:
         sun_w = self.world.sun_w(at)
         limit_w = min(self.rated_w * self.number(0xA0) / 100, self.number(0xA1)) if self.on else 0
         self.restrained = sun_w > limit_w
         self.use(min(sun_w, limit_w), seconds)
+        self._kept_back_w = sun_w - self.power_w
         self.sold_wh += min(max(-self.world.grid_w(at), 0), self.power_w) * seconds / 3600
 
 
@@ -72,6 +78,7 @@ class Battery(Device):
     code = 0x027D
     product = "ESS-98"
     LOW_W, HIGH_W, CAPACITY_WH, EFFICIENCY = 100, 3000, 9800.0, 0.95
+    LEAVES_W, RIPPLE_W = 50.0, 20.0  # in automatic mode: what still comes from the grid, more or less
     MODES = (RAPID, CHARGING, DISCHARGING, STANDBY, AUTO)
     table = (
         NO_FAULT,
@@ -111,6 +118,7 @@ class Battery(Device):
         self.soc_wh = self.CAPACITY_WH * self.chance("charge").uniform(0.3, 0.7)
         self.charged_wh, self.discharged_wh = self.energy_wh, self.energy_wh * 0.9
         self.working = STANDBY
+        self._ripple = self.chance("ripple")
         self._passed_wh = {0xAA: 0.0, 0xAB: 0.0}
 
     def wrote(self, epc: int) -> None:
@@ -124,7 +132,7 @@ class Battery(Device):
         return max(self.soc_wh - self.CAPACITY_WH * self.number(0xA7) / 100, 0.0)
 
     def live(self, at: datetime, seconds: float) -> None:
-        wanted_w = self._wanted_w(self.world.grid_w(at)) if self.on else 0.0
+        wanted_w = self._wanted_w(self.world.grid_w(at) - self.power_w) if self.on else 0.0
         if 0 < abs(wanted_w) < self.LOW_W:
             wanted_w = 0.0
         most_w = min(self.HIGH_W, self.room_wh() / self.EFFICIENCY * 3600 / seconds)
@@ -139,10 +147,11 @@ class Battery(Device):
         self.working = self._works_at()
 
     def _wanted_w(self, grid_w: float) -> float:
-        """What the order (DA) and the methods (C1, C2) make of what the house takes from the grid."""
+        """What the order (DA) and the methods (C1, C2) make of what the others take from the grid."""
         charge_w = {SURPLUS: max(-grid_w, 0.0), WATTS: self.number(0xEB)}.get(self.number(0xC1), self.HIGH_W)
         discharge_w = {FOLLOWING: max(grid_w, 0.0), WATTS: self.number(0xEC)}.get(self.number(0xC2), self.HIGH_W)
-        orders = {RAPID: self.HIGH_W, CHARGING: charge_w, DISCHARGING: -discharge_w, AUTO: -grid_w}
+        automatic_w = self.LEAVES_W - grid_w + self._ripple.uniform(-self.RIPPLE_W, self.RIPPLE_W)
+        orders = {RAPID: self.HIGH_W, CHARGING: charge_w, DISCHARGING: -discharge_w, AUTO: automatic_w}
         return orders.get(self.number(0xDA), 0.0)
 
     def _works_at(self) -> int:
@@ -181,6 +190,10 @@ class MultiInputPcs(Device):
         super().__init__(world, **options)
         self.behind = behind
         self.out_wh = 2 * self.energy_wh
+
+    @property
+    def draws_w(self) -> float:
+        return 0.0  # those behind it have been counted
 
     def live(self, at: datetime, seconds: float) -> None:
         self.power_w = sum(-each.power_w if isinstance(each, Photovoltaics) else each.power_w for each in self.behind)

@@ -172,7 +172,7 @@ class EvDischarger(EvCharger):
         return STANDBY if self.confirmed else IDLE
 
     def wanted_w(self, at: datetime) -> float:
-        grid_w = self.world.grid_w(at)
+        grid_w = self.world.grid_w(at) - self.power_w
         charge_w = {SURPLUS: max(-grid_w, 0), WATTS: self.number(0xEB)}.get(self.number(0xDC), self.HIGH_W)
         discharge_w = {SURPLUS: max(grid_w, 0), WATTS: self.number(0xEC)}.get(self.number(0xDD), self.HIGH_W)
         wanted_w = {CHARGE: charge_w, DISCHARGE: -discharge_w, AUTOMATIC: -grid_w}.get(self.number(0xDA), 0)

@@ -224,8 +224,12 @@ class FuelCell(Device):
         self._starting_s = 0.0
         self._taps = Taps(self)
 
+    @property
+    def draws_w(self) -> float:
+        return -self.power_w
+
     def live(self, at: datetime, seconds: float) -> None:
-        self.house_w = float(max(self.world.grid_w(at) + self.world.sun_w(at), 0))
+        self.house_w = max(self.world.grid_w(at) + self.power_w + self.world.sun_w(at), 0.0)
         self.house_wh += self.house_w * seconds / 3600
         self.hot_l = max(self.hot_l - 0.6 * self._taps.l_min(at) * seconds / 60, 0.0)
         self.status = self._next_status(at, seconds)

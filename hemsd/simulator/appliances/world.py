@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from hemsd.simulator.appliances.wall import Wall
 from hemsd.simulator.household import Household, warmth
 
 STEP_S = (
@@ -13,12 +15,14 @@ STEP_S = (
 
 
 class World:
-    """`start` is the wall clock (JST, without a zone) when `now` is 0."""
+    """`start` is the wall clock (JST, without a zone) when `now` is 0. A meter at its `wall` counts what is in it."""
 
     def __init__(self, start: datetime, *, household: Household | None = None, step_s: float = STEP_S) -> None:
         self.start = start
         self.household = household or Household(seed=1, pv_kw=4.0)
         self.step_s = step_s
+        self.draws: list[Callable[[], float]] = []  # watts of each appliance in it
+        self.wall = Wall(self.household, start, self.drawn_w)
 
     @property
     def seed(self) -> int:
@@ -39,6 +43,10 @@ class World:
         """What the modules on the roof give; the meter at the wall counts the same."""
         return self.household.sun_w(at)
 
+    def drawn_w(self) -> float:
+        """What all appliances draw together; what the sun gives the household has counted already."""
+        return sum(draws() for draws in self.draws)
+
     def grid_w(self, at: datetime) -> int:
-        """What the household, its roof included, takes from the grid; negative while it gives."""
-        return self.household.power_w(at)
+        """What comes from the grid, all in all; negative while it takes."""
+        return self.wall.power_w(at)
