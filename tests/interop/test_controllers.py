@@ -26,7 +26,8 @@ OURS, SIMULATED = Segment.address(1), Segment.address(2)
 PYCHONET, UECHO, NPM = (Segment.address(number) for number in (3, 4, 5))
 PROFILE, CONTROLLER = 0x0EF001, 0x05FF01
 AIRCON, LIGHT, BATTERY = 0x013001, 0x029001, 0x027D01
-GET, SET_C, INF_REQ, GET_RES, GET_SNA, SET_RES, SET_C_SNA = 0x62, 0x61, 0x63, 0x72, 0x52, 0x71, 0x51
+SET_C, GET, INF_REQ, INFC = 0x61, 0x62, 0x63, 0x74
+SET_RES, SET_C_SNA, GET_RES, GET_SNA, INFC_RES = 0x71, 0x51, 0x72, 0x52, 0x7A
 IDENTIFICATION = "feffffff0102030405060708090a0b0c0d"
 
 
@@ -139,7 +140,7 @@ async def test_uecho_finds_us_all(house: House) -> None:
 
 
 async def test_uecho_asks_us(house: House) -> None:
-    """Our profile and our controller answer Get and SetC; what cannot be set comes back."""
+    """Our profile and our controller answer Get, SetC and INFC; what cannot be set comes back."""
     uecho = house.uecho
     asked = await uecho.does("asks", OURS, PROFILE, GET, {"82": "", "83": "", "D6": "", "D7": ""})
     values = {"82": "010e0100", "83": IDENTIFICATION, "D6": "0105ff01", "D7": "0105ff"}
@@ -148,6 +149,8 @@ async def test_uecho_asks_us(house: House) -> None:
     assert asked == {"esv": GET_SNA, "seoj": CONTROLLER, "properties": {"80": "30", "88": "42", "B0": ""}}
     asked = await uecho.does("asks", OURS, CONTROLLER, SET_C, {"81": "10", "80": "31"})
     assert asked == {"esv": SET_C_SNA, "seoj": CONTROLLER, "properties": {"81": "", "80": "31"}}
+    asked = await uecho.does("asks", OURS, PROFILE, INFC, {"80": "30"})
+    assert asked == {"esv": INFC_RES, "seoj": PROFILE, "properties": {"80": ""}}
 
 
 async def test_pychonet_hears_what_uecho_makes_us_say(house: House) -> None:
