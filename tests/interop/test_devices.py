@@ -47,7 +47,7 @@ async def house() -> AsyncIterator[House]:
 
 
 async def test_echonet_lite_is_found(house: House) -> None:
-    """By its announcement, for it answers no INF_REQ; sending from whatever port, and by two ways still one node."""
+    """By its announcement, for it answers no INF_REQ; it sends from a port of its own."""
     home = house.home
     for eoj, kind in ((AIRCON, "0130"), (LIGHT, "0290"), (BATTERY, "027d")):
         found = await home.finds(eoj, NPM)
@@ -58,9 +58,6 @@ async def test_echonet_lite_is_found(house: House) -> None:
     assert ports == {23610}
     asked = {packet.payload[2:4] for packet in home.network.said if packet.payload[10] == INF_REQ}
     assert asked and not asked & {packet.payload[2:4] for packet in home.network.heard if packet.address == NPM}
-    (node,) = [node for node in home.network.remember()["nodes"] if NPM in node["addresses"]]
-    assert [":" in address for address in node["addresses"]] == [False, True]
-    assert len({packet.port for packet in home.network.heard if packet.address == node["addresses"][1]}) > 1
 
 
 async def test_echonet_lite_is_read(house: House) -> None:
@@ -74,6 +71,19 @@ async def test_echonet_lite_is_read(house: House) -> None:
     assert await home.reads(battery, *words) == words
     asked = await home.asks(battery, 0xE4, 0xDA, 0x80, 0xA8)
     assert asked == {0xE4: "32", 0xDA: "44", 0x80: "30", 0xA8: "0001e240"}
+
+
+async def test_echonet_lite_is_one_node(house: House) -> None:
+    """Although it speaks by IPv6 as well, from another port each time."""
+    home = house.home
+
+    def addresses() -> list[str]:
+        found: list[list[str]] = [node["addresses"] for node in home.network.remember()["nodes"]]
+        return next((each for each in found if NPM in each and len(each) == 2), [])
+
+    (other,) = [address for address in await home.until(addresses) if address != NPM]
+    assert len({packet.port for packet in home.network.heard if packet.address == other}) > 1
+    assert len([each for each in home.network.appliances() if each.device.maker == "000077"]) == 3
 
 
 async def test_echonet_lite_tells_what_a_person_did(house: House) -> None:
@@ -126,12 +136,12 @@ async def test_echonet_lite_breaks_a_frame(house: House) -> None:
     """Its refusal of more than one byte ends before its end: counted, and whatever comes next is understood."""
     home = house.home
     aircon = await home.finds(AIRCON, NPM)
-    before = home.network.counters["malformed"]
+    before = home.network.counters()["malformed"]
     ordered = asyncio.create_task(home.sets(aircon, **{"0xCF": "0102"}))
     await house.npm.says(lambda line: line.get("to") == {"cf": "0102"})
     await house.npm.does("by_hand", "013001", "a0", "35")
     await home.until(lambda: home.known[aircon.id][0xA0] == b"\x35")
-    assert home.network.counters["malformed"] == before + 1
+    assert home.network.counters()["malformed"] == before + 1
     assert not ordered.done()  # it is never sent twice, and its outcome takes the 20 s of a device that says nothing
     ordered.cancel()
 
@@ -171,7 +181,7 @@ async def test_uecho_goes_deaf(house: House) -> None:
     with stranger:
         for address in (UECHO, Segment.address(1)):
             stranger.sendto(b"\x10\x82no frame", (address, 3610))
-    await home.until(lambda: home.network.counters["malformed"] or home.network.counters["unknown"])
+    await home.until(lambda: home.network.counters()["malformed"] or home.network.counters()["unknown"])
     before = len(home.network.said)
     asked = asyncio.create_task(home.asks(aircon, 0xB2))
     await until(lambda: len([each for each in home.network.said[before:] if each.payload[12:] == b"\xb2\x00"]) == 2)
