@@ -32,6 +32,15 @@ class House:
     uecho_host: Namespace
 
 
+def epcs(frame: bytes) -> list[int]:
+    """Of the properties of a frame, in their order; from its ESV on."""
+    found, at = [], 2
+    for _ in range(frame[1]):
+        found.append(frame[at])
+        at += 2 + frame[at + 1]
+    return found
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def house() -> AsyncIterator[House]:
     """We and two nodes on one segment."""
@@ -71,6 +80,7 @@ async def test_echonet_lite_is_read(house: House) -> None:
     assert await home.reads(battery, *words) == words
     asked = await home.asks(battery, 0xE4, 0xDA, 0x80, 0xA8)
     assert asked == {0xE4: "32", 0xDA: "44", 0x80: "30", 0xA8: "0001e240"}
+    assert [0x80, 0xE4, 0xDA, 0xA8] in [epcs(frame) for frame in home.frames(NPM, BATTERY) if frame[0] == GET_RES]
 
 
 async def test_echonet_lite_is_one_node(house: House) -> None:
