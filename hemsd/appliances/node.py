@@ -46,7 +46,14 @@ from hemsd.echonet.frame import Frame
 from hemsd.echonet.objects import NODE_PROFILE
 
 SILENCES: Final = 3  # tickets in a row without an answer: gone
-PAUSES_S: Final = (30.0, 60.0, 120.0, 300.0, 600.0)  # before something that failed is tried again; the last repeats
+PAUSES_S: Final = (
+    10.0,
+    30.0,
+    60.0,
+    120.0,
+    300.0,
+    600.0,
+)  # before something that failed is tried again; the last repeats
 JITTER: Final = 0.2
 MET_AGAIN_S: Final = 10.0  # at least, from one meeting to the next that something unexpected gives rise to
 EXPLORATIONS_MAX: Final = 5  # of one appliance, for what it is silent about
@@ -86,6 +93,7 @@ class Node:
         self.concluded = False  # a meeting; `met` tells what came of it
         self.met_at = -math.inf
         self.failures = 0  # meetings in a row that came to nothing
+        self.vague = 0  # meetings in a row that left something to ask
         self.armed = math.inf  # for whoever wakes it
         self._commons = commons
         self._silences = 0
@@ -289,6 +297,9 @@ class Node:
             self.failures += 1
             return
         self.failures = 0
+        self.vague = 0 if met.final else self.vague + 1
+        if 0 < self.vague < EXPLORATIONS_MAX:
+            self._try_again(self.vague, now)
         others = self._heard_of.difference(met.instances)  # lists are short, old, or wrong; who speaks is there
         said = replace(met.said, identification="") if self.fickle else met.said
         self.met = replace(met, said=said, instances=(*met.instances, *sorted(others)))
