@@ -325,6 +325,23 @@ def test_the_urgent_do_not_wait_for_a_silence(line: Line) -> None:
     assert poll.answers == {ON: b"\x80"}
 
 
+def test_no_wake_up_for_what_comes_too_late(line: Line) -> None:
+    """A poll that commands kept from being repeated until its last second is not repeated, and nothing spins."""
+    poll = line.dialogue.read(AIRCON, (ON,))
+    line.one()
+    for _ in range(3):
+        line.dialogue.write(AIRCON, (Property(TARGET, b"\x1a"),))
+    sent = line.wait(LIMIT_S - 0.5)
+    assert len(sent) == 3
+    line.tell(sent[-1], ESV.SET_RES, {TARGET: b""})
+    line.go()
+    line.now += GAP_S
+    assert line.go() == []
+    assert line.dialogue.deadline() == pytest.approx(100.0 + LIMIT_S)
+    line.wait(0.5)
+    assert poll.silent
+
+
 def test_a_write_is_sent_once(line: Line) -> None:
     """Without an answer it is silent after 20 s; its frame was sent once, and others were not kept waiting."""
     ticket = line.dialogue.write(AIRCON, (Property(MODE, b"\x42"), Property(TARGET, b"\x1a")))
