@@ -13,6 +13,7 @@ from support.telling import appliance, told
 
 from drivers.ports import PortLost, PortMissing
 from hemsd.appliances.events import Answered, Changed, Noted, Settled
+from hemsd.appliances.steward import GATHER_S
 from hemsd.appliances.telling import Label
 from hemsd.appliances.wellbeing import Wellbeing
 from hemsd.hub.messages import (
@@ -44,11 +45,13 @@ def command(**changes: Any) -> ApplianceCommand:
 # --- what is told
 
 
-def test_states_are_gathered(house: Any) -> None:
+def test_states_are_gathered(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred tellings of one appliance within a quarter of a second are one state; the next moment is another."""
 
     async def live() -> None:
-        home = house()
+        home, loop, timers = house(), asyncio.get_running_loop(), list[float]()
+        call_later = loop.call_later
+        monkeypatch.setattr(loop, "call_later", lambda *of: (timers.append(of[0]), call_later(*of))[1])
         async with home.running():
             await home.tell(Changed(ONE))
             for number in range(100):
@@ -59,7 +62,7 @@ def test_states_are_gathered(house: Any) -> None:
             assert home.times(ApplianceState) == [pytest.approx(0.252, abs=0.002)]
             await home.tell(told(ONE, {0xB3: "1A"}))
             await asyncio.sleep(1)
-            assert len(home.of(ApplianceState)) == 2
+            assert len(home.of(ApplianceState)) == timers.count(GATHER_S) == 2
 
     virtually(live())
 
