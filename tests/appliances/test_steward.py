@@ -126,12 +126,14 @@ def test_health_is_told_at_the_start_and_every_minute(house: Any) -> None:
             first, second, _ = home.of(Health)
             assert home.times(Health) == [0.0, 60.0, 120.0]
             assert first.ok and first.counters == {"home: appliances": 0, "home: online": 0}
-            assert second.counters == {
-                "home: appliances": 2,
-                "home: online": 1,
-                "home: malformed": 2,
-                "home: dropped: not of this link": 3,
-            }
+            counters = {"home: malformed": 2, "home: dropped: not of this link": 3}
+            assert second.counters == {"home: appliances": 2, "home: online": 1, **counters}
+            home.network.knows(ONE, OTHER)
+        async with home.running():  # counted on, after a loss
+            assert home.of(Health)[-1].counters == {"home: appliances": 2, "home: online": 0, **counters}
+            home.network.counted["malformed"] = 5
+            await asyncio.sleep(61)
+            assert home.of(Health)[-1].counters["home: malformed"] == 7
 
     virtually(live())
 
