@@ -454,6 +454,17 @@ def test_a_number_that_never_comes() -> None:
     assert not of(house, BATTERY).identified
 
 
+def test_what_is_not_said_again_stays_known() -> None:
+    """A node that refuses its number once is still who it was, and known by it when it moves."""
+    house = House({CELLAR: cellar()})
+    house.run(400.0)
+    house.nodes[CELLAR].identification = b""
+    house.comes(CELLAR, house.nodes[CELLAR].announcement(), multicast=True)
+    house.run(60.0)
+    assert of(house, BATTERY).identified == identification(2).hex().upper()
+    assert Remembered.restored(house.network.remember()).nodes[0].identification
+
+
 # --- gone and back
 
 
