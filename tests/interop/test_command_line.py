@@ -72,7 +72,7 @@ async def daemon(host: Namespace, directory: Path) -> AsyncIterator[Person]:
 async def test_from_the_terminal_to_the_device(tmp_path: Path) -> None:
     """Found and named, read, changed by hand, set and read back; refused by the device, and refused before it."""
     with segment() as lan:
-        ours, theirs = lan.host(1), lan.host(2)
+        ours, theirs = lan.hosts(2)
         async with peer(theirs, "echonet_lite_devices.js", NPM) as npm, daemon(ours, tmp_path) as person:
             watch = await person.watches()
             try:

@@ -49,7 +49,7 @@ async def house() -> AsyncIterator[House]:
     world = World(datetime(2026, 8, 1, 13, 0))
     aircon, light, battery = AirConditioner(world), GeneralLighting(world), Battery(world)
     with segment() as lan:
-        ours, simulated, *hosts = (lan.host(number) for number in range(1, 6))
+        ours, simulated, *hosts = lan.hosts(5)
         with ours.entered():
             async with AsyncExitStack() as running:
                 with simulated.entered():

@@ -45,7 +45,7 @@ def epcs(frame: bytes) -> list[int]:
 async def house() -> AsyncIterator[House]:
     """We and two nodes on one segment."""
     with segment() as lan:
-        ours, npm_host, uecho_host = (lan.host(number) for number in (1, 2, 3))
+        ours, npm_host, uecho_host = lan.hosts(3)
         with ours.entered():
             async with (
                 peer(uecho_host, "uecho_device.py") as uecho,

@@ -145,8 +145,18 @@ class Segment:
         self._switch.ip("link", "add", "br0", "type", "bridge", "mcast_snooping", "0")
         self._switch.ip("link", "set", "br0", "up")
 
-    def host(self, number: int) -> Namespace:
-        """Join a new host, and wait until its addresses can be used; multicast needs to name no interface there."""
+    def hosts(self, count: int) -> list[Namespace]:
+        """Join hosts 1 to `count`, and wait until their addresses can be used; multicast needs no interface there."""
+        joined = [self._join(number) for number in range(1, count + 1)]
+        wait_for_links(*((host, "wl") for host in joined))
+        return joined
+
+    @staticmethod
+    def address(number: int) -> str:
+        """Of a host."""
+        return f"10.91.0.{number}"
+
+    def _join(self, number: int) -> Namespace:
         host = Namespace()
         self._hosts.append(host)
         index = next(_numbers) + 100
@@ -157,13 +167,7 @@ class Segment:
         host.ip("address", "add", f"{self.address(number)}/24", "broadcast", "+", "dev", "wl")
         host.ip("link", "set", "wl", "up")
         host.ip("route", "add", "224.0.0.0/4", "dev", "wl")
-        wait_for_links((host, "wl"))
         return host
-
-    @staticmethod
-    def address(number: int) -> str:
-        """Of a host."""
-        return f"10.91.0.{number}"
 
     def remove(self) -> None:
         for each in (*self._hosts, self._switch):
