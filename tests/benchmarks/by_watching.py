@@ -16,10 +16,9 @@ from itertools import cycle, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hemsd.appliances.network import NetworkSettings
-from hemsd.appliances.ourselves import EXPERIMENTAL
-from hemsd.appliances.steward import Plan, Steward
-from hemsd.appliances.wellbeing import Wellbeing
+from hemsd.daemon.appliances import stewards_of
+from hemsd.daemon.config import Config
+from hemsd.daemon.networks import NetworkTable
 from hemsd.echonet.classes.catalogue import properties_of
 from hemsd.echonet.classes.device import Device, Tempo
 from hemsd.echonet.classes.views import tempo
@@ -65,8 +64,8 @@ async def hemsd(count: int) -> None:
                     pass
 
     with TemporaryDirectory() as state:
-        plan = Plan(settings=NetworkSettings(name="home"), maker=EXPERIMENTAL, interface="lo", ipv4=True, ipv6=False)
-        steward = Steward(plan, hub.seat(Domain.APPLIANCES), Path(state), Wellbeing())
+        config = Config(version=1, networks={"home": NetworkTable(interface="lo", ipv6=False)})
+        (steward,) = stewards_of(config, Path(state), hub)
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(listen()), tasks.create_task(steward.run())]
             while sum(each.known for each in statuses.values()) < count:
