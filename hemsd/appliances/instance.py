@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from hemsd.appliances.events import Appliance, Changed, NetworkEvent, Noted, Source, Told
 from hemsd.appliances.introspection import Explored
+from hemsd.appliances.memory import RememberedAppliance
 from hemsd.echonet.classes.catalogue import class_name, properties_of
 from hemsd.echonet.classes.device import Device, Write
 from hemsd.echonet.values import PropertyError, State
@@ -28,7 +29,8 @@ class Instance:
         self.device = device
         self.serial = ""
         self.known = False  # what it can do has been found out
-        self.explorations = 0  # in vain
+        self.final = True  # and there is no more to find out
+        self.explorations = 0  # that left something to find out
         self.online = True
         self.detail = "being asked what it can do"
         self.since = now
@@ -57,6 +59,10 @@ class Instance:
             detail=self.detail,
             properties_per_request=node.manners.proven or None,
         )
+
+    def remembered(self) -> RememberedAppliance:
+        """What the next run is to know of it."""
+        return RememberedAppliance.of(self.device, self.serial, known=self.known and self.final)
 
     @property
     def name(self) -> str:
@@ -95,11 +101,12 @@ class Instance:
 
     def explored(self, found: Explored) -> list[NetworkEvent]:
         """What it can do has been found out, or found to be something else than before."""
-        first, self.known = not self.known, True
-        self.device, self.serial = found.device, found.said.serial
-        self.detail = (
-            "" if found.mapped else "it tells no property maps: only what every one of its class has is used"
-        )
+        first, self.known, self.final = not self.known, True, found.final
+        detail = "" if found.mapped else "it tells no property maps: only what every one of its class has is used"
+        before = self.device, self.serial, self.detail
+        self.device, self.serial, self.detail = found.device, found.said.serial, detail
+        if not first and before == (self.device, self.serial, detail):
+            return []
         events: list[NetworkEvent] = [Changed(self.shown())]
         if first:
             where = f" at {self.node.address}"

@@ -55,12 +55,16 @@ class Met:
 
 @dataclass(frozen=True, slots=True)
 class Explored:
-    """What a device can do and what it told on the way, by EPC. `mapped`: its maps were read, not guessed."""
+    """What a device can do and what it told on the way, by EPC.
+
+    `mapped`: its get map was read, not guessed. Not `final`: it was silent about something, perhaps by chance.
+    """
 
     device: Device
     said: Particulars
     told: Mapping[int, bytes]
     mapped: bool
+    final: bool
 
 
 def meet(*, tells: bool = False) -> Generator[Ask, Answers, Met | None]:
@@ -88,14 +92,16 @@ def explore(eoj: int, node: Particulars) -> Generator[Ask, Answers, Explored | N
     """Ask a device what it can do. What it does not say of itself (maker, product) is what its `node` said."""
     maps: dict[int, frozenset[int]] = {}
     told: dict[int, bytes] = {}
+    final = True
     for epc in MAPS:
         answer = (yield eoj, (epc,))[epc]
         if isinstance(answer, bytes) and answer:
             told[epc] = answer
             maps[epc] = decode_property_map(answer)
-        elif answer is Missing.TIMEOUT and not told:
-            break  # it will not tell the others either
-    device = Device(eoj=eoj)
+        elif answer is Missing.TIMEOUT:
+            final = False
+            if not told:
+                break  # it will not tell the others either
     readable = maps.get(READABLE, frozenset())
     if not readable:
         if not (guessed := (yield from _try_the_least(eoj))):
@@ -105,6 +111,7 @@ def explore(eoj: int, node: Particulars) -> Generator[Ask, Answers, Explored | N
     for epc in SAID:
         if epc in readable and epc not in told:
             answer = (yield eoj, (epc,))[epc]
+            final = final and answer is not Missing.TIMEOUT
             if isinstance(answer, bytes):
                 told[epc] = answer
     said = Particulars().told(told)
@@ -117,7 +124,7 @@ def explore(eoj: int, node: Particulars) -> Generator[Ask, Answers, Explored | N
         product=said.product or node.product,
     )
     settable = maps[SETTABLE] if SETTABLE in maps else _least_settable(device)
-    return Explored(replace(device, settable=settable), said, told, mapped=READABLE in maps)
+    return Explored(replace(device, settable=settable), said, told, mapped=bool(maps.get(READABLE)), final=final)
 
 
 def constants(device: Device, known: Container[int]) -> tuple[int, ...]:

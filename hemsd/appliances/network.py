@@ -82,10 +82,12 @@ class Network:
         for kept in remembered.nodes:
             self._registry.enter(Node.restored(self._commons, kept))
 
-    @property
     def counters(self) -> Counter[str]:
-        """Of frames by what became of them, for health."""
-        return self._commons.counters
+        """For health: frames by what became of them, and how the dialogues with all known nodes have gone."""
+        total = Counter(self._commons.counters)
+        for node in self._registry.known:
+            total += node.dialogue.counters
+        return total
 
     # --- the machine
 
@@ -115,7 +117,7 @@ class Network:
             if node is not None:
                 node.notified(frame, packet, now)
         elif esv in REQUESTS:
-            counters["requests"] += 1
+            counters["asked"] += 1
             self._answer(frame, address)
         elif node is None or not node.receive(frame, now):
             self._unasked(node, frame, now)

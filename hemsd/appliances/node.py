@@ -34,7 +34,7 @@ from hemsd.appliances.introspection import (
     meet,
 )
 from hemsd.appliances.manners import Manners
-from hemsd.appliances.memory import INSTANCES_MAX, RememberedAppliance, RememberedNode
+from hemsd.appliances.memory import INSTANCES_MAX, RememberedNode
 from hemsd.appliances.orders import Orders
 from hemsd.appliances.ourselves import ANNOUNCED_LIST, INSTANCE_LIST
 from hemsd.appliances.tickets import Ticket
@@ -48,6 +48,7 @@ SILENCES: Final = 3  # tickets in a row without an answer: gone
 PAUSES_S: Final = (30.0, 60.0, 120.0, 300.0, 600.0)  # before something that failed is tried again; the last repeats
 JITTER: Final = 0.2
 MET_AGAIN_S: Final = 10.0  # at least, from one meeting to the next that something unexpected gives rise to
+EXPLORATIONS_MAX: Final = 5  # of one appliance, for what it is silent about
 RESTARTED_S: Final = 300.0  # after a meeting, in which the list of instances told once more is no news
 HEARD_OF_MAX: Final = INSTANCES_MAX  # objects that showed themselves and are not listed
 REPEATS_KNOWN: Final = 8  # notifications of which a repetition is recognised,
@@ -115,9 +116,7 @@ class Node:
             product=said.product,
             serial=said.serial,
             manners=self.manners.plain(),
-            appliances=[
-                RememberedAppliance.of(each.device, each.serial, known=each.known) for each in self.instances.values()
-            ],
+            appliances=[each.remembered() for each in self.instances.values()],
         )
 
     @property
@@ -289,10 +288,8 @@ class Node:
             self.failures += 1
             return
         self.failures = 0
-        if not met.whole:
-            others = self._heard_of.difference(met.instances)
-            met = replace(met, instances=(*met.instances, *sorted(others)))
-        self.met = met
+        others = self._heard_of.difference(met.instances)  # lists are short, old, or wrong; who speaks is there
+        self.met = replace(met, instances=(*met.instances, *sorted(others)))
         self._heard_of.clear()
 
     def admit(self, identity: str, met: Met, now: float) -> None:
@@ -304,10 +301,8 @@ class Node:
                 if (instance := self._enter(Device(eoj=eoj), now)) is None:
                     continue
                 self._tell([Changed(instance.shown())])
-            elif not instance.listed:
-                instance.listed = True
-                self._tell(instance.stands(online=True, detail="", now=now))
-            if instance not in self._watch and eoj not in self._todo:
+            instance.listed = True  # it is back as soon as it says something
+            if (instance not in self._watch or not instance.final) and eoj not in self._todo:
                 self._todo.append(eoj)
         if met.whole:
             for instance in self.instances.values():
@@ -344,8 +339,9 @@ class Node:
             instance = self.instances.get(self._todo.popleft())
             if instance is None or not instance.listed:
                 continue
-            if instance.known:
-                self._recall(instance, now)
+            if instance.known and (instance.final or instance.explorations >= EXPLORATIONS_MAX):
+                if instance not in self._watch:
+                    self._recall(instance, now)
             else:
                 course = explore(instance.device.eoj, self.said)
                 self._courses.begin(course, partial(self._explored, instance), now)
@@ -353,15 +349,20 @@ class Node:
     def _explored(self, instance: Instance, found: Explored | None, now: float) -> None:
         if instance.gone:
             return
-        if found is None:
-            why = "it does not tell what it can do; it is asked again later"
-            self._tell(instance.stands(online=instance.online, detail=why, now=now))
+        if found is None or not found.final:
             self._try_again(instance.explorations, now)
             instance.explorations += 1
+        if found is None:
+            if not instance.known:
+                why = "it does not tell what it can do; it is asked again later"
+                self._tell(instance.stands(online=instance.online, detail=why, now=now))
             return
-        self._tell(instance.explored(found))
+        if events := instance.explored(found):
+            self._watch.remove(instance)
+        self._tell(events)
         self._told(instance, found.told, "read", now)
-        self._recall(instance, now)
+        if instance not in self._watch:
+            self._recall(instance, now)
 
     def _recall(self, instance: Instance, now: float) -> None:
         """What is to be known of a device before its values mean anything."""
