@@ -20,6 +20,7 @@ from hemsd.appliances.events import Source
 from hemsd.appliances.manners import PROPERTIES_MAX
 from hemsd.appliances.tickets import Ticket
 from hemsd.echonet.classes.device import Section, Tempo
+from hemsd.echonet.exchange import Missing
 
 START_S = 10.0  # over which first reads are spread
 SECTION_S = Tempo.STATE.value  # lists that have to be selected
@@ -80,6 +81,7 @@ class Polls:
         self._failed: dict[int, int] = {}  # times in a row, by EPC
         self._promises = {epc: _Promise() for epc, each in tempo.items() if each is Tempo.STATE and epc in announced}
         self._sections: dict[Section, float] = {}  # when each is due
+        self._missed: dict[Section, int] = {}  # times in a row
         self._held_until = now + START_S * chance()  # nothing at all before
         self._silences = 0  # of the whole appliance, in a row
         self._turn: tuple[int, ...] | Section | None = None
@@ -136,7 +138,11 @@ class Polls:
         given = {epc: edt for epc, edt in ticket.answers.items() if isinstance(edt, bytes)}
         if isinstance(turn, Section):
             if turn in self._sections:
-                self._sections[turn] = now + (SECTION_S if given else SELDOM_S)
+                missed = 0 if given else min(self._missed.get(turn, 0) + 1, FAILED_MAX)
+                if Missing.REFUSED in ticket.answers.values():
+                    missed = FAILED_MAX
+                self._missed[turn] = missed
+                self._sections[turn] = now + min(SELDOM_S, SECTION_S * 2.0**missed)
         else:
             if given:
                 self.told(given, now, "read")
