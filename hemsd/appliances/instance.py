@@ -30,6 +30,7 @@ class Instance:
         self.serial = ""
         self.known = False  # what it can do has been found out
         self.final = True  # and there is no more to find out
+        self.explored_at = now  # or taken from what is remembered
         self.explorations = 0  # that left something to find out
         self.online = True
         self.detail = "being asked what it can do"

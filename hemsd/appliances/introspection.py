@@ -83,9 +83,11 @@ def meet(*, tells: bool = False) -> Generator[Ask, Answers, Met | None]:
     if isinstance(listed, bytes) and (instances := appliances_of(listed)) is not None:
         return Met(said, instances, whole=len(listed) // 3 < LIST_FULL)
     classes = (yield NODE_PROFILE, (CLASS_LIST,))[CLASS_LIST]
-    if (instances := _first_of_each(classes)) is not None:
-        return Met(said, instances, whole=False)
-    return None if not told else Met(said, (), whole=False)
+    found: tuple[int, ...] = ()
+    for eoj in _first_of_each(classes):
+        if (yield eoj, (STATUS,))[STATUS] is not Missing.TIMEOUT:
+            found += (eoj,)
+    return Met(said, found, whole=False) if told or found else None
 
 
 def explore(eoj: int, node: Particulars) -> Generator[Ask, Answers, Explored | None]:
@@ -151,14 +153,14 @@ def appliances_of(instance_list: bytes) -> tuple[int, ...] | None:
     return tuple(dict.fromkeys(eoj for eoj in eojs if eoj >> 8 not in NO_APPLIANCES and eoj & 0xFF))
 
 
-def _first_of_each(class_list: bytes | Missing) -> tuple[int, ...] | None:
-    """The first instance of each class of a class list (D7)."""
+def _first_of_each(class_list: bytes | Missing) -> tuple[int, ...]:
+    """The first instance of each class of a class list (D7): a guess, some makers begin elsewhere."""
     if not isinstance(class_list, bytes):
-        return None
+        return ()
     try:
         codes = NODE_CLASS[CLASS_LIST].decode(CLASS_LIST, class_list)
     except PropertyError:
-        return None
+        return ()
     return tuple(dict.fromkeys(code << 8 | 1 for code in codes if code not in NO_APPLIANCES))
 
 

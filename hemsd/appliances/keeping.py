@@ -34,7 +34,7 @@ class Keeping:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, RecursionError) as error:  # msgspec's DecodeError is a ValueError
-            log.warning("%s is damaged (%s): appliances will be found anew", self._path, error)
+            log.warning("%s is damaged, or cannot be read (%s): appliances will be found anew", self._path, error)
             return None
         self._written = content
         return kept

@@ -64,14 +64,8 @@ class Ledger:
                     Noted("network.back", "info", f"network {self._teller.network} can be reached again"), now
                 )
             )
-        for appliance in appliances:
-            since, heard_at = now, appliance.heard_at
-            if (before := self._appliances.get(appliance.id)) is not None:
-                since, heard_at = before.since, before.heard_at
-            detail = "not heard since its network is back" if self.trouble else appliance.detail
-            told.append(self._status(replace(appliance, since=since, heard_at=heard_at, detail=detail)))
         self.trouble = ""
-        return told
+        return told + [self._status(replace(appliance, since=now)) for appliance in appliances]
 
     def end(self) -> list[Message]:
         """Nothing more will come of what is under way. Values are as old as they are: none is told again."""
@@ -121,6 +115,7 @@ class Ledger:
             case Forgotten(appliance):
                 return [self._forget(appliance)]
             case Told():
+                self._appliances[event.appliance.id] = event.appliance
                 self._believed[event.appliance.id] = dict(event.known)
                 self._changed[event.appliance.id] = None
                 return []
@@ -150,6 +145,13 @@ class Ledger:
         return bool(self._changed)
 
     def _status(self, appliance: Appliance) -> Message:
+        """What a run of the network does not know of the runs before it is added."""
+        before = self._appliances.get(appliance.id, appliance)
+        if appliance.online == before.online:
+            appliance = replace(appliance, since=before.since)
+        if appliance.heard_at is None and before.heard_at is not None:
+            detail = appliance.detail if appliance.online else "not heard since its network is back"
+            appliance = replace(appliance, heard_at=before.heard_at, detail=detail)
         self._appliances[appliance.id] = appliance
         return self._teller.status(appliance)
 

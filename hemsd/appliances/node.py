@@ -18,6 +18,7 @@ from typing import Final
 from drivers.packet import Packet
 from hemsd.appliances.courses import Courses
 from hemsd.appliances.dialogue import Dialogue, Quiet
+from hemsd.appliances.echoes import Echoes
 from hemsd.appliances.events import Changed, Forgotten, NetworkEvent, Source
 from hemsd.appliances.identity import Particulars, appliance_id
 from hemsd.appliances.instance import Instance
@@ -49,10 +50,9 @@ PAUSES_S: Final = (30.0, 60.0, 120.0, 300.0, 600.0)  # before something that fai
 JITTER: Final = 0.2
 MET_AGAIN_S: Final = 10.0  # at least, from one meeting to the next that something unexpected gives rise to
 EXPLORATIONS_MAX: Final = 5  # of one appliance, for what it is silent about
+DAY_S: Final = 86_400.0  # after which it is looked at anew in any case
 RESTARTED_S: Final = 300.0  # after a meeting, in which the list of instances told once more is no news
 HEARD_OF_MAX: Final = INSTANCES_MAX  # objects that showed themselves and are not listed
-REPEATS_KNOWN: Final = 8  # notifications of which a repetition is recognised,
-REPEAT_S: Final = 1.0  # for so long
 
 
 @dataclass(slots=True)
@@ -61,6 +61,7 @@ class Commons:
 
     next_tid: Callable[[], int]
     chance: Callable[[], float]  # numbers in [0, 1)
+    elsewhere: Callable[[str], bool]  # whether another network has the appliance of this id
     events: list[NetworkEvent] = field(default_factory=list)
     appliances: dict[str, Instance] = field(default_factory=dict)  # by id
     counters: Counter[str] = field(default_factory=Counter)
@@ -71,7 +72,9 @@ class Node:
 
     def __init__(self, commons: Commons, addresses: Iterable[str], manners: Manners | None = None) -> None:
         self.addresses = list(addresses)  # the one in use first
+        self.left = ""  # where it was before
         self.identity = ""
+        self.fickle = False  # its number changes, and says nothing of who it is
         self.said = Particulars()
         self.manners = manners or Manners()
         self.dialogue = Dialogue(self.manners, commons.next_tid)
@@ -91,13 +94,13 @@ class Node:
         self._watch = Watch(self.dialogue, self._told)
         self._todo: deque[int] = deque()  # EOJs to be explored, or whose constants are to be read
         self._heard_of: set[int] = set()
-        self._notified: deque[tuple[bytes, tuple[str, bool], float]] = deque(maxlen=REPEATS_KNOWN)
+        self._echoes = Echoes()
 
     @classmethod
     def restored(cls, commons: Commons, kept: RememberedNode) -> Node:
         """One known from an earlier run, of which nothing has been heard in this one."""
         node = cls(commons, kept.addresses, Manners.restored(kept.manners))
-        node.identity, node.said, node.lost = kept.identity, kept.said, True
+        node.identity, node.said, node.fickle, node.lost = kept.identity, kept.said, kept.fickle, True
         for each in kept.appliances:
             instance = node._enter(each.device, 0.0)
             if instance is not None:
@@ -110,6 +113,7 @@ class Node:
         said = self.said
         return RememberedNode(
             identity=self.identity,
+            fickle=self.fickle,
             addresses=self.addresses,
             identification=said.identification,
             maker=said.maker,
@@ -145,14 +149,14 @@ class Node:
 
     def notified(self, frame: Frame, packet: Packet, now: float) -> None:
         """It told something by itself, or to everybody; what comes twice, by two ways perhaps, counts once."""
-        if self._is_repetition(packet, now):
+        if self._echoes.has(packet, now):
             self._commons.counters["repeated"] += 1
             return
         eoj = frame.seoj
         if eoj == NODE_PROFILE:
             for each in frame.properties:
                 if each.epc in (ANNOUNCED_LIST, INSTANCE_LIST):
-                    self.listed_itself(each.edt, now)
+                    self.listed_itself(each.edt, now, announced=True)
         elif (instance := self.instances.get(eoj)) is not None and instance.listed:
             if values := {each.epc: each.edt for each in frame.properties if each.edt}:
                 self._watch.heard(instance, values, "notified", now)
@@ -162,12 +166,13 @@ class Node:
             self._heard_of.add(eoj)
             self._meet_soon(now)
 
-    def listed_itself(self, instance_list: bytes, now: float) -> None:
-        """It told what it has; if that is news, or it may have restarted, it is asked again who it is."""
+    def listed_itself(self, instance_list: bytes, now: float, *, announced: bool) -> None:
+        """It told what it has. If that is news, or as it `announced` it may have restarted: is it who it was?"""
         eojs = appliances_of(instance_list)
         if eojs is None or not self.identity:
             return
-        if now > self.met_at + RESTARTED_S or not self.listed.issuperset(eojs) or len(eojs) != len(self.listed):
+        news_s = RESTARTED_S if announced else DAY_S
+        if now > self.met_at + news_s or not self.listed.issuperset(eojs) or len(eojs) != len(self.listed):
             self._heard_of.update(eojs[: HEARD_OF_MAX - len(self._heard_of)])
             self._meet_soon(now)
 
@@ -177,15 +182,20 @@ class Node:
             self.meet(now)
         if now >= self._watch.due:
             self._watch.tick(now)
-        self.orders.tick(now)
+        if self.orders:
+            self.orders.tick(now)
         self.dialogue.tick(now)
         self._work(now)
 
     def deadline(self) -> float:
         """When tick() is wanted next."""
-        at = min(self._retry_at, self._watch.due, self.orders.deadline())
-        due = self.dialogue.deadline()
-        return at if due is None or at < due else due
+        at, due = self._retry_at, self._watch.due
+        if due < at:
+            at = due
+        if self.orders and (due := self.orders.deadline()) < at:
+            at = due
+        asking = self.dialogue.deadline()
+        return at if asking is None or at < asking else asking
 
     def _work(self, now: float) -> None:
         """Take what the dialogue has concluded, and what that gives rise to."""
@@ -202,18 +212,11 @@ class Node:
                 else:
                     self._ordered(ticket, now)
             dialogue.tick(now)
-        self.orders.settle(now)
+        if self.orders:
+            self.orders.settle(now)
 
     def _tell(self, events: Iterable[NetworkEvent]) -> None:
         self._commons.events += events
-
-    def _is_repetition(self, packet: Packet, now: float) -> bool:
-        """Whether a notification is the last one once more, or one of the last that came another way."""
-        way = (packet.address, packet.multicast)
-        seen = [each for each in self._notified if each[0] == packet.payload and now - each[2] < REPEAT_S]
-        repeated = any(each is self._notified[-1] or each[1] != way for each in seen)
-        self._notified.append((packet.payload, way, now))
-        return repeated
 
     # --- being there
 
@@ -236,13 +239,7 @@ class Node:
         self._watch.pause()
         for instance in self.instances.values():
             self._tell(instance.stands(online=False, detail=why, now=now))
-        self._meeting_over(None, now)
-
-    def close(self, why: str, now: float) -> None:
-        """There is no way to it any more, and this object is not used again."""
-        self.orders.drop(self.instances.values())
-        for instance in self.instances.values():
-            self._tell(instance.stands(online=False, detail=why, now=now))
+        self.conclude(None, now)
 
     def _quiet(self, ticket: Ticket, now: float) -> None:
         self._silences += 1
@@ -264,23 +261,27 @@ class Node:
 
     # --- getting to know it
 
-    def expect(self, now: float, at: float) -> None:
-        """It is known from an earlier run: tell so, and meet it then."""
+    def expect(self, at: float) -> None:
+        """Meet it then."""
         self._retry_at = at
+
+    def show(self, now: float) -> None:
+        """It is known from an earlier run: tell so."""
         for instance in self.instances.values():
-            instance.since = now
+            instance.since = instance.explored_at = now
             self._tell([Changed(instance.shown())])
 
     def meet(self, now: float) -> None:
         """Ask it (again) who it is and what it has."""
         self._retry_at = math.inf
-        if not self._courses.ends_in(self._meeting_over):
-            self._courses.begin(meet(tells=bool(self.said.identification)), self._meeting_over, now)
+        if not self._courses.ends_in(self.conclude):
+            self._courses.begin(meet(tells=bool(self.said.identification)), self.conclude, now)
 
     def _meet_soon(self, now: float) -> None:
         self._retry_at = min(self._retry_at, max(now, self.met_at + MET_AGAIN_S))
 
-    def _meeting_over(self, met: Met | None, now: float) -> None:
+    def conclude(self, met: Met | None, now: float) -> None:
+        """A meeting is over, with what it said of itself, or in silence."""
         self.met_at, self.concluded = now, True
         if met is None:
             self.met = None
@@ -289,7 +290,8 @@ class Node:
             return
         self.failures = 0
         others = self._heard_of.difference(met.instances)  # lists are short, old, or wrong; who speaks is there
-        self.met = replace(met, instances=(*met.instances, *sorted(others)))
+        said = replace(met.said, identification="") if self.fickle else met.said
+        self.met = replace(met, said=said, instances=(*met.instances, *sorted(others)))
         self._heard_of.clear()
 
     def admit(self, identity: str, met: Met, now: float) -> None:
@@ -302,7 +304,7 @@ class Node:
                     continue
                 self._tell([Changed(instance.shown())])
             instance.listed = True  # it is back as soon as it says something
-            if (instance not in self._watch or not instance.final) and eoj not in self._todo:
+            if self._is_to_explore(instance, now) and eoj not in self._todo:
                 self._todo.append(eoj)
         if met.whole:
             for instance in self.instances.values():
@@ -310,11 +312,21 @@ class Node:
                     self._unlist(instance, now)
         self._next(now)
 
+    def _is_to_explore(self, instance: Instance, now: float) -> bool:
+        """Whether something is left to find out, or may have changed: its node was away, or a day has passed."""
+        if instance not in self._watch or now > instance.explored_at + RESTARTED_S:
+            return True
+        return not instance.final and instance.explorations < EXPLORATIONS_MAX
+
     def _enter(self, device: Device, now: float) -> Instance | None:
         """A new appliance, where there is room for it."""
         id = appliance_id(self.identity, device.eoj)
-        if len(self.instances) >= INSTANCES_MAX or id in self._commons.appliances:
-            self._commons.counters["appliances_too_many"] += 1
+        commons = self._commons
+        if len(self.instances) >= INSTANCES_MAX or id in commons.appliances:
+            commons.counters["appliances_too_many"] += 1
+            return None
+        if commons.elsewhere(id):
+            commons.counters["appliances_elsewhere"] += 1
             return None
         instance = Instance(self, id, device, now)
         self.instances[device.eoj] = self._commons.appliances[id] = instance
@@ -339,9 +351,8 @@ class Node:
             instance = self.instances.get(self._todo.popleft())
             if instance is None or not instance.listed:
                 continue
-            if instance.known and (instance.final or instance.explorations >= EXPLORATIONS_MAX):
-                if instance not in self._watch:
-                    self._recall(instance, now)
+            if instance.known and instance.final and instance not in self._watch:
+                self._recall(instance, now)
             else:
                 course = explore(instance.device.eoj, self.said)
                 self._courses.begin(course, partial(self._explored, instance), now)
@@ -349,6 +360,9 @@ class Node:
     def _explored(self, instance: Instance, found: Explored | None, now: float) -> None:
         if instance.gone:
             return
+        instance.explored_at = now
+        if instance.known and instance.final and (found is None or not found.final):
+            return  # what was known before is better
         if found is None or not found.final:
             self._try_again(instance.explorations, now)
             instance.explorations += 1

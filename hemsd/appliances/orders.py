@@ -45,7 +45,8 @@ class Orders:
         self._queries: dict[Ticket, _Query] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._commands)
+        """Whether anything is under way."""
+        return bool(self._commands or self._queries)
 
     def set(self, instance: Instance, command: str, values: Mapping[str, Scalar], *, from_outside: bool) -> None:
         """Set it by words, as far as it can be."""
@@ -67,14 +68,14 @@ class Orders:
         except QueueFull:
             last = wanted[-1]
             shown = instance.shown()
-            self._events += [Answered(query, shown, epc, None, "timeout", epc == last) for epc in wanted]
+            self._events += [Answered(query, shown, epc, None, "refused", epc == last) for epc in wanted]
         else:
             self._queries[ticket] = _Query(query, instance)
 
     def finished(self, ticket: Ticket, now: float) -> None:
         """A ticket of the dialogue is done; perhaps one of these."""
         if (query := self._queries.pop(ticket, None)) is not None:
-            self._answered(ticket, query)
+            self._answered(ticket, query, over=True)
             return
         for each in self._commands:
             if each.setting.finished(ticket, now):
@@ -93,14 +94,12 @@ class Orders:
 
     def deadline(self) -> float:
         """When tick() is wanted next."""
-        if not self._commands:
-            return math.inf
         return min([at for each in self._commands if (at := each.setting.deadline()) is not None], default=math.inf)
 
     def settle(self, now: float) -> None:
         """Tell of the commands that are over, and of queries as far as they are answered."""
         for ticket, query in self._queries.items():
-            self._answered(ticket, query)
+            self._answered(ticket, query, over=False)
         for each in self._commands[:]:
             if (outcome := each.setting.outcome) is not None:
                 self._commands.remove(each)
@@ -116,7 +115,7 @@ class Orders:
             if query.instance in instances:
                 del self._queries[ticket]
                 self._dialogue.cancel(ticket)
-                self._answered(ticket, query)
+                self._answered(ticket, query, over=True)
 
     def _begin(self, instance: Instance, command: str, planned: Callable[[], tuple[Write, ...]]) -> None:
         try:
@@ -159,12 +158,12 @@ class Orders:
             )
         )
 
-    def _answered(self, ticket: Ticket, query: _Query) -> None:
+    def _answered(self, ticket: Ticket, query: _Query, *, over: bool) -> None:
         """Tell what is new of a query: values as they come, what is missing at the end."""
         told = query.told
         for epc in ticket.epcs:
-            answer = ticket.answers.get(epc)
-            if epc in told or not (ticket.done or isinstance(answer, bytes)):
+            answer = ticket.answers.get(epc, Missing.TIMEOUT)
+            if epc in told or not (over or isinstance(answer, bytes)):
                 continue
             told.add(epc)
             edt = answer if isinstance(answer, bytes) else None

@@ -215,7 +215,7 @@ class Steward:
         counters = self._ledger.counters
         if self._running is not None:
             dropped = {f"dropped: {why}": n for why, n in self._running.port.dropped.items()}
-            counters = {**counters, **self._running.network.counters, **dropped}
+            counters = {**counters, **self._running.network.counters(), **dropped}
         return Part(self._ledger.trouble, counters)
 
     async def _keep(self, network: Network) -> None:

@@ -46,9 +46,11 @@ def test_nobody_is_there() -> None:
 
 
 def test_a_class_list_in_the_place_of_an_instance_list() -> None:
-    """D6 refused, or damaged: D7 tells the classes, and the first instance of each is tried."""
+    """D6 refused, or damaged: D7 tells the classes, and who answers as the first of one is there."""
     for d6 in ({}, {0xD6: b"\2\2\x90"}):
-        met, _ = play(meet(), {0x83: identification(1), 0xD7: b"\3\x0e\xf0\2\x90\1\x30", **d6})
+        classes = {0x80: b"\x30", 0xD7: b"\3\x0e\xf0\2\x90\1\x30"}
+        met, asked = play(meet(), {0x83: identification(1), **classes, **d6})
+        assert asked[-3:] == [(0xD7,), (0x80,), (0x80,)]
         assert (met.instances, met.whole) == ((0x029001, 0x013001), False)
     met, _ = play(meet(), {0x83: identification(1), 0xD7: b"\x54"})
     assert (met.instances, met.whole) == ((), False)

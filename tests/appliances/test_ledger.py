@@ -230,6 +230,10 @@ def test_a_network_that_is_back_begins_with_what_was_known() -> None:
     assert (event.kind, event.severity) == ("network.back", "info")
     assert (status.online, status.since, status.last_heard_at) == (False, utc(90.0), utc(60.0))
     assert status.detail == "not heard since its network is back"
+    asked = appliance(online=False, since=96.0, heard_at=None, detail="not heard since hemsd started")
+    assert only(kept.hear(Changed(asked), 96.0)) == status
+    there = only(kept.hear(Changed(appliance(since=97.0, heard_at=97.0)), 97.0))
+    assert (there.online, there.since, there.last_heard_at, there.detail) == (True, utc(97.0), utc(97.0), "")
     assert kept.order(command(), utc(96.0)) is None
 
 
@@ -254,6 +258,14 @@ def test_what_was_believed_before_a_loss_is_not_told_as_new() -> None:
     assert kept.states(90.0) == []
     kept.hear(told(ONE, {0xB3: "1B"}, 95.0), 95.0)
     assert set(only(list(kept.states(95.0))).properties) == {"target_temperature"}
+
+
+def test_when_it_was_heard_is_known_from_what_it_told() -> None:
+    """Values are told more often than changes: a status tells the latest of both."""
+    kept = ledger()
+    kept.hear(told(appliance(heard_at=80.0), {0xB3: "1A"}, 80.0), 80.0)
+    (_, status) = kept.down("eth1 is switched off", 90.0)
+    assert isinstance(status, ApplianceStatus) and status.last_heard_at == utc(80.0)
 
 
 def test_the_device_is_the_one_told_last() -> None:

@@ -28,6 +28,7 @@ from support.appliances import (
     datagram,
     identification,
     lamp,
+    property_map,
 )
 
 from drivers.packet import ALL_NODES, ALL_NODES_IPV4
@@ -189,6 +190,17 @@ def test_d6_cannot_be_read() -> None:
     assert {each.device.eoj for each in house.network.appliances()} == {LAMP, AIR_CONDITIONER}
 
 
+def test_an_instance_that_does_not_begin_with_1() -> None:
+    """8.10: where only classes are told, a first instance that says nothing is not made up (OMRON begins with 1F)."""
+    node = Node({0x02791F: appliance({0xE0: b"\1\0"})}, identification(1), profile={0xD6: b""})
+    house = House({HALL: node})
+    house.run(100.0)
+    house.comes(HALL, node.tell(0x02791F, (0x80, b"\x30")), multicast=True)
+    house.run(100.0)
+    assert [each.device.eoj for each in house.network.appliances()] == [0x02791F]
+    assert of(house, 0x02791F).known
+
+
 def test_no_list_can_be_read() -> None:
     """8.10: what a node announces (D5), and objects that show themselves, are all there is to go by then."""
     node = Node({LAMP: lamp(), AIR_CONDITIONER: air_conditioner()}, identification(1), profile={0xD6: b"", 0xD7: b""})
@@ -327,6 +339,65 @@ def test_an_address_is_somebody_elses() -> None:
     assert all(each.online and each.known for each in house.network.appliances())
 
 
+def test_a_number_that_is_new_at_each_boot() -> None:
+    """8.11: a node that tells another number after every start loses that claim, and leaves no dead behind."""
+    house = House({HALL: hall()})
+    house.run(60.0)
+    for boot in range(2, 8):
+        house.nodes[HALL].identification = identification(boot)
+        house.run(400.0)
+        house.comes(HALL, house.nodes[HALL].announcement(), multicast=True)
+        house.run(60.0)
+    assert len(list(house.network.appliances())) == 2
+    assert all(each.online and each.known and not each.identified for each in house.network.appliances())
+    ids = {each.id for each in house.network.appliances()}
+    again = House({HALL: hall()}, remembered=Remembered.restored(house.network.remember()))
+    again.nodes[HALL].identification = identification(99)
+    again.run(30.0)
+    assert {each.id for each in again.network.appliances() if each.online} == ids
+
+
+def test_two_alike_change_places() -> None:
+    """Two nodes alike in all but their number, whose addresses were swapped twice, are who they were."""
+    house = House({HALL: Node({LAMP: lamp()}, identification(1)), ATTIC: Node({LAMP: lamp()}, identification(2))})
+    house.run(60.0)
+    before = {each.id: each.address for each in house.network.appliances()}
+    for _ in range(2):
+        house.run(400.0)
+        house.nodes[HALL], house.nodes[ATTIC] = house.nodes[ATTIC], house.nodes[HALL]
+        for address, node in house.nodes.items():
+            house.comes(address, node.announcement(), multicast=True)
+        house.run(60.0)
+    assert {each.id: each.address for each in house.network.appliances()} == before
+    assert all(each.online for each in house.network.appliances())
+
+
+def test_both_families_are_not_met_at_once() -> None:
+    """8.9: a node with both has one buffer; it is met on IPv4 first, and recognised on IPv6 soon after."""
+    node = hall()
+    house = House({HALL: node, HALL_6: node}, own=BOTH)
+    house.run(4.0)
+    asked = [each.address for each in house.sent if each.address in (HALL, HALL_6)]
+    assert asked
+    assert set(asked) == {HALL}
+    house.run(30.0)
+    assert len(list(house.network.appliances())) == 2
+    assert HALL_6 in house.network.remember()["nodes"][0]["addresses"]
+
+
+def test_an_appliance_of_another_network_is_left_to_it() -> None:
+    """8.20: a gateway with two legs is set by one of two networks, the one that heard it first."""
+    first, second = (
+        House({HALL: hall()}),
+        House({CELLAR: hall()}, elsewhere=lambda appliance: first.network.has(appliance)),
+    )
+    first.run(30.0)
+    second.run(30.0)
+    assert len(list(first.network.appliances())) == 2
+    assert not list(second.network.appliances())
+    assert second.network.counters()["appliances_elsewhere"] > 0
+
+
 # --- gone and back
 
 
@@ -410,6 +481,40 @@ def test_forgotten_and_found_anew() -> None:
     events = house.run(30.0)
     assert of(house, BATTERY).id == battery_id
     assert noted(events, "found")
+
+
+def test_maps_change_with_a_restart() -> None:
+    """8.15: what a device can do is asked anew when it was away or announces itself; the old maps hold until then."""
+    house = House({HALL: hall()})
+    house.run(60.0)
+    values = house.nodes[HALL].objects[LAMP]
+    values |= {0xB0: b"\x64", 0x82: b"\0\0S\0"}
+    values[0x9F] = property_map(values)
+    house.run(400.0)
+    assert 0xB0 not in of(house, LAMP).device.readable
+    house.comes(HALL, house.nodes[HALL].announcement(), multicast=True)
+    events = house.run(20.0)
+    assert 0xB0 in of(house, LAMP).device.readable
+    assert of(house, LAMP).device.release == "S"
+    assert not noted(events, "found")
+    house.run(30.0)
+    assert 0xB0 in house.values(of(house, LAMP).id)
+
+
+def test_maps_are_looked_at_once_a_day() -> None:
+    """8.15: and so even if it never says a word about it; a look in vain changes nothing."""
+    house = House({HALL: hall()})
+    house.run(60.0)
+    house.nodes[HALL].silent_epcs = frozenset({0x9D, 0x9E, 0x9F})
+    device = of(house, LAMP).device
+    house.run(100_000.0)
+    assert of(house, LAMP).device == device
+    house.nodes[HALL].silent_epcs = frozenset()
+    house.nodes[HALL].objects[LAMP][0x9E] = property_map({0x80})
+    asked = len(house.nodes[HALL].asked)
+    house.run(90_000.0)
+    assert of(house, LAMP).device.settable == {0x80}
+    assert sum((0x9F, b"") in each.properties for each in house.nodes[HALL].asked[asked:]) < 6
 
 
 # --- memory
@@ -584,23 +689,33 @@ def test_what_is_told_is_passed_on_at_once() -> None:
     assert [(each.epc, each.error, each.last) for each in late] == [(0xE0, "timeout", True)]
 
 
-def test_the_port_is_lost() -> None:
-    """Whoever waits is told that nothing more comes, and nobody is online; what is known goes on in a new network."""
+def test_forgotten_while_it_is_asked() -> None:
+    """Whoever waits for an appliance that is forgotten is told that nothing more comes."""
     house = House({HALL: hall()})
+    house.run(100.0)
+    house.nodes[HALL].delay_s = 1.0
+    lamp_id = of(house, LAMP).id
+    house.network.query("q", lamp_id, (0x80, 0xB6, 0xE0))
+    house.network.order("c", lamp_id, {"0x80": "30"}, from_outside=False)
+    house.run(0.5)
+    house.network.forget("f", lamp_id)
+    events = house.run(0.1)
+    answers = [(each.error, each.last) for each in events if isinstance(each, Answered)]
+    assert answers == [("timeout", False), ("timeout", False), ("timeout", True)]
+    settled = {each.command: each.outcome for each in events if isinstance(each, Settled)}
+    assert settled == {"c": "timeout", "f": "applied"}
     house.run(60.0)
-    house.network.order("c", of(house, LAMP).id, {"0x80": "30"}, from_outside=False)
-    house.network.query("q", of(house, LAMP).id, (0x80, 0xB6))
-    house.network.close("the network interface went away", house.now)
-    events = list(house.network.events())
-    assert [each.outcome for each in events if isinstance(each, Settled)] == ["timeout"]
-    assert [(each.error, each.last) for each in events if isinstance(each, Answered)] == [
-        ("timeout", False),
-        ("timeout", True),
-    ]
-    assert not any(each.online for each in house.network.appliances())
-    again = House({HALL: hall()}, remembered=Remembered.restored(house.network.remember()))
-    again.run(20.0)
-    assert all(each.online for each in again.network.appliances())
+
+
+def test_too_many_queries_are_refused() -> None:
+    """What does not get in line was not asked, and is said to be refused."""
+    house = House({HALL: hall()})
+    house.run(100.0)
+    for n in range(50):
+        house.network.query(f"q{n}", of(house, LAMP).id, (0x80, 0xB6))
+    answers = [each for each in house.run(60.0) if isinstance(each, Answered)]
+    assert sorted(each.query for each in answers if each.last) == sorted(f"q{n}" for n in range(50))
+    assert {each.error for each in answers} == {"", "refused"}
 
 
 # --- others on the link

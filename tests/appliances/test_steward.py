@@ -118,7 +118,7 @@ def test_health_is_told_at_the_start_and_every_minute(house: Any) -> None:
         async with home.running():
             await home.tell(Changed(ONE), Changed(appliance("0290-00000002", online=False)))
             home.ports[-1].dropped["not of this link"] = 3
-            home.network.counters["malformed"] = 2
+            home.network.counted["malformed"] = 2
             await asyncio.sleep(121)
             first, second, _ = home.of(Health)
             assert home.times(Health) == [0.0, 60.0, 120.0]

@@ -189,6 +189,7 @@ class House:
         asked: tuple[str, ...] = (),
         now: float = 1000.0,
         chance: float = 0.5,
+        elsewhere: Callable[[str], bool] = lambda appliance: False,
     ) -> None:
         self.nodes = nodes or {}
         self.now = now
@@ -206,6 +207,7 @@ class House:
             remembered=remembered or Remembered(),
             ourselves=self.own_node,
             chance=lambda: chance,
+            elsewhere=elsewhere,
         )
 
     def run(self, seconds: float) -> list[NetworkEvent]:

@@ -70,7 +70,7 @@ class FakeNetwork:
         chance: Callable[[], float],
     ) -> None:
         self.own, self.remembered, self.ourselves = own, remembered, ourselves
-        self.counters: Counter[str] = Counter()
+        self.counted: Counter[str] = Counter()
         self.asked: list[tuple[Any, ...]] = []
         self.due: float | None = None
         self.nodes = list(remembered.nodes)
@@ -90,6 +90,9 @@ class FakeNetwork:
     def events(self) -> Sequence[NetworkEvent]:
         says, self.says = self.says, []
         return says
+
+    def counters(self) -> Counter[str]:
+        return self.counted
 
     def query(self, *asked: Any) -> None:
         self.asked.append(("query", *asked))
