@@ -1,4 +1,4 @@
-"""The list of what a naive controller does wrong, and the proof that no mistake goes without a test named after it."""
+"""What a naive controller does wrong, and the proof that no mistake goes without a test named after it."""
 
 from __future__ import annotations
 
