@@ -326,6 +326,8 @@ class Network:
             case Verdict.KNOWN:
                 node.admit(claim, met, now)
                 registry.enter(node)
+            case Verdict.NEW if not met.said.identification and 0 < node.vague < CANDIDATE_TRIES:
+                pass  # it may have a number yet, and is asked again
             case Verdict.NEW:
                 if not self._has_room():
                     self._commons.counters["nodes_too_many"] += 1

@@ -55,7 +55,10 @@ class Run:
 
 
 class Steward:
-    """Runs one network. `clock` is the wall clock; all waiting is on the event loop's."""
+    """Runs one network; `wellbeing` and `owners` (see Ledger) are shared by all of them.
+
+    `clock` is the wall clock; all waiting is on the event loop's.
+    """
 
     def __init__(
         self,
@@ -63,6 +66,7 @@ class Steward:
         seat: Seat,
         state: Path,
         wellbeing: Wellbeing,
+        owners: dict[str, str],
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         chance: Callable[[], float] = random.random,
@@ -74,7 +78,7 @@ class Steward:
         self._chance = chance
         self._loop = asyncio.get_running_loop()
         self._reckoning = clock().timestamp() - self._loop.time()
-        self._ledger = Ledger(Teller(self.name, plan.labels, self._utc))
+        self._ledger = Ledger(Teller(self.name, plan.labels, self._utc), owners)
         self._keeping = Keeping(state, self.name)
         self._remembered = Remembered.restored(self._keeping.load())
         self._unique = unique_number(state)

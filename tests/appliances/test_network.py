@@ -432,6 +432,39 @@ def test_who_is_nowhere_makes_way(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {each.address for each in house.network.appliances()} == {HALL, ATTIC}  # those are there
 
 
+def test_a_number_that_comes_late() -> None:
+    """A node whose number got lost is asked for it again before it is known by anything worse."""
+    node = cellar()
+    node.silent_epcs = frozenset({0x83})
+    house = House({CELLAR: node})
+    house.run(40.0)
+    assert not list(house.network.appliances())
+    node.silent_epcs = frozenset()
+    house.run(40.0)
+    assert of(house, BATTERY).identified == identification(2).hex().upper()
+
+
+def test_a_number_that_never_comes() -> None:
+    """A node that is always silent about its number is known by its address in the end."""
+    node = cellar()
+    node.silent_epcs = frozenset({0x83})
+    house = House({CELLAR: node})
+    house.run(300.0)
+    assert of(house, BATTERY).known
+    assert not of(house, BATTERY).identified
+
+
+def test_what_is_not_said_again_stays_known() -> None:
+    """A node that refuses its number once is still who it was, and known by it when it moves."""
+    house = House({CELLAR: cellar()})
+    house.run(400.0)
+    house.nodes[CELLAR].identification = b""
+    house.comes(CELLAR, house.nodes[CELLAR].announcement(), multicast=True)
+    house.run(60.0)
+    assert of(house, BATTERY).identified == identification(2).hex().upper()
+    assert Remembered.restored(house.network.remember()).nodes[0].identification
+
+
 # --- gone and back
 
 
