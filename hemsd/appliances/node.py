@@ -171,7 +171,11 @@ class Node:
     def listed_itself(self, instance_list: bytes, now: float, *, announced: bool) -> None:
         """It told what it has. If that is news, or as it `announced` it may have restarted: is it who it was?"""
         eojs = appliances_of(instance_list)
-        if eojs is None or not self.identity:
+        if eojs is None:
+            return
+        if not self.identity:
+            if self.failures:  # perhaps it had not started yet
+                self._meet_soon(now)
             return
         news_s = RESTARTED_S if announced else DAY_S
         if now > self.met_at + news_s or not self.listed.issuperset(eojs) or len(eojs) != len(self.listed):

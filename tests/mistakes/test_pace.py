@@ -89,8 +89,7 @@ def test_mistake_09_no_storm_at_start() -> None:
     before = House(nodes)
     before.run(120.0)
     draws = iter([n * 0.618034 % 1 for n in range(100_000)])
-    after = House(nodes, remembered=Remembered.restored(before.network.remember()))
-    after.network._commons.chance = draws.__next__
+    after = House(nodes, remembered=Remembered.restored(before.network.remember()), chance=draws.__next__)
     for node in nodes.values():
         node.deaf_to_all = True
         node.asked.clear()

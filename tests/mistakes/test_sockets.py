@@ -8,22 +8,17 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
-from support.appliances import LAMP, UNIQUE
-from support.drivers import until
-from support.link import answered
+from support.appliances import LAMP
 from support.netns import Capture, Namespace, Street, street
 from support.simulated import get, world
 from support.udp import listening
+from support.watched import watching
 
 from drivers.interface import usable
-from drivers.packet import ECHONET_PORT, Packet
-from drivers.ports import PortMissing, Pump
-from drivers.udp import UdpPort, open_udp
+from drivers.packet import ECHONET_PORT
+from drivers.ports import PortMissing
+from drivers.udp import open_udp
 from hemsd.appliances import dialogue
-from hemsd.appliances.events import Appliance, NetworkEvent, Settled
-from hemsd.appliances.memory import Remembered
-from hemsd.appliances.network import Addresses, Network, NetworkSettings
-from hemsd.appliances.ourselves import OwnNode
 from hemsd.simulator.appliances import ApplianceNode, GeneralLighting, Temper, serve_nodes
 
 pytestmark = pytest.mark.needs("ip", "root")
@@ -55,55 +50,6 @@ def addressed(link: Street, name: str = "wl", net: int = 20) -> None:
     """We are .1 of the subnet, the other side is .2."""
     for last, side in enumerate((link.home, link.grid), 1):
         side.ip("addr", "add", f"192.168.{net}.{last}/24", "broadcast", "+", "dev", name)
-
-
-class Watched:
-    """Our network on a real port."""
-
-    def __init__(self, port: UdpPort, asked: tuple[str, ...] = ()) -> None:
-        self.port = port
-        self.events: list[NetworkEvent] = []
-        self.network = Network(
-            NetworkSettings(name="living", nodes=asked),
-            own=Addresses(ipv4=port.ipv4, ipv6=port.address or None),
-            remembered=Remembered(),
-            ourselves=OwnNode(unique=UNIQUE),
-            chance=lambda: 0.0,
-        )
-        self.pump = Pump[Packet, NetworkEvent](self.network, port, self.events.append)
-
-    def known(self) -> list[Appliance]:
-        return [each for each in self.network.appliances() if each.known]
-
-    async def knows(self, *addresses: str) -> None:
-        await until(lambda: {each.address for each in self.known()} == set(addresses))
-
-    async def works(self, address: str) -> None:
-        """What is there is read, and set, and read back."""
-        (lamp,) = [each for each in self.known() if each.address == address]
-        self.events.clear()
-        self.network.query("q", lamp.id, (0x80,))
-        self.network.order("c", lamp.id, {"on": True})
-        self.pump.poke()
-        await until(lambda: any(isinstance(each, Settled) for each in self.events))
-        assert answered(self.events) == {0x80: b"\x31"}
-        assert [each.outcome for each in self.events if isinstance(each, Settled)] == ["applied"]
-
-
-@asynccontextmanager
-async def watching(
-    name: str = "wl", *, ipv4: bool = True, ipv6: bool = False, asked: tuple[str, ...] = ()
-) -> AsyncIterator[Watched]:
-    port = open_udp(name, ipv4=ipv4, ipv6=ipv6)
-    watched = Watched(port, asked)
-    running = asyncio.create_task(watched.pump.run())
-    try:
-        yield watched
-        assert not running.done()
-    finally:
-        running.cancel()
-        await asyncio.wait([running])
-        await port.close()
 
 
 def lamp(*addresses: str, **temper: object) -> ApplianceNode:

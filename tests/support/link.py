@@ -88,8 +88,8 @@ class Link:
 
 
 def of(bench: Bench, eoj: int) -> Appliance:
-    """The one appliance with this object code."""
-    (found,) = [each for each in bench.network.appliances() if each.device.eoj == eoj]
+    """The one appliance with this object code that is known."""
+    (found,) = [each for each in bench.network.appliances() if each.device.eoj == eoj and each.known]
     return found
 
 
