@@ -99,20 +99,9 @@ class Ledger:
         lost = self._teller.event(
             Noted("network.lost", "warning", f"network {self._teller.network} cannot be reached: {why}"), now
         )
-        return [
-            lost,
-            *(
-                self._status(
-                    replace(
-                        appliance,
-                        online=False,
-                        detail=f"its network is down: {why}",
-                        since=now if appliance.online else appliance.since,
-                    )
-                )
-                for appliance in self._appliances.values()
-            ),
-        ]
+        detail = f"its network is down: {why}"
+        gone = [replace(each, online=False, detail=detail, since=now) for each in self._appliances.values()]
+        return [lost, *map(self._status, gone)]
 
     # --- what the network tells
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -85,6 +86,7 @@ class Steward:
         remembered = self._network(Addresses(None, None)).appliances()
         self._ledger.begin(remembered, self._loop.time())  # told when a run begins, or fails to
         self._running: Run | None = None
+        self._counted = Counter[str]()  # in the runs before
         self._gathered: asyncio.TimerHandle | None = None
         self._changed = asyncio.Event()  # something that is to be kept
         wellbeing.watch(self.name, self._part)
@@ -158,9 +160,9 @@ class Steward:
         self._publish(*self._ledger.states(self._loop.time()))
 
     def _end(self) -> None:
-        run, self._running = self._running, None
-        if run is None:
+        if (run := self._running) is None:
             return
+        self._counted, self._running = self._counters(), None
         if self._gathered is not None:
             self._gathered.cancel()
             self._tell_states()
@@ -216,11 +218,14 @@ class Steward:
 
     def _part(self) -> Part:
         """How this network is doing."""
-        counters = self._ledger.counters
-        if self._running is not None:
-            dropped = {f"dropped: {why}": n for why, n in self._running.port.dropped.items()}
-            counters = {**counters, **self._running.network.counters(), **dropped}
-        return Part(self._ledger.trouble, counters)
+        return Part(self._ledger.trouble, {**self._ledger.counters, **self._counters()})
+
+    def _counters(self) -> Counter[str]:
+        """What became of frames and packets since the start."""
+        if self._running is None:
+            return self._counted
+        dropped = Counter({f"dropped: {why}": n for why, n in self._running.port.dropped.items()})
+        return self._counted + self._running.network.counters() + dropped
 
     async def _keep(self, network: Network) -> None:
         """Write down what is known, some time after it changed."""
