@@ -80,7 +80,9 @@ class Batches:
             if len(edt) > USUAL_BYTES and self._sizes.get(node | epc, USUAL_BYTES) < len(edt):
                 self._grown(node | epc, len(edt))
         given = len(told) - len(empty)
-        if given == size:
+        if 0 < given < size:  # some answer in two frames, 72 and 52
+            asking.given.update([epc for epc, edt in told.items() if edt])
+        if size in (given, len(asking.given)):
             self.manners.answered(size)
         if given:
             self._given(asking, told)

@@ -66,3 +66,4 @@ class Asking(Struct, eq=False):
     heard: bool = False
     void: bool = False  # of an attempt at a section that was given up
     named: int = 0  # of its EPCs, in all answers to it
+    given: set[int] = set()  # those with data, where one answer did not give all

@@ -124,7 +124,7 @@ def busy_board(**wire: Any) -> Link:
     """A board of 70 channels beside a lamp on one node, with a person who keeps asking and setting."""
     devices = [Board(world(), channels=70, lacks=frozenset(range(0xD0, 0xF0))), GeneralLighting(world())]
     bench = Link(ApplianceNode(world(), devices, AT, temper=Temper(answer_s=0.4)), **wire)
-    bench.run(120.0)
+    bench.run(300.0)
     for turn in range(120):
         lamp_id, board_id = of(bench, LAMP).id, of(bench, BOARD).id
         bench.network.query(f"q{turn}", lamp_id, (0x80, 0xB0))

@@ -69,6 +69,19 @@ async def serving(link: Street, *nodes: ApplianceNode, name: str = "wl") -> Asyn
         await served.__aexit__(None, None, None)
 
 
+def deaf_lamp(**temper: object) -> ApplianceNode:
+    """One that multicast does not reach."""
+    deaf = lamp(THEIRS, **temper)
+    hear: Callable[..., None] = deaf.receive
+
+    def receive(sender: str, payload: bytes, now: float, *, multicast: bool = False) -> None:
+        if not multicast:
+            hear(sender, payload, now)
+
+    deaf.receive = receive  # type: ignore[method-assign]
+    return deaf
+
+
 def plain_socket(side: Namespace, address: str) -> socket.socket:
     """Of a program that knows no better: on a port of its own."""
     with side.entered():
@@ -166,19 +179,17 @@ async def test_mistake_19_the_group_is_joined_when_the_link_comes_up_and_comes_a
             else:
                 link.home.ip("link", "set", "wl", "up")
             await asyncio.wait_for(waiting, 10)
-            async with watching() as ours, serving(link, lamp(THEIRS)):  # it announces itself to all now
-                await ours.knows(THEIRS)
-                await ours.works(THEIRS)
+            async with watching() as ours:
+                await asyncio.sleep(0.05)
+                async with serving(link, deaf_lamp()):  # its announcement to the group is all that there is of it
+                    await ours.knows(THEIRS)
+                    await ours.works(THEIRS)
 
 
 @pytest.mark.parametrize("to", ["192.168.20.255", "255.255.255.255"])
 async def test_mistake_19_broadcasts_are_heard(link: Street, to: str) -> None:
     """Of a node that knows no multicast, neither hears nor sends any: its broadcast shows that it is there."""
-    deaf = lamp(THEIRS, greets=False)
-    hear: Callable[..., None] = deaf.receive
-    deaf.receive = lambda sender, payload, now, *, multicast=False: (  # type: ignore[method-assign]
-        None if multicast else hear(sender, payload, now)
-    )
+    deaf = deaf_lamp(greets=False)
     async with serving(link, deaf), watching() as ours:
         await asyncio.sleep(0.1)
         assert list(ours.network.appliances()) == []

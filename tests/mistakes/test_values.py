@@ -12,6 +12,7 @@ from support.appliances import (
     CONTROLLER,
     ECOCUTE,
     GET_RES,
+    INF,
     LAMP,
     Heard,
     House,
@@ -250,21 +251,23 @@ def test_mistake_18_unknown_classes_and_properties_are_shown_raw() -> None:
         assert told(bench.run(0.1), eoj)[0].properties == {0xF1: b"\x56", 0x80: b"\x30"}
 
 
+ON = datagram(1, LAMP, 0x0EF001, INF, (0x80, b"\x30"))  # what would be believed, if it were whole
+
 BROKEN = {
     "nothing": b"",
-    "half a header": b"\x10\x81\x00",
+    "half a header": ON[:9],
     "no properties": datagram(1, LAMP, CONTROLLER, GET_RES),
-    "a property cut off": datagram(1, LAMP, CONTROLLER, GET_RES, (0x80, b"\x30"))[:-1],
-    "more properties than there are": b"\x10\x81\x00\x01\x02\x90\x01\x05\xff\x01\x72\xff\x80\x01\x30",
-    "format 2": b"\x10\x82\x00\x01anything",
-    "another format": b"\x10\x80\x00\x01\x02\x90\x01\x05\xff\x01\x72\x01\x80\x01\x30",
-    "classic ECHONET": b"\x80\x81\x00\x01\x02\x90\x01\x05\xff\x01\x72\x01\x80\x01\x30",
+    "a property cut off": ON[:-2] + b"\x02\x30",
+    "more properties than there are": ON[:11] + b"\xff" + ON[12:],
+    "format 2": b"\x10\x82" + ON[2:],
+    "another format": b"\x10\x80" + ON[2:],
+    "classic ECHONET": b"\x80\x81" + ON[2:],
     "another protocol": b"GET / HTTP/1.1\r\n\r\n",
-    "unknown service": datagram(1, LAMP, CONTROLLER, 0x7F, (0x80, b"\x30")),
-    "reserved service": datagram(1, LAMP, CONTROLLER, 0x70, (0x80, b"\x30")),
-    "bytes after the frame": datagram(1, LAMP, CONTROLLER, GET_RES, (0x80, b"\x30")) + b"\0\0",
-    "a list that is none": datagram(1, 0x0EF001, 0x0EF001, 0x73, (0xD5, b"\x54\x01")),
-    "an instance list of 255": datagram(1, 0x0EF001, 0x0EF001, 0x73, (0xD5, b"\xff" + bytes(254))),
+    "unknown service": ON[:10] + b"\x7f" + ON[11:],
+    "reserved service": ON[:10] + b"\x70" + ON[11:],
+    "an answer to nothing, and more bytes": datagram(1, LAMP, CONTROLLER, GET_RES, (0x80, b"\x30")) + b"\0\0",
+    "a list that is none": datagram(1, 0x0EF001, 0x0EF001, INF, (0xD5, b"\x54\x01")),
+    "an instance list of 255": datagram(1, 0x0EF001, 0x0EF001, INF, (0xD5, b"\xff" + bytes(254))),
 }
 
 
