@@ -353,9 +353,11 @@ class Node:
     def _ordered(self, ticket: Ticket, now: float) -> None:
         """A ticket of a command or a query is done."""
         instance = self.instances.get(ticket.eoj)
-        if instance is not None and ticket.kind == "read" and (told := given(ticket.answers)):
-            self._watch.heard(instance, told, "read", now)
-            self.told(instance, told, "read", now)
+        if instance is not None and ticket.kind == "read":
+            told = instance.not_overtaken(given(ticket.answers), ticket.asked_at)
+            if told:
+                self._watch.heard(instance, told, "read", now)
+                self.told(instance, told, "read", now)
         self.orders.finished(ticket, now)
 
     def told(self, instance: Instance, told: Mapping[int, bytes], source: Source, now: float) -> None:

@@ -13,7 +13,7 @@ from hemsd.echonet.frame import Property
 
 
 class Ticket(Struct, eq=False):
-    """Something asked of one object. To others only the first nine are of interest.
+    """Something asked of one object. To others only the first ten are of interest.
 
     When done, `answers` has every EPC: its EDT (empty for a write that was accepted) or why not: REFUSED; ABSENT, it
     was said to be given and was empty; TIMEOUT. Of a section they are all EDTs, or none is. Before that, answers of a
@@ -29,6 +29,7 @@ class Ticket(Struct, eq=False):
     done: bool = False
     silent: bool = False  # nothing was heard in answer within the limit
     dropped: bool = False  # nobody waits for it any more
+    asked_at: float = math.inf  # when it was sent, for the first time
 
     wanted: tuple[int, ...] = ()  # not settled yet
     selected: bool = False  # (section) in this attempt

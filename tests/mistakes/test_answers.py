@@ -25,6 +25,7 @@ from support.appliances import (
     House,
     Node,
     air_conditioner,
+    appliance,
     datagram,
     identification,
     lamp,
@@ -36,7 +37,7 @@ from hemsd.appliances.events import Settled
 from hemsd.appliances.network import Addresses
 from hemsd.simulator.appliances import AirConditioner, ApplianceNode, Temper
 
-OTHER_LAMP = 0x029002
+OTHER_LAMP, CAR = 0x029002, 0x027E01
 
 
 def node(**more: Any) -> Node:
@@ -315,6 +316,32 @@ def test_mistake_20_what_the_user_set_is_not_written_over() -> None:
     bench.run(300.0)
     assert [written for _, written in there.writes] == [((0xB0, b"\x43"),), ((0xB3, b"\x14"),)]
     assert there.objects[AIR_CONDITIONER][0xB3] == b"\x1c"
+
+
+def test_mistake_20_an_old_answer_does_not_undo_a_notification() -> None:
+    """A device that takes minutes for all that it is asked: what it notifies meanwhile is newer than its answers."""
+    there = Node({AIR_CONDITIONER: air_conditioner()}, identification(1), most=1, delay_s=6.0)
+    bench = House({AT: there})
+    bench.run(900.0)
+    begun = len(there.asked)
+    while ((0xB0, b""),) not in [each.properties for each in there.asked[begun:]]:
+        bench.run(0.5)
+    bench.run(7.0)  # that is answered, the rest is not
+    bench.comes(AT, there.tell(AIR_CONDITIONER, (0xB0, b"\x43")), multicast=True)
+    events = bench.run(200.0)
+    assert {each.properties[0xB0] for each in told(events, AIR_CONDITIONER) if 0xB0 in each.properties} == {b"\x43"}
+    assert len(noted(events, "by_hand")) == 1
+
+
+def test_mistake_20_what_confirms_a_vehicle_is_sent_once() -> None:
+    """CD = 10 makes the charger look whether a vehicle is there: no answer, no repetition, C7 tells the rest."""
+    car = appliance({0xC7: b"\x43", 0xDA: b"\x44", 0xCD: b"\x10"}, settable=(0xCD, 0xDA))
+    there = Node({CAR: car}, identification(1))
+    bench = House({AT: there})
+    bench.run(60.0)
+    bench.lose = lambda packet, outward: not outward and Heard.of(packet.payload).esv == SET_RES
+    assert settled(bench, CAR, within_s=120.0, confirm_vehicle=True).outcome == "applied"
+    assert there.writes == [(CAR, ((0xCD, b"\x10"),))]
 
 
 def test_mistake_20_showing_itself_goes_by_what_was_told_last() -> None:
