@@ -76,7 +76,9 @@ class Batches:
                 answers[epc] = edt
             if len(edt) > USUAL_BYTES and self._sizes.get(node | epc, USUAL_BYTES) < len(edt):
                 self._grown(node | epc, len(edt))
-        if len(given) == size:
+        if 0 < len(given) < size:  # some answer in two frames, 72 and 52
+            asking.given.update(given)
+        if size in (len(given), len(asking.given)):
             self.manners.answered(size)
         if given:
             self._given(asking, given)

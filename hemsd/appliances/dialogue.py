@@ -233,12 +233,12 @@ class Dialogue:
         plan = self._batches.plan(ticket, writes=writes)
         tid = self._next_tid()
         asking = ticket.last = self._asking = Asking(ticket, plan.epcs, writes, now)
-        ticket.sent = True
         recent = self._recent
         recent.pop(tid, None)
         if len(recent) >= RECENT_LIMIT:
             del recent[next(iter(recent))]
         recent[tid] = asking
+        ticket.asked_at = min(ticket.asked_at, now)
         if ticket.limit_at == math.inf:
             ticket.limit_at = now + (SECTION_LIMIT_S if ticket.kind == "section" else LIMIT_S)
         soft_s, answer_s = self.manners.soft_s, self._answer_s
@@ -316,6 +316,7 @@ class Dialogue:
             return
         if not ticket.heard or ticket.gave_up:
             ticket.silent = True
+            ticket.unanswered = () if ticket.last is None else ticket.last.epcs
             self._events.append(Quiet(ticket))
         self._finish(ticket)
 

@@ -172,7 +172,11 @@ class Node:
     def listed_itself(self, instance_list: bytes, now: float, *, announced: bool) -> None:
         """It told what it has. If that is news, or as it `announced` it may have restarted: is it who it was?"""
         eojs = appliances_of(instance_list)
-        if eojs is None or not self.identity:
+        if eojs is None:
+            return
+        if not self.identity:
+            if self.failures:  # perhaps it had not started yet
+                self._meet_soon(now)
             return
         news_s = RESTARTED_S if announced else DAY_S
         if now > self.met_at + news_s or not self.listed.issuperset(eojs) or len(eojs) != len(self.listed):
@@ -352,9 +356,11 @@ class Node:
     def _ordered(self, ticket: Ticket, now: float) -> None:
         """A ticket of a command or a query is done."""
         instance = self.instances.get(ticket.eoj)
-        if instance is not None and ticket.kind == "read" and (told := given(ticket.answers)):
-            self._watch.heard(instance, told, "read", now)
-            self.told(instance, told, "read", now)
+        if instance is not None and ticket.kind == "read":
+            told = instance.not_overtaken(given(ticket.answers), ticket.asked_at)
+            if told:
+                self._watch.heard(instance, told, "read", now)
+                self.told(instance, told, "read", now)
         self.orders.finished(ticket, now)
 
     def told(self, instance: Instance, told: Mapping[int, bytes], source: Source, now: float) -> None:
