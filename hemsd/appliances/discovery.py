@@ -7,6 +7,7 @@ Nodes that multicast does not reach are listed in the configuration and asked by
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -31,25 +32,21 @@ class Discovery:
         self._chance = chance
         self._round = 0
         self._started_at = 0.0
-        self._due: float | None = None  # None: not begun
-
-    def deadline(self) -> float:
-        """When tick() is wanted next: at once, to begin with."""
-        return float("-inf") if self._due is None else self._due
+        self.due = -math.inf  # when tick() is wanted next: at once, to begin with
 
     def tick(self, now: float, ourselves: OwnNode, next_tid: Callable[[], int]) -> list[tuple[str, Frame]]:
         """What to send now, each with its address."""
-        if now < self.deadline():
+        if now < self.due:
             return []
         sent: list[tuple[str, Frame]] = []
-        if self._due is None:
+        if self._round == 0:
             self._started_at = now
             sent += [(group, frame) for frame in ourselves.announcements(next_tid) for group in self.groups]
         sent += [(address, self._asking(ESV.GET, INSTANCE_LIST, next_tid())) for address in self.groups + self._nodes]
         if self._round == URGED_ROUND:
             sent += [(group, self._asking(ESV.INF_REQ, ANNOUNCED_LIST, next_tid())) for group in self.groups]
         self._round += 1
-        self._due = self._next(now)
+        self.due = self._next(now)
         return sent
 
     def _asking(self, esv: ESV, epc: int, tid: int) -> Frame:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from hemsd.appliances.events import Appliance, Changed, NetworkEvent, Noted, Source, Told
 from hemsd.appliances.introspection import Explored
-from hemsd.appliances.polling import Polls
+from hemsd.appliances.memory import RememberedAppliance
 from hemsd.echonet.classes.catalogue import class_name, properties_of
-from hemsd.echonet.classes.device import Device, Tempo, Write
-from hemsd.echonet.classes.views import sections, tempo
+from hemsd.echonet.classes.device import Device, Write
 from hemsd.echonet.values import PropertyError, State
 
 if TYPE_CHECKING:
@@ -30,8 +29,9 @@ class Instance:
         self.device = device
         self.serial = ""
         self.known = False  # what it can do has been found out
-        self.explorations = 0  # in vain
-        self.polls: Polls | None = None
+        self.final = True  # and there is no more to find out
+        self.explored_at = now  # or taken from what is remembered
+        self.explorations = 0  # that left something to find out
         self.online = True
         self.detail = "being asked what it can do"
         self.since = now
@@ -41,7 +41,7 @@ class Instance:
         self.values: dict[int, tuple[bytes, float, Source]] = {}  # by key of device.Known
         self._orders = 0  # of ours, under way
         self._echo_until = float("-inf")
-        self._selectors: frozenset[int] = frozenset()  # what we ourselves set to read something else
+        self.selectors: frozenset[int] = frozenset()  # what we ourselves set to read something else
         self._wrote: dict[int, bytes] = {}  # by us, last, and not overridden since
 
     def shown(self) -> Appliance:
@@ -60,6 +60,10 @@ class Instance:
             detail=self.detail,
             properties_per_request=node.manners.proven or None,
         )
+
+    def remembered(self) -> RememberedAppliance:
+        """What the next run is to know of it."""
+        return RememberedAppliance.of(self.device, self.serial, known=self.known and self.final)
 
     @property
     def name(self) -> str:
@@ -98,11 +102,12 @@ class Instance:
 
     def explored(self, found: Explored) -> list[NetworkEvent]:
         """What it can do has been found out, or found to be something else than before."""
-        first, self.known = not self.known, True
-        self.device, self.serial = found.device, found.said.serial
-        self.detail = (
-            "" if found.mapped else "it tells no property maps: only what every one of its class has is used"
-        )
+        first, self.known, self.final = not self.known, True, found.final
+        detail = "" if found.mapped else "it tells no property maps: only what every one of its class has is used"
+        before = self.device, self.serial, self.detail
+        self.device, self.serial, self.detail = found.device, found.said.serial, detail
+        if not first and before == (self.device, self.serial, detail):
+            return []
         events: list[NetworkEvent] = [Changed(self.shown())]
         if first:
             where = f" at {self.node.address}"
@@ -126,16 +131,6 @@ class Instance:
         told = Told(self.shown(), source, properties, values, frozenset(by_hand))
         return [told, *(self._noted(key) for key in by_hand)] if by_hand else [told]
 
-    def begin_polls(self, now: float, chance: Callable[[], float]) -> None:
-        """From now its values are kept fresh; constants that are known need not be."""
-        device = self.device
-        wanted = {
-            epc: kept for epc, kept in tempo(device).items() if kept is not Tempo.ONCE or epc not in self.values
-        }
-        selected = sections(device, self.known_values())
-        self._selectors = frozenset(each.epc for section in selected for each in section.select)
-        self.polls = Polls(wanted, selected, announced=device.announced, now=now, chance=chance)
-
     def ordered(self, writes: Iterable[Write]) -> None:
         """An order of ours begins: what changes from now is its doing."""
         self._orders += 1
@@ -150,7 +145,7 @@ class Instance:
         """Whether a change of a settable property is somebody else's doing."""
         if (
             epc in BY_ITSELF
-            or epc in self._selectors
+            or epc in self.selectors
             or self._orders
             or now < self._echo_until
             or self._wrote.get(epc) == edt

@@ -55,12 +55,16 @@ class Met:
 
 @dataclass(frozen=True, slots=True)
 class Explored:
-    """What a device can do and what it told on the way, by EPC. `mapped`: its maps were read, not guessed."""
+    """What a device can do and what it told on the way, by EPC.
+
+    `mapped`: its get map was read, not guessed. Not `final`: it was silent about something, perhaps by chance.
+    """
 
     device: Device
     said: Particulars
     told: Mapping[int, bytes]
     mapped: bool
+    final: bool
 
 
 def meet(*, tells: bool = False) -> Generator[Ask, Answers, Met | None]:
@@ -79,23 +83,27 @@ def meet(*, tells: bool = False) -> Generator[Ask, Answers, Met | None]:
     if isinstance(listed, bytes) and (instances := appliances_of(listed)) is not None:
         return Met(said, instances, whole=len(listed) // 3 < LIST_FULL)
     classes = (yield NODE_PROFILE, (CLASS_LIST,))[CLASS_LIST]
-    if (instances := _first_of_each(classes)) is not None:
-        return Met(said, instances, whole=False)
-    return None if not told else Met(said, (), whole=False)
+    found: tuple[int, ...] = ()
+    for eoj in _first_of_each(classes):
+        if (yield eoj, (STATUS,))[STATUS] is not Missing.TIMEOUT:
+            found += (eoj,)
+    return Met(said, found, whole=False) if told or found else None
 
 
 def explore(eoj: int, node: Particulars) -> Generator[Ask, Answers, Explored | None]:
     """Ask a device what it can do. What it does not say of itself (maker, product) is what its `node` said."""
     maps: dict[int, frozenset[int]] = {}
     told: dict[int, bytes] = {}
+    final = True
     for epc in MAPS:
         answer = (yield eoj, (epc,))[epc]
         if isinstance(answer, bytes) and answer:
             told[epc] = answer
             maps[epc] = decode_property_map(answer)
-        elif answer is Missing.TIMEOUT and not told:
-            break  # it will not tell the others either
-    device = Device(eoj=eoj)
+        elif answer is Missing.TIMEOUT:
+            final = False
+            if not told:
+                break  # it will not tell the others either
     readable = maps.get(READABLE, frozenset())
     if not readable:
         if not (guessed := (yield from _try_the_least(eoj))):
@@ -105,6 +113,7 @@ def explore(eoj: int, node: Particulars) -> Generator[Ask, Answers, Explored | N
     for epc in SAID:
         if epc in readable and epc not in told:
             answer = (yield eoj, (epc,))[epc]
+            final = final and answer is not Missing.TIMEOUT
             if isinstance(answer, bytes):
                 told[epc] = answer
     said = Particulars().told(told)
@@ -117,7 +126,7 @@ def explore(eoj: int, node: Particulars) -> Generator[Ask, Answers, Explored | N
         product=said.product or node.product,
     )
     settable = maps[SETTABLE] if SETTABLE in maps else _least_settable(device)
-    return Explored(replace(device, settable=settable), said, told, mapped=READABLE in maps)
+    return Explored(replace(device, settable=settable), said, told, mapped=bool(maps.get(READABLE)), final=final)
 
 
 def constants(device: Device, known: Container[int]) -> tuple[int, ...]:
@@ -130,6 +139,11 @@ def ask_once(eoj: int, epcs: tuple[int, ...]) -> Generator[Ask, Answers, Answers
     return (yield eoj, epcs)
 
 
+def given(answers: Answers) -> dict[int, bytes]:
+    """What was told of what was asked."""
+    return {epc: edt for epc, edt in answers.items() if isinstance(edt, bytes)}
+
+
 def appliances_of(instance_list: bytes) -> tuple[int, ...] | None:
     """The appliances of an instance list (D5, D6), each once; None where it is none."""
     try:
@@ -139,14 +153,14 @@ def appliances_of(instance_list: bytes) -> tuple[int, ...] | None:
     return tuple(dict.fromkeys(eoj for eoj in eojs if eoj >> 8 not in NO_APPLIANCES and eoj & 0xFF))
 
 
-def _first_of_each(class_list: bytes | Missing) -> tuple[int, ...] | None:
-    """The first instance of each class of a class list (D7)."""
+def _first_of_each(class_list: bytes | Missing) -> tuple[int, ...]:
+    """The first instance of each class of a class list (D7): a guess, some makers begin elsewhere."""
     if not isinstance(class_list, bytes):
-        return None
+        return ()
     try:
         codes = NODE_CLASS[CLASS_LIST].decode(CLASS_LIST, class_list)
     except PropertyError:
-        return None
+        return ()
     return tuple(dict.fromkeys(code << 8 | 1 for code in codes if code not in NO_APPLIANCES))
 
 
@@ -158,7 +172,7 @@ def _try_the_least(eoj: int) -> Generator[Ask, Answers, dict[int, bytes]]:
     table = properties_of(Device(eoj=eoj))
     least = sorted(epc for epc, each in table.items() if each.get is Rule.REQUIRED and epc not in (STATUS, *MAPS))
     answers = {STATUS: answer, **((yield eoj, tuple(least)) if least else {})}
-    return {epc: edt for epc, edt in answers.items() if isinstance(edt, bytes)}
+    return given(answers)
 
 
 def _least_settable(device: Device) -> frozenset[int]:

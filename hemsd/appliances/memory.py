@@ -74,6 +74,7 @@ class RememberedNode(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One node. `addresses`: where it was heard last, the one in use first."""
 
     identity: Annotated[str, Meta(min_length=4, max_length=200)]
+    fickle: bool = False
     addresses: Annotated[list[Address], Meta(max_length=2)] = []
     identification: Annotated[str, Meta(pattern="^(FE[0-9A-F]{32})?$")] = ""
     maker: Maker = ""

@@ -24,7 +24,7 @@ from hemsd.appliances.introspection import Met
 from hemsd.appliances.memory import Remembered
 from hemsd.appliances.node import Commons, Node
 from hemsd.appliances.ourselves import INSTANCE_LIST, OwnNode
-from hemsd.appliances.registry import Registry, Verdict
+from hemsd.appliances.registry import Registry, Verdict, is_ipv6
 from hemsd.echonet.classes.device import Scalar
 from hemsd.echonet.frame import ESV, NOTIFICATIONS, REQUESTS, Frame, FrameError, decode, encode
 from hemsd.echonet.objects import NODE_PROFILE
@@ -33,6 +33,8 @@ PAYLOAD_MAX: Final = 1232  # bytes that any link carries in one piece
 CANDIDATE_TRIES: Final = 3  # meetings that came to nothing,
 CANDIDATE_S: Final = 60.0  # and so long nothing heard, and a host is no node
 RIVALS_MAX: Final = 16  # candidates waiting to hear whether a node is where it was
+FICKLE: Final = 2  # numbers that one node had before, and it is not known by its number any more
+SECOND_S: Final = 5.0  # after which an IPv6 host is met where there is IPv4 too: it may be known by then
 AWAIT_S: Final = 5.0  # within which nodes known from an earlier run are asked
 
 
@@ -55,7 +57,8 @@ class NetworkSettings:
 class Network:
     """Machine[Packet, NetworkEvent] for drivers.ports.Pump. After query(), order() and their like: poke().
 
-    `chance` gives numbers in [0, 1). `ourselves.location` is kept in what remember() gives.
+    `chance` gives numbers in [0, 1). `ourselves.location` is kept in what remember() gives. `elsewhere` tells whether
+    an appliance is on another network already: it belongs where it was heard first, so that nobody sets it twice.
     """
 
     def __init__(
@@ -66,12 +69,14 @@ class Network:
         remembered: Remembered,
         ourselves: OwnNode,
         chance: Callable[[], float],
+        elsewhere: Callable[[str], bool] = lambda appliance: False,
     ) -> None:
         groups = ((ALL_NODES,) if own.ipv6 else ()) + ((ALL_NODES_IPV4,) if own.ipv4 else ())
         self._own = frozenset(filter(None, (own.ipv4, own.ipv6)))
+        self._both = len(self._own) == 2
         self._ourselves = ourselves
         self._discovery = Discovery(groups, settings.nodes, chance)
-        self._commons = Commons(self._next_tid, chance)
+        self._commons = Commons(self._next_tid, chance, elsewhere)
         self._registry = Registry(remembered.shared)
         self._rivals: dict[Node, list[tuple[Node, str]]] = {}  # candidates, and their claims, by who is being asked
         self._tid = 0
@@ -82,10 +87,12 @@ class Network:
         for kept in remembered.nodes:
             self._registry.enter(Node.restored(self._commons, kept))
 
-    @property
     def counters(self) -> Counter[str]:
-        """Of frames by what became of them, for health."""
-        return self._commons.counters
+        """For health: frames by what became of them, and how the dialogues with all known nodes have gone."""
+        total = Counter(self._commons.counters)
+        for node in self._registry.known:
+            total += node.dialogue.counters
+        return total
 
     # --- the machine
 
@@ -115,7 +122,7 @@ class Network:
             if node is not None:
                 node.notified(frame, packet, now)
         elif esv in REQUESTS:
-            counters["requests"] += 1
+            counters["asked"] += 1
             self._answer(frame, address)
         elif node is None or not node.receive(frame, now):
             self._unasked(node, frame, now)
@@ -126,23 +133,26 @@ class Network:
         """Let time pass."""
         if not self._started:
             self._start(now)
-        if now >= self._discovery.deadline():
+        if now >= self._discovery.due:
             for address, frame in self._discovery.tick(now, self._ourselves, self._next_tid):
                 self._send(address, encode(frame))
         timers, due = self._timers, []
         while timers and timers[0][0] <= now:
             at, _, node = heappop(timers)
             if at == node.armed:
+                node.armed = math.inf
                 due.append(node)
         for node in due:
-            node.armed = math.inf
-            node.tick(now)
-            self._turn(node, now)
+            if (at := node.deadline()) <= now:
+                node.tick(now)
+                self._turn(node, now)
+            else:
+                self._arm(node, at)
 
     def deadline(self) -> float | None:
         """When tick() is wanted next."""
-        due = self._discovery.deadline()
-        return min(due, self._timers[0][0]) if self._timers else due
+        due, timers = self._discovery.due, self._timers
+        return timers[0][0] if timers and timers[0][0] < due else due
 
     def outgoing(self) -> Sequence[Packet]:
         """Packets to send, in order; empties."""
@@ -200,11 +210,6 @@ class Network:
         known = [node.remembered() for node in self._registry.known]
         return memory.plain(known, self._registry.shared, self._ourselves.location)
 
-    def close(self, why: str, now: float) -> None:
-        """The port is lost: what was asked ends here, and nobody is online until a new network has heard of him."""
-        for node in self._registry.known:
-            node.close(why, now)
-
     # --- frames
 
     def _next_tid(self) -> int:
@@ -219,11 +224,12 @@ class Network:
 
     def _unasked(self, node: Node | None, frame: Frame, now: float) -> None:
         """An answer to nothing that was asked of this node: perhaps to what was asked of all."""
-        if node is not None and frame.tid in self._discovery.asked and frame.seoj == NODE_PROFILE:
+        asked_of_all = frame.tid in self._discovery.asked and frame.seoj == NODE_PROFILE
+        if node is not None and asked_of_all and frame.esv == ESV.GET_RES:
             self._commons.counters["discovered"] += 1
             for each in frame.properties:
                 if each.epc == INSTANCE_LIST:
-                    node.listed_itself(each.edt, now)
+                    node.listed_itself(each.edt, now, announced=False)
         else:
             self._commons.counters["stray"] += 1
 
@@ -242,17 +248,32 @@ class Network:
         """Ask for those that are known, each at a time of his own."""
         self._started = True
         for node in self._registry.known:
-            node.expect(now, now + AWAIT_S * self._commons.chance())
+            node.expect(now + AWAIT_S * self._commons.chance())
+            node.show(now)
             self._turn(node, now)
 
     def _greet(self, address: str, now: float) -> Node | None:
         """An unknown host said something: get to know it, if there is room."""
-        if self._registry.crowded:
+        if not self._has_room():
             return None
         node = Node(self._commons, (address,))
         self._registry.enter(node)
-        node.meet(now)
+        node.expect(now + (SECOND_S if is_ipv6(address) and self._both else 0.0))
         return node
+
+    def _has_room(self) -> bool:
+        """Whether there is room for one more; who is nowhere to be found makes way first."""
+        registry = self._registry
+        if registry.crowded:
+            for node in [each for each in registry.known if not each.addresses][:1]:
+                self._dismiss(node)
+        return not registry.crowded
+
+    def _dismiss(self, node: Node) -> None:
+        """Let go of a node with all it has."""
+        for instance in list(node.instances.values()):
+            node.forget(instance)
+        self._remove(node)
 
     def _remove(self, node: Node) -> None:
         self._registry.remove(node)
@@ -260,19 +281,22 @@ class Network:
 
     def _wake(self, node: Node) -> None:
         """It has something to do at once."""
-        node.armed = -math.inf
-        heappush(self._timers, (node.armed, next(self._turn_of), node))
+        self._arm(node, -math.inf)
 
     def _turn(self, node: Node, now: float) -> None:
         """A node had a frame or the time: send what it wants sent, heed what it found out, wake it when it wants."""
-        for payload in node.dialogue.outgoing():
-            self._send(node.address, payload)
+        if payloads := node.dialogue.outgoing():
+            for payload in payloads:
+                self._send(node.address, payload)
         if node.concluded:
             self._concluded(node, now)
-        due = node.deadline()
-        if due < node.armed:
-            node.armed = due
-            heappush(self._timers, (due, next(self._turn_of), node))
+        self._arm(node, node.deadline())
+
+    def _arm(self, node: Node, at: float) -> None:
+        """Wake it then at the latest; sooner does no harm."""
+        if at < node.armed:
+            node.armed = at
+            heappush(self._timers, (at, next(self._turn_of), node))
 
     def _concluded(self, node: Node, now: float) -> None:
         """A node said who it is, or is silent."""
@@ -300,7 +324,7 @@ class Network:
                 node.admit(claim, met, now)
                 registry.enter(node)
             case Verdict.NEW:
-                if registry.crowded:
+                if not self._has_room():
                     self._commons.counters["nodes_too_many"] += 1
                     self._remove(node)
                 else:
@@ -311,9 +335,12 @@ class Network:
                 registry.leave(node, address)
                 node.lose(f"{address} is somebody else's now", now)
                 other = Node(self._commons, (address,))
-                other.met = met
+                if len(twins := registry.twins(address, met)) >= FICKLE:
+                    other.fickle = True
+                    for twin in twins:
+                        self._dismiss(twin)
                 registry.enter(other)
-                self._identify(other, met, now)
+                other.conclude(met, now)
                 self._turn(other, now)
             case Verdict.MOVED | Verdict.SAME:
                 self._join(owner, node, met, now, moved=verdict is Verdict.MOVED)

@@ -10,36 +10,38 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from drivers.packet import Packet
+from hemsd.appliances.courses import Courses
 from hemsd.appliances.dialogue import Dialogue, Quiet
+from hemsd.appliances.echoes import Echoes
 from hemsd.appliances.events import Changed, Forgotten, NetworkEvent, Source
 from hemsd.appliances.identity import Particulars, appliance_id
 from hemsd.appliances.instance import Instance
 from hemsd.appliances.introspection import (
     NO_APPLIANCES,
     Answers,
-    Ask,
     Explored,
     Met,
     appliances_of,
     ask_once,
     constants,
     explore,
+    given,
     meet,
 )
 from hemsd.appliances.manners import Manners
-from hemsd.appliances.memory import INSTANCES_MAX, RememberedAppliance, RememberedNode
+from hemsd.appliances.memory import INSTANCES_MAX, RememberedNode
 from hemsd.appliances.orders import Orders
 from hemsd.appliances.ourselves import ANNOUNCED_LIST, INSTANCE_LIST
 from hemsd.appliances.tickets import Ticket
-from hemsd.echonet.classes.device import Device, Section
+from hemsd.appliances.watch import Watch
+from hemsd.echonet.classes.device import Device
 from hemsd.echonet.classes.quirks import quirks_of
-from hemsd.echonet.classes.views import sections
 from hemsd.echonet.frame import Frame
 from hemsd.echonet.objects import NODE_PROFILE
 
@@ -47,13 +49,10 @@ SILENCES: Final = 3  # tickets in a row without an answer: gone
 PAUSES_S: Final = (30.0, 60.0, 120.0, 300.0, 600.0)  # before something that failed is tried again; the last repeats
 JITTER: Final = 0.2
 MET_AGAIN_S: Final = 10.0  # at least, from one meeting to the next that something unexpected gives rise to
+EXPLORATIONS_MAX: Final = 5  # of one appliance, for what it is silent about
+DAY_S: Final = 86_400.0  # after which it is looked at anew in any case
 RESTARTED_S: Final = 300.0  # after a meeting, in which the list of instances told once more is no news
-TURNS_MAX: Final = 8  # polls of one node in line
 HEARD_OF_MAX: Final = INSTANCES_MAX  # objects that showed themselves and are not listed
-REPEATS_KNOWN: Final = 8  # notifications of which a repetition is recognised,
-REPEAT_S: Final = 1.0  # for so long
-
-Conclude = Callable[[Ticket, float], None]
 
 
 @dataclass(slots=True)
@@ -62,6 +61,7 @@ class Commons:
 
     next_tid: Callable[[], int]
     chance: Callable[[], float]  # numbers in [0, 1)
+    elsewhere: Callable[[str], bool]  # whether another network has the appliance of this id
     events: list[NetworkEvent] = field(default_factory=list)
     appliances: dict[str, Instance] = field(default_factory=dict)  # by id
     counters: Counter[str] = field(default_factory=Counter)
@@ -72,7 +72,9 @@ class Node:
 
     def __init__(self, commons: Commons, addresses: Iterable[str], manners: Manners | None = None) -> None:
         self.addresses = list(addresses)  # the one in use first
+        self.left = ""  # where it was before
         self.identity = ""
+        self.fickle = False  # its number changes, and says nothing of who it is
         self.said = Particulars()
         self.manners = manners or Manners()
         self.dialogue = Dialogue(self.manners, commons.next_tid)
@@ -88,21 +90,17 @@ class Node:
         self._commons = commons
         self._silences = 0
         self._retry_at = math.inf
-        self._poll_at = math.inf
-        self._turns = 0
-        self._course: Generator[Ask, Answers, Any] | None = None
-        self._conclude: Callable[[Any, float], None] = self._meeting_over
-        self._question: Ticket | None = None  # of that course
+        self._courses = Courses(self.dialogue)
+        self._watch = Watch(self.dialogue, self._told)
         self._todo: deque[int] = deque()  # EOJs to be explored, or whose constants are to be read
-        self._waiting: dict[Ticket, Conclude] = {}
         self._heard_of: set[int] = set()
-        self._notified: deque[tuple[bytes, tuple[str, bool], float]] = deque(maxlen=REPEATS_KNOWN)
+        self._echoes = Echoes()
 
     @classmethod
     def restored(cls, commons: Commons, kept: RememberedNode) -> Node:
         """One known from an earlier run, of which nothing has been heard in this one."""
         node = cls(commons, kept.addresses, Manners.restored(kept.manners))
-        node.identity, node.said, node.lost = kept.identity, kept.said, True
+        node.identity, node.said, node.fickle, node.lost = kept.identity, kept.said, kept.fickle, True
         for each in kept.appliances:
             instance = node._enter(each.device, 0.0)
             if instance is not None:
@@ -115,15 +113,14 @@ class Node:
         said = self.said
         return RememberedNode(
             identity=self.identity,
+            fickle=self.fickle,
             addresses=self.addresses,
             identification=said.identification,
             maker=said.maker,
             product=said.product,
             serial=said.serial,
             manners=self.manners.plain(),
-            appliances=[
-                RememberedAppliance.of(each.device, each.serial, known=each.known) for each in self.instances.values()
-            ],
+            appliances=[each.remembered() for each in self.instances.values()],
         )
 
     @property
@@ -152,28 +149,30 @@ class Node:
 
     def notified(self, frame: Frame, packet: Packet, now: float) -> None:
         """It told something by itself, or to everybody; what comes twice, by two ways perhaps, counts once."""
-        if self._is_repetition(packet, now):
+        if self._echoes.has(packet, now):
             self._commons.counters["repeated"] += 1
             return
         eoj = frame.seoj
         if eoj == NODE_PROFILE:
             for each in frame.properties:
                 if each.epc in (ANNOUNCED_LIST, INSTANCE_LIST):
-                    self.listed_itself(each.edt, now)
+                    self.listed_itself(each.edt, now, announced=True)
         elif (instance := self.instances.get(eoj)) is not None and instance.listed:
             if values := {each.epc: each.edt for each in frame.properties if each.edt}:
+                self._watch.heard(instance, values, "notified", now)
                 self._told(instance, values, "notified", now)
                 self._work(now)
         elif eoj >> 8 not in NO_APPLIANCES and eoj & 0xFF and len(self._heard_of) < HEARD_OF_MAX:
             self._heard_of.add(eoj)
             self._meet_soon(now)
 
-    def listed_itself(self, instance_list: bytes, now: float) -> None:
-        """It told what it has; if that is news, or it may have restarted, it is asked again who it is."""
+    def listed_itself(self, instance_list: bytes, now: float, *, announced: bool) -> None:
+        """It told what it has. If that is news, or as it `announced` it may have restarted: is it who it was?"""
         eojs = appliances_of(instance_list)
         if eojs is None or not self.identity:
             return
-        if now > self.met_at + RESTARTED_S or not self.listed.issuperset(eojs) or len(eojs) != len(self.listed):
+        news_s = RESTARTED_S if announced else DAY_S
+        if now > self.met_at + news_s or not self.listed.issuperset(eojs) or len(eojs) != len(self.listed):
             self._heard_of.update(eojs[: HEARD_OF_MAX - len(self._heard_of)])
             self._meet_soon(now)
 
@@ -181,17 +180,22 @@ class Node:
         """Let time pass."""
         if now >= self._retry_at:
             self.meet(now)
-        if now >= self._poll_at:
-            self._poll(now)
-        self.orders.tick(now)
+        if now >= self._watch.due:
+            self._watch.tick(now)
+        if self.orders:
+            self.orders.tick(now)
         self.dialogue.tick(now)
         self._work(now)
 
     def deadline(self) -> float:
         """When tick() is wanted next."""
-        due = self.dialogue.deadline()
-        at = min(self._retry_at, self._poll_at, self.orders.deadline())
-        return at if due is None or at < due else due
+        at, due = self._retry_at, self._watch.due
+        if due < at:
+            at = due
+        if self.orders and (due := self.orders.deadline()) < at:
+            at = due
+        asking = self.dialogue.deadline()
+        return at if asking is None or at < asking else asking
 
     def _work(self, now: float) -> None:
         """Take what the dialogue has concluded, and what that gives rise to."""
@@ -201,23 +205,18 @@ class Node:
                 ticket = event.ticket
                 if isinstance(event, Quiet):
                     self._quiet(ticket, now)
-                elif (conclude := self._waiting.pop(ticket, None)) is not None:
-                    conclude(ticket, now)
+                elif self._watch.finished(ticket, now):
+                    continue
+                elif self._courses.finished(ticket, now):
+                    self._next(now)
                 else:
                     self._ordered(ticket, now)
             dialogue.tick(now)
-        self.orders.settle(now)
+        if self.orders:
+            self.orders.settle(now)
 
     def _tell(self, events: Iterable[NetworkEvent]) -> None:
         self._commons.events += events
-
-    def _is_repetition(self, packet: Packet, now: float) -> bool:
-        """Whether a notification is the last one once more, or one of the last that came another way."""
-        way = (packet.address, packet.multicast)
-        seen = [each for each in self._notified if each[0] == packet.payload and now - each[2] < REPEAT_S]
-        repeated = any(each is self._notified[-1] or each[1] != way for each in seen)
-        self._notified.append((packet.payload, way, now))
-        return repeated
 
     # --- being there
 
@@ -227,7 +226,8 @@ class Node:
         self._silences = 0
         if self.lost and self.identity:
             self.lost = False
-            self._retry_at = self._poll_at = now
+            self._retry_at = now
+            self._watch.resume(now)
             for instance in self.instances.values():
                 if instance.listed:
                     self._tell(instance.stands(online=True, detail="", now=now))
@@ -235,22 +235,11 @@ class Node:
     def lose(self, why: str, now: float) -> None:
         """It is gone: nothing more is asked but whether it is back, and what a person wants."""
         self.lost = True
-        for ticket in self._waiting:
-            self.dialogue.cancel(ticket)
-        self._waiting.clear()
-        self._course = None
-        self._turns, self._poll_at = 0, math.inf
-        for instance in self.instances.values():
-            if instance.polls is not None:
-                instance.polls.abandoned()
-            self._tell(instance.stands(online=False, detail=why, now=now))
-        self._meeting_over(None, now)
-
-    def close(self, why: str, now: float) -> None:
-        """There is no way to it any more, and this object is not used again."""
-        self.orders.drop(self.instances.values())
+        self._courses.end()
+        self._watch.pause()
         for instance in self.instances.values():
             self._tell(instance.stands(online=False, detail=why, now=now))
+        self.conclude(None, now)
 
     def _quiet(self, ticket: Ticket, now: float) -> None:
         self._silences += 1
@@ -272,24 +261,27 @@ class Node:
 
     # --- getting to know it
 
-    def expect(self, now: float, at: float) -> None:
-        """It is known from an earlier run: tell so, and meet it then."""
+    def expect(self, at: float) -> None:
+        """Meet it then."""
         self._retry_at = at
+
+    def show(self, now: float) -> None:
+        """It is known from an earlier run: tell so."""
         for instance in self.instances.values():
-            instance.since = now
+            instance.since = instance.explored_at = now
             self._tell([Changed(instance.shown())])
 
     def meet(self, now: float) -> None:
         """Ask it (again) who it is and what it has."""
         self._retry_at = math.inf
-        if self._course is None or self._conclude != self._meeting_over:
-            self._end_course()
-            self._begin(meet(tells=bool(self.said.identification)), self._meeting_over, now)
+        if not self._courses.ends_in(self.conclude):
+            self._courses.begin(meet(tells=bool(self.said.identification)), self.conclude, now)
 
     def _meet_soon(self, now: float) -> None:
         self._retry_at = min(self._retry_at, max(now, self.met_at + MET_AGAIN_S))
 
-    def _meeting_over(self, met: Met | None, now: float) -> None:
+    def conclude(self, met: Met | None, now: float) -> None:
+        """A meeting is over, with what it said of itself, or in silence."""
         self.met_at, self.concluded = now, True
         if met is None:
             self.met = None
@@ -297,10 +289,9 @@ class Node:
             self.failures += 1
             return
         self.failures = 0
-        if not met.whole:
-            others = self._heard_of.difference(met.instances)
-            met = replace(met, instances=(*met.instances, *sorted(others)))
-        self.met = met
+        others = self._heard_of.difference(met.instances)  # lists are short, old, or wrong; who speaks is there
+        said = replace(met.said, identification="") if self.fickle else met.said
+        self.met = replace(met, said=said, instances=(*met.instances, *sorted(others)))
         self._heard_of.clear()
 
     def admit(self, identity: str, met: Met, now: float) -> None:
@@ -312,10 +303,8 @@ class Node:
                 if (instance := self._enter(Device(eoj=eoj), now)) is None:
                     continue
                 self._tell([Changed(instance.shown())])
-            elif not instance.listed:
-                instance.listed = True
-                self._tell(instance.stands(online=True, detail="", now=now))
-            if instance.polls is None and eoj not in self._todo:
+            instance.listed = True  # it is back as soon as it says something
+            if self._is_to_explore(instance, now) and eoj not in self._todo:
                 self._todo.append(eoj)
         if met.whole:
             for instance in self.instances.values():
@@ -323,11 +312,21 @@ class Node:
                     self._unlist(instance, now)
         self._next(now)
 
+    def _is_to_explore(self, instance: Instance, now: float) -> bool:
+        """Whether something is left to find out, or may have changed: its node was away, or a day has passed."""
+        if instance not in self._watch or now > instance.explored_at + RESTARTED_S:
+            return True
+        return not instance.final and instance.explorations < EXPLORATIONS_MAX
+
     def _enter(self, device: Device, now: float) -> Instance | None:
         """A new appliance, where there is room for it."""
         id = appliance_id(self.identity, device.eoj)
-        if len(self.instances) >= INSTANCES_MAX or id in self._commons.appliances:
-            self._commons.counters["appliances_too_many"] += 1
+        commons = self._commons
+        if len(self.instances) >= INSTANCES_MAX or id in commons.appliances:
+            commons.counters["appliances_too_many"] += 1
+            return None
+        if commons.elsewhere(id):
+            commons.counters["appliances_elsewhere"] += 1
             return None
         instance = Instance(self, id, device, now)
         self.instances[device.eoj] = self._commons.appliances[id] = instance
@@ -335,39 +334,49 @@ class Node:
 
     def _unlist(self, instance: Instance, now: float) -> None:
         """Its node does not list it any more: it is not asked for anything."""
-        instance.listed, instance.polls = False, None
+        instance.listed = False
+        self._watch.remove(instance)
         self._tell(instance.stands(online=False, detail="its node does not have it any more", now=now))
 
     def forget(self, instance: Instance) -> None:
         """Let go of an appliance; what is heard of it later finds it anew."""
         self.orders.drop((instance,))
+        self._watch.remove(instance)
         del self.instances[instance.device.eoj], self._commons.appliances[instance.id]
         self._tell([Forgotten(instance.shown())])
 
     def _next(self, now: float) -> None:
         """Explore the next appliance that has not been, or read the constants of one that is known."""
-        while self._todo and self._course is None and not self.lost:
+        while self._todo and not self._courses.busy and not self.lost:
             instance = self.instances.get(self._todo.popleft())
             if instance is None or not instance.listed:
                 continue
-            if instance.known:
+            if instance.known and instance.final and instance not in self._watch:
                 self._recall(instance, now)
             else:
                 course = explore(instance.device.eoj, self.said)
-                self._begin(course, partial(self._explored, instance), now)
+                self._courses.begin(course, partial(self._explored, instance), now)
 
     def _explored(self, instance: Instance, found: Explored | None, now: float) -> None:
         if instance.gone:
             return
-        if found is None:
-            why = "it does not tell what it can do; it is asked again later"
-            self._tell(instance.stands(online=instance.online, detail=why, now=now))
+        instance.explored_at = now
+        if instance.known and instance.final and (found is None or not found.final):
+            return  # what was known before is better
+        if found is None or not found.final:
             self._try_again(instance.explorations, now)
             instance.explorations += 1
+        if found is None:
+            if not instance.known:
+                why = "it does not tell what it can do; it is asked again later"
+                self._tell(instance.stands(online=instance.online, detail=why, now=now))
             return
-        self._tell(instance.explored(found))
+        if events := instance.explored(found):
+            self._watch.remove(instance)
+        self._tell(events)
         self._told(instance, found.told, "read", now)
-        self._recall(instance, now)
+        if instance not in self._watch:
+            self._recall(instance, now)
 
     def _recall(self, instance: Instance, now: float) -> None:
         """What is to be known of a device before its values mean anything."""
@@ -377,113 +386,35 @@ class Node:
             device.eoj, alone=quirks.alone, batch=quirks.batch, gap_s=quirks.gap_s, answer_s=quirks.answer_s
         )
         if wanted := constants(device, instance.values):
-            self._begin(ask_once(device.eoj, wanted), partial(self._recalled, instance), now)
+            self._courses.begin(ask_once(device.eoj, wanted), partial(self._recalled, instance), now)
         else:
             self._recalled(instance, {}, now)
 
     def _recalled(self, instance: Instance, answers: Answers, now: float) -> None:
         if instance.gone:
             return
-        if told := _given(answers):
+        if told := given(answers):
             self._told(instance, told, "read", now)
-        instance.begin_polls(now, self._commons.chance)
-        self._poll_at = now
-
-    # --- courses of questions
-
-    def _begin(
-        self, course: Generator[Ask, Answers, Any], conclude: Callable[[Any, float], None], now: float
-    ) -> None:
-        self._course, self._conclude = course, conclude
-        self._advance(None, now)
-
-    def _advance(self, answers: Answers | None, now: float) -> None:
-        """Ask the next question of the course under way, or take what it found out."""
-        course = self._course
-        if course is None:
-            return
-        try:
-            eoj, epcs = next(course) if answers is None else course.send(answers)
-        except StopIteration as over:
-            self._course = None
-            self._conclude(over.value, now)
-            self._next(now)
-        else:
-            self._question = ticket = self.dialogue.read(eoj, epcs)
-            self._waiting[ticket] = self._replied
-
-    def _replied(self, ticket: Ticket, now: float) -> None:
-        self._advance(ticket.answers, now)
-
-    def _end_course(self) -> None:
-        """Ask no more of the course under way."""
-        if self._course is not None and self._question is not None:
-            self._course = None
-            self._waiting.pop(self._question, None)
-            self.dialogue.cancel(self._question)
+        self._watch.add(instance, now, self._commons.chance)
 
     # --- values
-
-    def _poll(self, now: float) -> None:
-        """Read what is due, a few appliances in line at a time, those first that have waited longest."""
-        self._poll_at = math.inf
-        waiting = [(each.polls, each) for each in self.instances.values() if each.polls is not None]
-        if len(waiting) > 1:
-            waiting.sort(key=lambda each: each[0].deadline())
-        for polls, instance in waiting:
-            if self._turns >= TURNS_MAX:
-                return
-            if (at := polls.deadline()) > now:
-                self._poll_at = at
-                return
-            match turn := polls.due(now):
-                case Section():
-                    ticket = self.dialogue.section(instance.device.eoj, turn)
-                    self._waiting[ticket] = partial(self._polled, instance, turn.page)
-                case tuple():
-                    ticket = self.dialogue.read(instance.device.eoj, turn)
-                    self._waiting[ticket] = partial(self._polled, instance, None)
-                case None:
-                    continue
-            self._turns += 1
-
-    def _polled(self, instance: Instance, page: int | None, ticket: Ticket, now: float) -> None:
-        self._turns -= 1
-        self._poll_at = now
-        if instance.polls is None:
-            return
-        instance.polls.concluded(ticket, now)
-        if told := _given(ticket.answers):
-            if page is not None:
-                told = {epc << 8 | page: edt for epc, edt in told.items()}
-            self._told(instance, told, "read", now, polled=True)
 
     def _ordered(self, ticket: Ticket, now: float) -> None:
         """A ticket of a command or a query is done."""
         instance = self.instances.get(ticket.eoj)
-        if instance is not None and ticket.kind == "read" and (told := _given(ticket.answers)):
+        if instance is not None and ticket.kind == "read" and (told := given(ticket.answers)):
+            self._watch.heard(instance, told, "read", now)
             self._told(instance, told, "read", now)
         self.orders.finished(ticket, now)
 
-    def _told(
-        self, instance: Instance, told: Mapping[int, bytes], source: Source, now: float, *, polled: bool = False
-    ) -> None:
+    def _told(self, instance: Instance, told: Mapping[int, bytes], source: Source, now: float) -> None:
         """Values of an appliance came, by whatever way."""
         instance.silences = 0
         if not instance.online and instance.listed:
             self._tell(instance.stands(online=True, detail="", now=now))
         known_before = len(instance.values)
-        self._tell(instance.told(told, source, now))
+        self._commons.events += instance.told(told, source, now)
         if self.orders:
             self.orders.told(instance, told, now)
-        if (polls := instance.polls) is not None:
-            if not polled:
-                polls.told(told, now, source)
-            if len(instance.values) > known_before:
-                polls.select(sections(instance.device, instance.known_values()), now)
-            self._poll_at = min(self._poll_at, polls.deadline())
-
-
-def _given(answers: Answers) -> dict[int, bytes]:
-    """What was told of what was asked."""
-    return {epc: edt for epc, edt in answers.items() if isinstance(edt, bytes)}
+        if len(instance.values) > known_before:
+            self._watch.select(instance, now)

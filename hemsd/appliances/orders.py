@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, Literal
 
 from hemsd.appliances.dialogue import Dialogue
 from hemsd.appliances.events import Answered, NetworkEvent, Settled
@@ -15,7 +15,7 @@ from hemsd.appliances.tickets import Ticket
 from hemsd.echonet.classes.catalogue import properties_of
 from hemsd.echonet.classes.device import Refusal, Scalar, Write
 from hemsd.echonet.classes.views import identify, plan
-from hemsd.echonet.exchange import QueueFull
+from hemsd.echonet.exchange import Missing, QueueFull
 
 ORDERS_MAX: Final = 8  # commands under way on one node
 BUSY: Final = "too much is wanted of it at once; try again in a minute"
@@ -28,6 +28,13 @@ class _Command:
     setting: Setting
 
 
+@dataclass(frozen=True, slots=True)
+class _Query:
+    name: str
+    instance: Instance
+    told: set[int] = field(default_factory=set)  # EPCs
+
+
 class Orders:
     """Of one node. Its events go to `events`; every one that is begun ends with one that says so."""
 
@@ -35,10 +42,11 @@ class Orders:
         self._dialogue = dialogue
         self._events = events
         self._commands: list[_Command] = []
-        self._queries: dict[Ticket, tuple[str, Instance]] = {}
+        self._queries: dict[Ticket, _Query] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._commands)
+        """Whether anything is under way."""
+        return bool(self._commands or self._queries)
 
     def set(self, instance: Instance, command: str, values: Mapping[str, Scalar], *, from_outside: bool) -> None:
         """Set it by words, as far as it can be."""
@@ -60,14 +68,14 @@ class Orders:
         except QueueFull:
             last = wanted[-1]
             shown = instance.shown()
-            self._events += [Answered(query, shown, epc, None, "timeout", epc == last) for epc in wanted]
+            self._events += [Answered(query, shown, epc, None, "refused", epc == last) for epc in wanted]
         else:
-            self._queries[ticket] = query, instance
+            self._queries[ticket] = _Query(query, instance)
 
     def finished(self, ticket: Ticket, now: float) -> None:
         """A ticket of the dialogue is done; perhaps one of these."""
-        if (asked := self._queries.pop(ticket, None)) is not None:
-            self._answered(ticket, *asked)
+        if (query := self._queries.pop(ticket, None)) is not None:
+            self._answered(ticket, query, over=True)
             return
         for each in self._commands:
             if each.setting.finished(ticket, now):
@@ -86,14 +94,12 @@ class Orders:
 
     def deadline(self) -> float:
         """When tick() is wanted next."""
-        if not self._commands:
-            return math.inf
         return min([at for each in self._commands if (at := each.setting.deadline()) is not None], default=math.inf)
 
     def settle(self, now: float) -> None:
-        """Tell of the commands that are over."""
-        if not self._commands:
-            return
+        """Tell of the commands that are over, and of queries as far as they are answered."""
+        for ticket, query in self._queries.items():
+            self._answered(ticket, query, over=False)
         for each in self._commands[:]:
             if (outcome := each.setting.outcome) is not None:
                 self._commands.remove(each)
@@ -105,11 +111,11 @@ class Orders:
             self._commands.remove(each)
             detail = "it was sent perhaps, and what became of it is not known any more"
             self._events.append(Settled(each.name, each.instance.shown(), "timeout", "timeout", detail))
-        for ticket, asked in list(self._queries.items()):
-            if asked[1] in instances:
+        for ticket, query in list(self._queries.items()):
+            if query.instance in instances:
                 del self._queries[ticket]
                 self._dialogue.cancel(ticket)
-                self._answered(ticket, *asked)
+                self._answered(ticket, query, over=True)
 
     def _begin(self, instance: Instance, command: str, planned: Callable[[], tuple[Write, ...]]) -> None:
         try:
@@ -152,11 +158,15 @@ class Orders:
             )
         )
 
-    def _answered(self, ticket: Ticket, query: str, instance: Instance) -> None:
-        shown, last = instance.shown(), ticket.epcs[-1]
+    def _answered(self, ticket: Ticket, query: _Query, *, over: bool) -> None:
+        """Tell what is new of a query: values as they come, what is missing at the end."""
+        told = query.told
         for epc in ticket.epcs:
-            answer = ticket.answers[epc]
-            if isinstance(answer, bytes):
-                self._events.append(Answered(query, shown, epc, answer, last=epc == last))
-            else:
-                self._events.append(Answered(query, shown, epc, None, answer.value, last=epc == last))
+            answer = ticket.answers.get(epc, Missing.TIMEOUT)
+            if epc in told or not (over or isinstance(answer, bytes)):
+                continue
+            told.add(epc)
+            edt = answer if isinstance(answer, bytes) else None
+            error: Literal["", "absent", "refused", "timeout"] = answer.value if isinstance(answer, Missing) else ""
+            last = len(told) == len(ticket.epcs)
+            self._events.append(Answered(query.name, query.instance.shown(), epc, edt, error, last))

@@ -69,7 +69,19 @@ class Registry:
         """It is not at these addresses any more."""
         for address in addresses:
             node.addresses.remove(address)
+            node.left = address
             del self.by_address[address]
+
+    def twins(self, address: str, met: Met) -> list[Node]:
+        """Nodes that were at this address, are nowhere now, and were in all but their number what is there now."""
+        return [
+            each
+            for each in self.known
+            if not each.addresses
+            and each.left == address
+            and (each.said.maker, each.said.product) == (met.said.maker, met.said.product)
+            and each.listed == frozenset(met.instances)
+        ]
 
     def judge(self, node: Node, met: Met) -> tuple[Verdict, str, Node]:
         """What to take a node for that said who it is; the claim that this rests on, and whom that means."""

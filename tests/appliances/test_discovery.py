@@ -19,14 +19,14 @@ def rounds(discovery: Discovery, start: float, many: int) -> list[tuple[float, l
     for _ in range(many):
         sent = discovery.tick(now, ourselves, lambda: next(tids))
         told.append((now - start, [(address, Heard.of(encode(frame))) for address, frame in sent]))
-        now = discovery.deadline()
+        now = discovery.due
     return told
 
 
 def test_our_announcement_goes_first() -> None:
     """Then the Get of D6, to each group that can be reached, and to each configured node by itself."""
     discovery = Discovery((ALL_NODES, ALL_NODES_IPV4), (FAR,), lambda: 0.5)
-    assert discovery.deadline() < 0
+    assert discovery.due < 0
     ((_, sent),) = rounds(discovery, 0.0, 1)
     assert [(address, heard.esv) for address, heard in sent[:2]] == [(ALL_NODES, INF), (ALL_NODES_IPV4, INF)]
     assert sent[0][1].properties[0][0] == 0xD5

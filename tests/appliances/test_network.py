@@ -5,14 +5,18 @@ from __future__ import annotations
 from support.appliances import (
     AIR_CONDITIONER,
     BATTERY,
+    BOARD,
     CONTROLLER,
     ECOCUTE,
     GET,
     GET_RES,
+    INF,
     INFC,
     INFC_RES,
     LAMP,
     PROFILE,
+    SET_RES,
+    SETC,
     US_IPV4,
     US_IPV6,
     Heard,
@@ -24,8 +28,10 @@ from support.appliances import (
     datagram,
     identification,
     lamp,
+    property_map,
 )
 
+from drivers.packet import ALL_NODES, ALL_NODES_IPV4
 from hemsd.appliances.events import Answered, Appliance, Changed, Forgotten, NetworkEvent, Noted, Settled, Told
 from hemsd.appliances.memory import Remembered
 from hemsd.appliances.network import Addresses
@@ -63,6 +69,8 @@ def test_finds_gets_to_know_and_watches() -> None:
     """What answers the multicast Get is asked who it is and what it can do, told of, and polled from then on."""
     house = House({HALL: hall(), CELLAR: cellar()})
     house.run(5.0)
+    first = {each.appliance.id: each.appliance for each in reversed(house.events) if isinstance(each, Changed)}
+    assert [(each.known, each.online) for each in first.values()] == [(False, True)] * 3  # told at once
     assert {each.device.eoj for each in house.network.appliances() if each.known} == {AIR_CONDITIONER, LAMP, BATTERY}
     assert len(noted(house.events, "found")) == 3
     assert any(isinstance(each, Changed) for each in house.events)
@@ -82,7 +90,7 @@ def test_our_own_frames_are_no_answers() -> None:
     sent = len(house.sent)
     house.run(1.0)
     assert len(house.sent) == sent
-    assert house.network.counters["own"] == 2 * sent
+    assert house.network.counters()["own"] == 2 * sent
 
 
 def test_a_lost_answer_is_made_up_for() -> None:
@@ -158,12 +166,39 @@ def test_maps_are_silent() -> None:
     assert 0xB6 in found.device.readable
 
 
+def test_maps_come_later() -> None:
+    """A map that was silent by chance is asked for again, and takes the place of what was guessed."""
+    node = Node({LAMP: lamp()}, identification(1), silent_epcs=frozenset({0x9D, 0x9E, 0x9F}))
+    house = House({HALL: node})
+    house.run(60.0)
+    assert not of(house, LAMP).device.announced
+    assert not house.network.remember()["nodes"][0]["appliances"][0].get("known")
+    node.silent_epcs = frozenset()
+    house.run(120.0)
+    assert of(house, LAMP).device.readable == set(lamp())
+    assert of(house, LAMP).device.announced == {0x80}
+    assert not of(house, LAMP).detail
+    assert len(noted(house.events, "found")) == 1
+    assert house.network.remember()["nodes"][0]["appliances"][0]["known"]
+
+
 def test_d6_cannot_be_read() -> None:
     """Without an instance list the first of each class of the class list (D7) is taken."""
     node = Node({LAMP: lamp(), AIR_CONDITIONER: air_conditioner()}, identification(1), profile={0xD6: b""})
     house = House({HALL: node})
     house.run(30.0)
     assert {each.device.eoj for each in house.network.appliances()} == {LAMP, AIR_CONDITIONER}
+
+
+def test_an_instance_that_does_not_begin_with_1() -> None:
+    """8.10: where only classes are told, a first instance that says nothing is not made up (OMRON begins with 1F)."""
+    node = Node({0x02791F: appliance({0xE0: b"\1\0"})}, identification(1), profile={0xD6: b""})
+    house = House({HALL: node})
+    house.run(100.0)
+    house.comes(HALL, node.tell(0x02791F, (0x80, b"\x30")), multicast=True)
+    house.run(100.0)
+    assert [each.device.eoj for each in house.network.appliances()] == [0x02791F]
+    assert of(house, 0x02791F).known
 
 
 def test_no_list_can_be_read() -> None:
@@ -195,6 +230,21 @@ def test_more_instances_than_a_list_holds() -> None:
     assert of(house, 0x029055).known
     assert len(list(house.network.appliances())) == 85
     assert all(each.online for each in house.network.appliances())
+
+
+def test_an_object_that_no_list_has() -> None:
+    """8.15: a list that leaves out an object that speaks is wrong; its node is asked once, not for ever."""
+    node = hall()
+    node.profile = {0xD5: b"\1\1\x30\1", 0xD6: b"\1\1\x30\1"}
+    house = House({HALL: node})
+    house.run(100.0)
+    assert len(list(house.network.appliances())) == 1
+    for _ in range(20):
+        house.comes(HALL, node.tell(LAMP, (0x80, b"\x30")), multicast=True)
+        house.run(15.0)
+    assert of(house, LAMP).known
+    assert of(house, LAMP).online
+    assert sum((0xD6, b"") in each.properties for each in node.asked) < 10
 
 
 # --- who is who
@@ -259,7 +309,7 @@ def test_one_node_on_both_families_is_one() -> None:
     house.comes(HALL, frame, multicast=True)
     house.comes(HALL_6, frame, multicast=True, after_s=0.01)
     assert [each.source for each in told(house.run(0.1), LAMP)] == ["notified"]
-    assert house.network.counters["repeated"] == 1
+    assert house.network.counters()["repeated"] == 1
 
 
 def test_falls_back_to_the_other_family() -> None:
@@ -287,6 +337,65 @@ def test_an_address_is_somebody_elses() -> None:
     assert of(house, BATTERY).address == HALL
     assert of(house, LAMP).address == CELLAR
     assert all(each.online and each.known for each in house.network.appliances())
+
+
+def test_a_number_that_is_new_at_each_boot() -> None:
+    """8.11: a node that tells another number after every start loses that claim, and leaves no dead behind."""
+    house = House({HALL: hall()})
+    house.run(60.0)
+    for boot in range(2, 8):
+        house.nodes[HALL].identification = identification(boot)
+        house.run(400.0)
+        house.comes(HALL, house.nodes[HALL].announcement(), multicast=True)
+        house.run(60.0)
+    assert len(list(house.network.appliances())) == 2
+    assert all(each.online and each.known and not each.identified for each in house.network.appliances())
+    ids = {each.id for each in house.network.appliances()}
+    again = House({HALL: hall()}, remembered=Remembered.restored(house.network.remember()))
+    again.nodes[HALL].identification = identification(99)
+    again.run(30.0)
+    assert {each.id for each in again.network.appliances() if each.online} == ids
+
+
+def test_two_alike_change_places() -> None:
+    """Two nodes alike in all but their number, whose addresses were swapped twice, are who they were."""
+    house = House({HALL: Node({LAMP: lamp()}, identification(1)), ATTIC: Node({LAMP: lamp()}, identification(2))})
+    house.run(60.0)
+    before = {each.id: each.address for each in house.network.appliances()}
+    for _ in range(2):
+        house.run(400.0)
+        house.nodes[HALL], house.nodes[ATTIC] = house.nodes[ATTIC], house.nodes[HALL]
+        for address, node in house.nodes.items():
+            house.comes(address, node.announcement(), multicast=True)
+        house.run(60.0)
+    assert {each.id: each.address for each in house.network.appliances()} == before
+    assert all(each.online for each in house.network.appliances())
+
+
+def test_both_families_are_not_met_at_once() -> None:
+    """8.9: a node with both has one buffer; it is met on IPv4 first, and recognised on IPv6 soon after."""
+    node = hall()
+    house = House({HALL: node, HALL_6: node}, own=BOTH)
+    house.run(4.0)
+    asked = [each.address for each in house.sent if each.address in (HALL, HALL_6)]
+    assert asked
+    assert set(asked) == {HALL}
+    house.run(30.0)
+    assert len(list(house.network.appliances())) == 2
+    assert HALL_6 in house.network.remember()["nodes"][0]["addresses"]
+
+
+def test_an_appliance_of_another_network_is_left_to_it() -> None:
+    """8.20: a gateway with two legs is set by one of two networks, the one that heard it first."""
+    first, second = (
+        House({HALL: hall()}),
+        House({CELLAR: hall()}, elsewhere=lambda appliance: first.network.has(appliance)),
+    )
+    first.run(30.0)
+    second.run(30.0)
+    assert len(list(first.network.appliances())) == 2
+    assert not list(second.network.appliances())
+    assert second.network.counters()["appliances_elsewhere"] > 0
 
 
 # --- gone and back
@@ -374,6 +483,40 @@ def test_forgotten_and_found_anew() -> None:
     assert noted(events, "found")
 
 
+def test_maps_change_with_a_restart() -> None:
+    """8.15: what a device can do is asked anew when it was away or announces itself; the old maps hold until then."""
+    house = House({HALL: hall()})
+    house.run(60.0)
+    values = house.nodes[HALL].objects[LAMP]
+    values |= {0xB0: b"\x64", 0x82: b"\0\0S\0"}
+    values[0x9F] = property_map(values)
+    house.run(400.0)
+    assert 0xB0 not in of(house, LAMP).device.readable
+    house.comes(HALL, house.nodes[HALL].announcement(), multicast=True)
+    events = house.run(20.0)
+    assert 0xB0 in of(house, LAMP).device.readable
+    assert of(house, LAMP).device.release == "S"
+    assert not noted(events, "found")
+    house.run(30.0)
+    assert 0xB0 in house.values(of(house, LAMP).id)
+
+
+def test_maps_are_looked_at_once_a_day() -> None:
+    """8.15: and so even if it never says a word about it; a look in vain changes nothing."""
+    house = House({HALL: hall()})
+    house.run(60.0)
+    house.nodes[HALL].silent_epcs = frozenset({0x9D, 0x9E, 0x9F})
+    device = of(house, LAMP).device
+    house.run(100_000.0)
+    assert of(house, LAMP).device == device
+    house.nodes[HALL].silent_epcs = frozenset()
+    house.nodes[HALL].objects[LAMP][0x9E] = property_map({0x80})
+    asked = len(house.nodes[HALL].asked)
+    house.run(90_000.0)
+    assert of(house, LAMP).device.settable == {0x80}
+    assert sum((0x9F, b"") in each.properties for each in house.nodes[HALL].asked[asked:]) < 6
+
+
 # --- memory
 
 
@@ -455,6 +598,25 @@ def test_set_by_hand() -> None:
     assert {0x80} in [each.by_hand for each in told(house.run(100.0), LAMP)]
 
 
+def test_what_follows_from_an_order_is_not_by_hand() -> None:
+    """4.7: what else changes soon after an order, and what was ordered and shows much later, is our doing."""
+    house = House({HALL: hall()})
+    house.run(60.0)
+    node = house.nodes[HALL]
+    node.stubborn = frozenset({0xB0})
+    house.network.order("c", of(house, AIR_CONDITIONER).id, {"0xB0": "43"}, from_outside=False)
+    events = house.run(15.0)
+    assert [each.outcome for each in events if isinstance(each, Settled)] == ["unverified"]
+    house.comes(HALL, node.tell(AIR_CONDITIONER, (0xB3, b"\x17")), multicast=True)
+    house.run(60.0)
+    house.comes(HALL, node.tell(AIR_CONDITIONER, (0xB0, b"\x43")), multicast=True)
+    house.run(1.0)
+    assert not noted(house.events, "by_hand")
+    for mode in (b"\x42", b"\x43"):  # what was ordered once counts no more when somebody has overridden it
+        house.comes(HALL, node.tell(AIR_CONDITIONER, (0xB0, mode)), multicast=True)
+        assert noted(house.run(1.0), "by_hand")
+
+
 # --- wished and asked
 
 
@@ -515,23 +677,45 @@ def test_a_query_is_answered_property_by_property() -> None:
     assert [each.last for each in answers].count(True) == 1
 
 
-def test_the_port_is_lost() -> None:
-    """Whoever waits is told that nothing more comes, and nobody is online; what is known goes on in a new network."""
-    house = House({HALL: hall()})
+def test_what_is_told_is_passed_on_at_once() -> None:
+    """One property of many is silent: the values that come do not wait for it, which is the last."""
+    node = Node({LAMP: lamp()}, identification(1), silent_epcs=frozenset({0xE0}))
+    house = House({HALL: node})
     house.run(60.0)
-    house.network.order("c", of(house, LAMP).id, {"0x80": "30"}, from_outside=False)
-    house.network.query("q", of(house, LAMP).id, (0x80, 0xB6))
-    house.network.close("the network interface went away", house.now)
-    events = list(house.network.events())
-    assert [each.outcome for each in events if isinstance(each, Settled)] == ["timeout"]
-    assert [(each.error, each.last) for each in events if isinstance(each, Answered)] == [
-        ("timeout", False),
-        ("timeout", True),
-    ]
-    assert not any(each.online for each in house.network.appliances())
-    again = House({HALL: hall()}, remembered=Remembered.restored(house.network.remember()))
-    again.run(20.0)
-    assert all(each.online for each in again.network.appliances())
+    house.network.query("q", of(house, LAMP).id, (0x80, 0xB6, 0xE0))
+    early = [each for each in house.run(20.0) if isinstance(each, Answered)]
+    late = [each for each in house.run(60.0) if isinstance(each, Answered)]
+    assert [(each.epc, each.last) for each in early] == [(0x80, False), (0xB6, False)]
+    assert [(each.epc, each.error, each.last) for each in late] == [(0xE0, "timeout", True)]
+
+
+def test_forgotten_while_it_is_asked() -> None:
+    """Whoever waits for an appliance that is forgotten is told that nothing more comes."""
+    house = House({HALL: hall()})
+    house.run(100.0)
+    house.nodes[HALL].delay_s = 1.0
+    lamp_id = of(house, LAMP).id
+    house.network.query("q", lamp_id, (0x80, 0xB6, 0xE0))
+    house.network.order("c", lamp_id, {"0x80": "30"}, from_outside=False)
+    house.run(0.5)
+    house.network.forget("f", lamp_id)
+    events = house.run(0.1)
+    answers = [(each.error, each.last) for each in events if isinstance(each, Answered)]
+    assert answers == [("timeout", False), ("timeout", False), ("timeout", True)]
+    settled = {each.command: each.outcome for each in events if isinstance(each, Settled)}
+    assert settled == {"c": "timeout", "f": "applied"}
+    house.run(60.0)
+
+
+def test_too_many_queries_are_refused() -> None:
+    """What does not get in line was not asked, and is said to be refused."""
+    house = House({HALL: hall()})
+    house.run(100.0)
+    for n in range(50):
+        house.network.query(f"q{n}", of(house, LAMP).id, (0x80, 0xB6))
+    answers = [each for each in house.run(60.0) if isinstance(each, Answered)]
+    assert sorted(each.query for each in answers if each.last) == sorted(f"q{n}" for n in range(50))
+    assert {each.error for each in answers} == {"", "refused"}
 
 
 # --- others on the link
@@ -555,7 +739,7 @@ def test_a_flood_of_hosts_pushes_nobody_out() -> None:
     for n in range(5000):
         house.comes(f"10.{n // 65536}.{n // 256 % 256}.{n % 256}", frame, multicast=True, after_s=n / 1000)
     house.run(10.0)
-    assert house.network.counters["nodes_too_many"] >= 3000
+    assert house.network.counters()["nodes_too_many"] >= 3000
     assert all(each.online and each.known for each in house.network.appliances())
     assert len(list(house.network.appliances())) == 2
     house.run(400.0)
@@ -563,3 +747,52 @@ def test_a_flood_of_hosts_pushes_nobody_out() -> None:
     house.comes(CELLAR, frame, multicast=True)
     house.run(10.0)
     assert of(house, BATTERY).known
+
+
+def test_where_we_stand_is_told_and_kept() -> None:
+    """Another controller sets 81: answered, announced to every group, and part of what is remembered."""
+    house = House({}, own=BOTH)
+    house.run(1.0)
+    sent = len(house.sent)
+    house.comes("fe80::99", datagram(5, CONTROLLER, CONTROLLER, SETC, (0x81, b"\x08")))
+    house.run(0.001)
+    said = [(each.address, Heard.of(each.payload)) for each in house.sent[sent:]]
+    assert [(to, heard.esv) for to, heard in said if heard.seoj == CONTROLLER and heard.esv != GET] == [
+        ("fe80::99", SET_RES),
+        (ALL_NODES, INF),
+        (ALL_NODES_IPV4, INF),
+    ]
+    assert Remembered.restored(house.network.remember()).location == b"\x08"
+
+
+def test_nothing_too_long_is_sent() -> None:
+    """An answer that would not fit into one datagram of any link is counted and not sent."""
+    house = House({})
+    house.run(1.0)
+    refused = [(0xE0 + n, bytes(255)) for n in range(5)]
+    house.comes("192.168.7.99", datagram(5, CONTROLLER, CONTROLLER, SETC, *refused))
+    house.run(1.0)
+    assert house.network.counters()["too_long"] == 1
+    assert all(len(each.payload) <= 1232 for each in house.sent)
+
+
+class Board(Node):
+    """A distribution board: what B3 shows depends on B2."""
+
+    def answer(self, eoj: int, has: dict[int, bytes], heard: Heard) -> bytes:
+        if eoj == BOARD and heard.esv == GET and (0xB3, b"") in heard.properties:
+            first, many = has[0xB2]
+            has[0xB3] = has[0xB2] + b"".join(n.to_bytes(4, "big") for n in range(first, first + many))
+        return super().answer(eoj, has, heard)
+
+
+def test_a_list_is_selected_and_read() -> None:
+    """8.22: pages of a list are kept apart by their number, and nothing of it is taken for somebody's doing."""
+    readable = {0xB1: b"\x46", 0xB2: b"\1\1", 0xB3: b"\1\1\0\0\0\0", 0xC0: bytes(4), 0xC2: b"\2"}
+    board = Board({BOARD: appliance(readable, settable=(0xB2,))}, identification(4))
+    house = House({HALL: board})
+    events = house.run(200.0)
+    shown = told(events, BOARD)[-1].known
+    assert shown[0xB3 << 8 | 0][0][:6] == b"\x01\x3c" + (1).to_bytes(4, "big")
+    assert shown[0xB3 << 8 | 1][0][:6] == b"\x3d\x0a" + (61).to_bytes(4, "big")
+    assert not noted(events, "by_hand")

@@ -110,6 +110,7 @@ class Node:
     deaf_to_all: bool = False  # multicast does not reach it
     silent_epcs: frozenset[int] = frozenset()  # asked for one of these it says nothing
     most: int = 255  # properties that it answers at once
+    stubborn: frozenset[int] = frozenset()  # accepted, and of no effect
     tid: int = 0x7000
     writes: list[tuple[int, tuple[tuple[int, bytes], ...]]] = field(default_factory=list)
     asked: list[Heard] = field(default_factory=list)
@@ -152,7 +153,7 @@ class Node:
             self.writes.append((eoj, heard.properties))
             settable = set(has[0x9E][1:]) if 0x9E in has else set(has)
             refused = tuple((epc, edt if epc not in settable else b"") for epc, edt in heard.properties)
-            has.update((epc, edt) for epc, edt in heard.properties if epc in settable)
+            has.update((epc, edt) for epc, edt in heard.properties if epc in settable - self.stubborn)
             return datagram(heard.tid, eoj, heard.seoj, SETC_SNA if any(e for _, e in refused) else SET_RES, *refused)
         if heard.esv == INF_REQ:
             return datagram(
@@ -187,6 +188,8 @@ class House:
         own: Addresses | None = None,
         asked: tuple[str, ...] = (),
         now: float = 1000.0,
+        chance: float = 0.5,
+        elsewhere: Callable[[str], bool] = lambda appliance: False,
     ) -> None:
         self.nodes = nodes or {}
         self.now = now
@@ -203,7 +206,8 @@ class House:
             own=own or Addresses(ipv4=US_IPV4),
             remembered=remembered or Remembered(),
             ourselves=self.own_node,
-            chance=lambda: 0.5,
+            chance=lambda: chance,
+            elsewhere=elsewhere,
         )
 
     def run(self, seconds: float) -> list[NetworkEvent]:
