@@ -18,6 +18,7 @@ REFUSED_LIMIT = 256  # properties known to be refused
 SIZES_LIMIT = 256  # properties whose size is known
 
 ANSWER_BYTES = 1024  # of properties in one answer, so that it fits into one packet of any link
+LAST_S = 5.0  # of the time that a request has, in which it may be company that it fails for
 USUAL_BYTES = 17  # of one property, where it was not seen to have more; maps and identifiers have as many
 
 BODY_AT: Final = 4  # in a frame, after EHD and TID
@@ -98,12 +99,14 @@ class Batches:
             ticket.size = min(ticket.size, last.named)
         return True
 
-    def overdue(self, asking: Asking) -> None:
+    def overdue(self, asking: Asking, now: float) -> None:
         """No answer in the usual time: ask next what is known to work, and at last one by one."""
         ticket, size = asking.ticket, len(asking.epcs)
         if size > max(1, self.manners.proven):
             self._too_many(asking)
-        elif ticket.repeats > 1 and size > 1:
+            return
+        self.manners.missed()
+        if size > 1 and now > ticket.limit_at - LAST_S:
             ticket.alone |= frozenset(asking.epcs)
 
     def _batch(self, eoj: int, wanted: tuple[int, ...], size: int) -> tuple[Property, ...]:

@@ -27,7 +27,7 @@ from hemsd.echonet.exchange import Missing, QueueFull
 from hemsd.echonet.frame import ANSWERS, EHD, ESV, Frame, Property
 
 GAP_S = 0.2  # after an answer; adapters that get two requests at once drop the second
-PAUSES_S = (1.0, 3.0)  # before a read is asked again; the last one repeats
+PAUSE_S = 1.0  # before a read is asked again
 SECTION_LIMIT_S = 3 * LIMIT_S  # selecting and reading, each as slow as may be, and one of them again
 LATE_S = 2 * LIMIT_S  # a TID may still be answered, counted from when it was sent
 QUEUE_LIMIT = 32  # tickets in either line
@@ -290,10 +290,10 @@ class Dialogue:
         self._open.append(ticket)
         if ticket.kind == "write":
             return
-        ticket.retry_at = now + PAUSES_S[min(ticket.repeats, len(PAUSES_S) - 1)]
+        ticket.retry_at = now + PAUSE_S
         ticket.repeats += 1
         if ticket.kind == "read":
-            self._batches.overdue(asking)
+            self._batches.overdue(asking, now)
             return
         for each in self._recent.values():
             each.void = each.void or each.ticket is ticket

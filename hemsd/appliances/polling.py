@@ -20,6 +20,7 @@ from hemsd.appliances.events import Source
 from hemsd.appliances.manners import PROPERTIES_MAX
 from hemsd.appliances.tickets import Ticket
 from hemsd.echonet.classes.device import Section, Tempo
+from hemsd.echonet.exchange import Missing
 
 START_S = 10.0  # over which first reads are spread
 SECTION_S = Tempo.STATE.value  # lists that have to be selected
@@ -27,7 +28,8 @@ SOON = 0.2  # of its interval before it is due, a property goes along: STATE alw
 AGAIN_S = 60.0  # what need be read only once is tried again first
 SELDOM_S = Tempo.SLOW.value  # the longest that anything is left alone
 FIRST_PAUSE_S = 30.0  # after the second silence in a row; doubled each time
-PROOFS = 3  # changes told in time, after one that was not, until notifications are believed in again
+PROOFS = 3  # changes told in time, after one that was not, until notifications are believed in again;
+PROOFS_MAX = 48  # twice as many each time, because some networks lose much of what is told to all
 FAILED_MAX = 16  # failures that are counted
 JITTER = 0.2  # of a pause, at most
 TARDY_S = 10.0  # a notification may come after a poll that found the same
@@ -57,7 +59,7 @@ class _Promise(Struct):
                 self.found_at = -math.inf
         elif changed:
             self.before = (self.kept, self.needed)
-            self.kept, self.needed, self.found_at = 0, PROOFS, now
+            self.kept, self.needed, self.found_at = 0, min(max(PROOFS, 2 * self.needed), PROOFS_MAX), now
 
 
 class Polls:
@@ -115,7 +117,9 @@ class Polls:
             return None
         if self._sections:
             section = min(self._sections, key=self._sections.__getitem__)
-            if self._sections[section] <= min(self._due.values(), default=math.inf):
+            pace = self._pace
+            late = max([(now - at) / pace[epc] for epc, at in self._due.items()], default=-math.inf)
+            if (now - self._sections[section]) / SECTION_S >= late:
                 self._turn = section
                 return section
         due = self._due
@@ -143,7 +147,7 @@ class Polls:
             missing = ticket.answers.keys() - given.keys()
             if len(missing) == 1 or not ticket.silent:
                 for epc in missing:
-                    self._not_given(epc, now)
+                    self._not_given(epc, now, lost=ticket.answers[epc] is Missing.TIMEOUT)
         if ticket.silent:
             self._silent(now)
         else:
@@ -172,10 +176,12 @@ class Polls:
                 self._failed.pop(epc, None)
         self._at = None
 
-    def _not_given(self, epc: int, now: float) -> None:
+    def _not_given(self, epc: int, now: float, *, lost: bool) -> None:
+        """It is asked more seldom; but what may have got lost is due as before once."""
         if (pace := self._pace.get(epc)) is not None:
             failed = self._failed[epc] = min(self._failed.get(epc, 0) + 1, FAILED_MAX)
-            self._due[epc] = now + min(SELDOM_S, pace * 2.0**failed)
+            if failed > 1 or not lost:
+                self._due[epc] = now + min(SELDOM_S, pace * 2.0**failed)
 
     def _silent(self, now: float) -> None:
         """Nobody answered: at once again, then with growing pauses, for ever."""
