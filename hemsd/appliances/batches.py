@@ -104,9 +104,7 @@ class Batches:
         ticket, size = asking.ticket, len(asking.epcs)
         if size > max(1, self.manners.proven):
             self._too_many(asking)
-            return
-        self.manners.missed()
-        if size > 1 and now > ticket.limit_at - LAST_S:
+        elif size > 1 and now > ticket.limit_at - LAST_S:
             ticket.alone |= frozenset(asking.epcs)
 
     def _batch(self, eoj: int, wanted: tuple[int, ...], size: int) -> tuple[Property, ...]:

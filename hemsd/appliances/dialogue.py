@@ -143,7 +143,7 @@ class Dialogue:
             self.counters["late"] += 1
         first, asking.heard = not asking.heard, True
         if first:
-            self.manners.took(now - asking.asked_at)
+            self.manners.took(now - asking.asked_at, lost=asking.tries)
         ticket = asking.ticket
         if not ticket.done and not asking.void:
             asking.named += len(told)
@@ -232,7 +232,9 @@ class Dialogue:
             self.counters["partial"] += 1
         plan = self._batches.plan(ticket, writes=writes)
         tid = self._next_tid()
-        asking = ticket.last = self._asking = Asking(ticket, plan.epcs, writes, now)
+        last = ticket.last
+        tries = last.tries + 1 if last is not None and last.epcs == plan.epcs and not last.heard else 0
+        asking = ticket.last = self._asking = Asking(ticket, plan.epcs, writes, now, tries)
         recent = self._recent
         recent.pop(tid, None)
         if len(recent) >= RECENT_LIMIT:

@@ -61,17 +61,14 @@ class Manners:
         self._answers, self._missed = 2.0, 0.0  # requests answered, and those lost
         self.soft_s = SOFT_FIRST_S
 
-    def took(self, round_trip_s: float) -> None:
-        """It answered after so long."""
+    def took(self, round_trip_s: float, *, lost: int = 0) -> None:
+        """It answered after so long, when so many requests for the same had been lost."""
         self._answers += 1
+        self._missed += lost
         if self._answers > SAMPLES:
             self._answers, self._missed = self._answers / 2, self._missed / 2
         self._round_trips.observe(round_trip_s)
         self.soft_s = min(LIMIT_S, max(SOFT_MIN_S, SOFT_FACTOR * self._round_trips.p95_s))
-
-    def missed(self) -> None:
-        """It was asked for no more than it is known to manage, and did not answer in the usual time."""
-        self._missed += 1
 
     @property
     def doubts(self) -> int:

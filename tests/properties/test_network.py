@@ -95,7 +95,7 @@ def test_every_third_datagram_is_lost(seed: int) -> None:
     )
     house.lose = lambda packet, outward: draw.random() < 1 / 3
     house.vary = lambda: [0.0, *([draw.random() * 2.0] if draw.random() < 1 / 3 else [])]
-    house.run(600.0)
+    house.run(6 * 3600.0)  # rounds of discovery are half an hour apart, and lost as everything
     there = list(house.network.appliances())
     assert {each.device.eoj for each in there if each.known} == {AIR_CONDITIONER, LAMP, BATTERY}
     assert len(there) == 3

@@ -85,7 +85,8 @@ class Segment:
     def remove(self, one: object) -> None:
         """Pull a node or a controller out; it lives no more."""
         self._hosts = [host for host in self._hosts if host.one is not one]
-        self._losses = {pair: each for pair, each in self._losses.items() if all(host.one is not one for host in pair)}
+        for pair in [pair for pair in self._losses if any(host.one is one for host in pair)]:
+            del self._losses[pair]
 
     def run(self, until: float) -> None:
         """Let time pass."""
