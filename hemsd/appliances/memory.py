@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from hemsd.appliances.identity import TEXT_MAX, Particulars
 from hemsd.appliances.ourselves import NOWHERE
@@ -101,6 +103,7 @@ class Remembered:
         """From plain data of whatever origin; what does not hold together is left out."""
         data = plain if isinstance(plain, Mapping) and plain.get("version") == VERSION else {}
         nodes = [node for each in _list(data.get("nodes"))[:NODES_MAX] if (node := _converted(each)) is not None]
+        nodes = _each_once(nodes)
         shared = [claim for claim in _list(data.get("shared"))[:NODES_MAX] if isinstance(claim, str)]
         try:
             location = bytes.fromhex(msgspec.convert(data.get("location"), Location))
@@ -125,6 +128,27 @@ def _list(value: object) -> list[object]:
 
 def _codes(epcs: Iterable[int]) -> str:
     return bytes(sorted(epcs)).hex().upper()
+
+
+def _each_once(nodes: Iterable[RememberedNode]) -> list[RememberedNode]:
+    """No two with one identity, and nobody at an address that somebody else has, or is at as well."""
+    kept: dict[str, RememberedNode] = {}
+    taken: set[str] = set()
+    for node in nodes:
+        if node.identity not in kept:
+            free = [each for each in dict.fromkeys(node.addresses) if each not in taken and _is_one_host(each)]
+            kept[node.identity] = replace(node, addresses=free)
+            taken.update(free)
+    return list(kept.values())
+
+
+def _is_one_host(address: str) -> bool:
+    """Whether it is an address as the kernel writes them, and not one of many hosts or of none."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    return str(parsed) == address and not parsed.is_multicast and not parsed.is_unspecified
 
 
 def _converted(plain: object) -> RememberedNode | None:

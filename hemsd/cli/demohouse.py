@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 
 from hemsd.hub.messages import ApplianceState, ApplianceStatus, Message, Scalar
@@ -54,14 +54,14 @@ async def appliances(world: World) -> AsyncIterator[str]:
     try:
         _look_for_others()
         serving = serve_nodes(nodes, INTERFACE)
-        await serving.__aenter__()
+        turn = await serving.__aenter__()
     except OSError as error:
         print(
             f"no appliances: UDP port {PORT} of {INTERFACE} cannot be had ({error.strerror}); does another demo run?"
         )
         yield ""
         return
-    living = asyncio.create_task(_somebody_lives_here(world, nodes), name="demo household")
+    living = asyncio.create_task(_somebody_lives_here(world, nodes, turn), name="demo household")
     try:
         yield _tables()
     finally:
@@ -83,7 +83,9 @@ def _tables() -> str:
     return "\n" + "".join(lines)
 
 
-async def _somebody_lives_here(world: World, nodes: list[ApplianceNode]) -> None:
+async def _somebody_lives_here(
+    world: World, nodes: list[ApplianceNode], turn: Callable[[ApplianceNode], None]
+) -> None:
     """The air conditioner runs from the start; the lamp is switched now and then."""
     devices = {device.eoj: (node, device) for node in nodes for device in node.devices}
     (node, air), (lit, lamp) = devices[0x013001], devices[0x029001]
@@ -92,6 +94,7 @@ async def _somebody_lives_here(world: World, nodes: list[ApplianceNode]) -> None
     await asyncio.sleep(FIRST_SWITCHED_S)
     while True:
         lit.by_hand(lamp, 0x80, b"\x31" if lamp.on else b"\x30")
+        turn(lit)
         await asyncio.sleep(SWITCHED_S)
 
 

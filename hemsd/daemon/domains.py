@@ -7,9 +7,12 @@ import random
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from drivers.ports import PermanentPortError, PortError, PortLost, PortMissing, TransientPortError
-from hemsd.daemon.config import HistoryTable, MeterTable
+from hemsd.control.controller import Controller
+from hemsd.control.settings import Settings
+from hemsd.daemon.config import Config, HistoryTable, MeterTable
 from hemsd.daemon.credentials import CredentialsError
 from hemsd.daemon.instance import AlreadyRunning
 from hemsd.daemon.supervision import Kind
@@ -30,6 +33,9 @@ from hemsd.routeb.logbook import Logbook
 from hemsd.routeb.meter import Meter
 from hemsd.routeb.news import news_of
 from hemsd.routeb.stages import Recovering
+
+if TYPE_CHECKING:
+    from hemsd.appliances.steward import Steward
 
 
 def kind_of(error: Exception) -> Kind:
@@ -185,6 +191,30 @@ async def run_history(settings: HistoryTable, state: Path, hub: Hub) -> None:
         await Historian(seat, state, retention=retention, backfill_days=settings.backfill_days).run()
     finally:
         seat.close()
+
+
+async def run_control(config: Config, hub: Hub) -> None:
+    """The one way to an appliance, and the sum of the house, until cancelled."""
+    seat = hub.seat(Domain.CONTROL)
+    settings = Settings(
+        watched_only=frozenset(name for name, each in config.appliances.items() if not each.control),
+        gap_s=config.control.write_gap_s,
+        per_hour=config.control.writes_per_hour,
+        minimums={name: (each.min_on_s, each.min_off_s) for name, each in config.appliances.items()},
+    )
+    try:
+        await Controller(seat, settings).run()
+    finally:
+        seat.close()
+
+
+def stewards(config: Config, state: Path, hub: Hub) -> list[Steward]:
+    """Who runs each network of appliances, each with a seat of its own; to be made within the running loop."""
+    if not config.networks:
+        return []
+    from hemsd.daemon.appliances import stewards_of  # a third of all that is ever loaded, and most homes have none
+
+    return stewards_of(config, state, hub)
 
 
 async def run_gateway(broker: BrokerConfig, site: str, hub: Hub) -> None:

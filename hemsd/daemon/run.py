@@ -7,23 +7,24 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from hemsd import __version__
 from hemsd.daemon import logs
 from hemsd.daemon.config import Config, DaemonTable
 from hemsd.daemon.credentials import CredentialsError
-from hemsd.daemon.domains import MeterDomain, kind_of, run_gateway, run_history
+from hemsd.daemon.domains import MeterDomain, kind_of, run_control, run_gateway, run_history, stewards
 from hemsd.daemon.instance import AlreadyRunning, MeterClaim, claim_state
 from hemsd.daemon.notify import ServiceManager, feed_watchdog
 from hemsd.daemon.operator import Operator, find_operator_socket, listen
 from hemsd.daemon.state import StateError, find_state_directory, prepare, site_id
 from hemsd.daemon.supervision import KeepsFailing, supervise
 from hemsd.hub.hub import Hub, Seat
-from hemsd.hub.messages import Domain, Event, MeterReading, MeterStatus
+from hemsd.hub.messages import ApplianceStatus, Domain, Event, MeterReading, MeterStatus
 from hemsd.hub.routes import ROUTES_6_4_3
 
 STOP_S = 4.5  # after a signal everything has ended within 5 s, whatever the kernel thinks of closing a port
@@ -105,20 +106,27 @@ async def _run(
     code = STOPPED
     try:
         async with asyncio.TaskGroup() as tasks:
+
+            def keep(name: str, work: Callable[[], Awaitable[None]], **more: Any) -> None:
+                tasks.create_task(supervise(name, work, kind_of, **more), name=name)
+
             tasks.create_task(_signalled(manager, on_stop), name="signals")
             tasks.create_task(_report(hub.seat(Domain.OPERATOR), manager), name="report")
             if operator is not None:
                 tasks.create_task(operator.run(), name="operator")
-            history = partial(run_history, config.history, state, hub)
-            tasks.create_task(supervise("history", history, kind_of), name="history")
-            keeping = supervise("meter", meter.run, kind_of, on_failure=meter.failed, sooner=meter.sooner)
-            tasks.create_task(keeping, name="meter")
+            keep("history", partial(run_history, config.history, state, hub))
+            keep("meter", meter.run, on_failure=meter.failed, sooner=meter.sooner)
+            keep("control", partial(run_control, config, hub))
+            networks = stewards(config, state, hub)
+            for each in networks:
+                keep(f"network {each.name}", each.run, on_failure=each.failed, sooner=each.sooner)
             if config.gateway.broker is not None:
-                bridge = partial(run_gateway, config.gateway.broker, site, hub)
-                tasks.create_task(supervise("gateway", bridge, kind_of), name="gateway")
+                keep("gateway", partial(run_gateway, config.gateway.broker, site, hub))
             await asyncio.sleep(0)  # now they have begun, and signals are heard
             manager.tell("READY=1", "STATUS=started")
-            tasks.create_task(feed_watchdog(manager, meter.overdue_s), name="watchdog")
+            overdue = [meter.overdue_s, *(each.overdue_s for each in networks)]
+            feeding = feed_watchdog(manager, lambda: max(overdue_s() for overdue_s in overdue))
+            tasks.create_task(feeding, name="watchdog")
     except* _Stop:
         log.info("stopped")
     except* KeepsFailing as failures:
@@ -155,13 +163,22 @@ async def _signalled(manager: ServiceManager, on_stop: Callable[[], None]) -> No
 
 async def _report(seat: Seat, manager: ServiceManager) -> None:
     """Log what happens in the house, and keep the service manager's status line telling how it stands."""
+    meter, online = "started", dict[str, bool]()  # the latter by appliance
+    told = ""
     async for message in seat.messages():
         match message:
             case Event():
                 log.log(LEVELS[message.severity], "%s", message.text)
             case MeterStatus(online=False):
-                manager.tell(f"STATUS={message.stage}: {message.detail}")
+                meter = f"{message.stage}: {message.detail}"
             case MeterReading(power_w=int(power_w)):
-                manager.tell(f"STATUS=online, {power_w} W")
+                meter = f"online, {power_w} W"
+            case ApplianceStatus(forgotten=True):
+                online.pop(message.appliance, None)
+            case ApplianceStatus():
+                online[message.appliance] = message.online
             case _:
-                pass
+                continue
+        there = f"; {sum(online.values())} of {len(online)} appliances online" if online else ""
+        if told != (told := f"STATUS={meter}{there}"):
+            manager.tell(told)

@@ -10,7 +10,7 @@ it this time), ``unknown_unit``.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -22,7 +22,8 @@ _EDT = re.compile("([0-9A-Fa-f]{2}){0,255}")  # one byte counts them (ECHONET Li
 _FRAME = re.compile("108[12]([0-9A-Fa-f]{2}){10,}")  # EHD, and at least TID, SEOJ, DEOJ, ESV and OPC (same)
 
 Scalar = float | int | str | bool | None
-PropertyContent = Scalar | list[Scalar] | dict[str, Scalar | list[Scalar | dict[str, Scalar]]]
+_Row = dict[str, Scalar]
+PropertyContent = Scalar | list[Scalar | _Row] | dict[str, Scalar | list[Scalar | _Row] | _Row]
 """A value as a property table defines it."""
 
 ErrorCode = Literal[
@@ -47,12 +48,32 @@ ErrorCode = Literal[
 Trouble = Literal["", "port", "module", "credentials", "not_heard", "radio", "refused", "unclear"]
 
 
-def _no_frame(edt: str | None, value: object) -> None:
+def holds_frame(*values: object) -> bool:
+    """Whether a text in these values, however deep, is a frame: such a message is refused."""
+    return any(_FRAME.fullmatch(text) for text in _texts(values))
+
+
+def _texts(values: Iterable[object]) -> Iterator[str]:
+    for value in values:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            yield from _texts([*value, *value.values()])
+        elif isinstance(value, list | tuple):
+            yield from _texts(value)
+
+
+def _no_frame(*values: object) -> None:
+    """Raise ValueError where there is one."""
+    if holds_frame(*values):
+        raise ValueError("a frame may not cross between domains")
+
+
+def _only_an_edt(edt: str | None, value: object) -> None:
     """Raise ValueError where the data of a property is none, or text in its place is a frame."""
     if edt is not None and not _EDT.fullmatch(edt):
         raise ValueError("edt must be whole bytes in hexadecimal, at most 255 of them")
-    if any(isinstance(text, str) and _FRAME.fullmatch(text) for text in (edt, value)):
-        raise ValueError("a frame may not cross between domains")
+    _no_frame(edt, value)
 
 
 class Domain(Enum):
@@ -219,7 +240,7 @@ class MeterProperty(Message, frozen=True, kw_only=True, tag=True):
     last: bool = False  # no more answers to this request
 
     def __post_init__(self) -> None:
-        _no_frame(self.edt, self.value)
+        _only_an_edt(self.edt, self.value)
 
 
 class Backfill(Message, frozen=True, kw_only=True, tag=True):
@@ -287,8 +308,7 @@ class ApplianceState(Message, frozen=True, kw_only=True, tag=True):
     requested: dict[str, Scalar] = {}  # what was ordered and is not confirmed yet
 
     def __post_init__(self) -> None:
-        for each in self.properties.values():
-            _no_frame(None, each.value)
+        _no_frame(self.values, self.requested, *(each.value for each in self.properties.values()))
 
 
 class ApplianceStatus(Message, frozen=True, kw_only=True, tag=True):
@@ -316,6 +336,9 @@ class ApplianceStatus(Message, frozen=True, kw_only=True, tag=True):
     wishes: dict[str, str] = {}  # words of the common language it can be set by, and what each accepts
     properties_per_request: int | None = None  # as many at once as it was seen to answer
     forgotten: bool = False  # nothing more will be told of it
+
+    def __post_init__(self) -> None:
+        _no_frame(self.product, self.serial)
 
 
 class ApplianceCommand(Message, frozen=True, kw_only=True, tag=True):
@@ -352,7 +375,7 @@ class ApplianceProperty(Message, frozen=True, kw_only=True, tag=True):
     last: bool = False  # no more answers to this query
 
     def __post_init__(self) -> None:
-        _no_frame(self.edt, self.value)
+        _only_an_edt(self.edt, self.value)
 
 
 class ApplianceResult(Message, frozen=True, kw_only=True, tag=True):

@@ -1,5 +1,7 @@
 """A household in memory: a load curve, a smart meter, and a Wi-SUN module or an IPv6 link to read it through.
 
+Its appliances are in hemsd.simulator.appliances.
+
 Written from the manuals; shares no code with what it is there to test.
 """
 

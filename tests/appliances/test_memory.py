@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.appliances import House, Node, identification, lamp
 
 from hemsd.appliances.memory import Remembered, RememberedAppliance, RememberedNode, plain
 from hemsd.echonet.classes.device import Device
@@ -64,6 +65,21 @@ def test_damage_costs_what_is_damaged() -> None:
     assert (kept.shared, kept.location) == ({"83:FE"}, b"\x00")
 
 
+def test_nobody_is_there_twice() -> None:
+    """Two records of one identity, or at one address, cannot both be right: the first is believed. Nor is no host."""
+    data = written()
+    data["nodes"].append({"identity": NODE.identity, "addresses": ["192.168.7.30"]})
+    data["nodes"].append({"identity": "at://192.168.7.20", "addresses": ["192.168.7.20", "fe80::30"]})
+    data["nodes"].append({"identity": "at://0", "addresses": ["::::", "ff02::1"]})
+    kept = Remembered.restored(data)
+    assert [(node.identity, node.addresses) for node in kept.nodes] == [
+        (NODE.identity, ["192.168.7.20", "fe80::20"]),
+        ("at://fe80::9", []),
+        ("at://192.168.7.20", ["fe80::30"]),
+        ("at://0", []),
+    ]
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
@@ -83,6 +99,9 @@ def test_any_damage_is_borne(damage: list[tuple[int, Any]]) -> None:
             where[key] = value
     kept = Remembered.restored(data)
     assert Remembered.restored(plain(kept.nodes, kept.shared, kept.location)) == kept
+    house = House({"192.168.7.20": Node({0x029001: lamp()}, identification(1))}, remembered=kept)
+    house.run(120.0)
+    assert [each.address for each in house.network.appliances() if each.online] == ["192.168.7.20"]
 
 
 def _places(data: Any, found: list[tuple[Any, Any]]) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.cli import hemsd
 from support.netns import Namespace
 
 from hemsd.cli.demohouse import ADDRESSES, NAMES, Lines, appliances
@@ -65,29 +71,66 @@ def test_lines_come_when_something_changed() -> None:
     assert lines.of(state(mode="fan")) == f"{'living-ac':<34} fan"
 
 
+@pytest.fixture
+def host() -> Iterator[Namespace]:
+    """A host of our own, so that port 3610 of its loopback interface is free."""
+    made = Namespace()
+    try:
+        made.ip("link", "set", "lo", "up")
+        with made.entered():
+            yield made
+    finally:
+        made.remove()
+
+
 @pytest.mark.needs("ip", "root")
 async def test_each_appliance_has_its_name_and_two_demonstrations_do_not_mix(
-    capsys: pytest.CaptureFixture[str],
+    host: Namespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The tables are a configuration that can be run; the second demonstration goes on without."""
-    host = Namespace()
+    async with appliances(WORLD) as tables:
+        config = parse('version = 1\n[meter]\nport = "/dev/ttyUSB0"\n' + tables, Path("hemsd.toml"), {})
+        assert config.networks["home"].interface == "lo"
+        places = {(each.address, each.object) for each in config.appliances.values()}
+        assert places == {(address, f"{eoj:06X}") for address, eoj in NAMES}
+        async with appliances(World(WORLD.start)) as others:
+            assert others == ""
+    assert "no appliances: UDP port 3610 of lo cannot be had (Address already in use)" in capsys.readouterr().out
+
+
+@pytest.mark.needs("ip", "root")
+async def test_the_house_lives_and_the_commands_that_are_printed_work(host: Namespace, tmp_path: Path) -> None:
+    """The air conditioner tells what it does, and can be set as the demonstration says."""
+    environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    demo = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "hemsd", "demo"),
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
     try:
-        host.ip("link", "set", "lo", "up")
-        with host.entered():
-            async with appliances(WORLD) as tables:
-                config = parse('version = 1\n[meter]\nport = "/dev/ttyUSB0"\n' + tables, Path("hemsd.toml"), {})
-                assert config.networks["home"].interface == "lo"
-                assert {(each.address, each.object) for each in config.appliances.values()} == {
-                    (address, f"{eoj:06X}") for address, eoj in NAMES
-                }
-                async with appliances(World(datetime(2026, 8, 3, 13, 0))) as others:
-                    assert others == ""
-                assert (
-                    "no appliances: UDP port 3610 of lo cannot be had (Address already in use)"
-                    in capsys.readouterr().out
-                )
+        async with asyncio.timeout(30):
+            told = await _told_until("living-ac (AC-40) found", demo.stdout)
+            commands = [shlex.split(line)[3:] for line in told if line.startswith("  ")]
+            ran = [await hemsd(*command, env=environment, directory=tmp_path) for command in commands]
+            assert [each.code for each in ran] == [0] * 4, ran
+            assert "living-ac: set: target_temperature_c is 24" in ran[2].out
+            *_, line = await _told_until("to 24 C", demo.stdout)
+        assert line.startswith("living-ac  ")
     finally:
-        host.remove()
+        demo.send_signal(signal.SIGINT)
+        await demo.communicate()
+
+
+async def _told_until(text: str, stream: asyncio.StreamReader | None) -> list[str]:
+    """The lines up to one that holds the text."""
+    assert stream is not None
+    lines: list[str] = []
+    while line := (await stream.readline()).decode():
+        lines.append(line)
+        if text in line:
+            return lines
+    raise AssertionError(f"it ended, having said {lines}")
 
 
 def test_names_belong_to_what_is_there() -> None:

@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 from support.clock import run as run_virtually
 from support.daemon import Listener
+from support.hub import make
 from support.routeb import FakeSeat
 
 from drivers.serialport import open_serial
 from hemsd.daemon import run as daemon
 from hemsd.daemon.config import Config, load
-from hemsd.hub.messages import MeterStatus
+from hemsd.hub.messages import ApplianceStatus, Domain, MeterReading, MeterStatus
 from hemsd.routeb.errors import CredentialsRefused
 from hemsd.simulator import Fault, Household, Meter, Network, SkModule, Spell, Timing
 from hemsd.simulator.pty import serve_on_pty
@@ -193,6 +194,14 @@ def test_a_state_directory_that_cannot_be_used_ends_the_process(
     assert "chmod 700" in caplog.text
 
 
+def test_a_house_without_appliances_loads_nothing_of_theirs() -> None:
+    """Their classes and networks would take a fifth of the memory of a daemon that only reads the meter."""
+    loaded = "import sys, hemsd.daemon.run; print(*(name for name in sys.modules if name.startswith('hemsd.')))"
+    told = subprocess.run([sys.executable, "-c", loaded], check=True, capture_output=True, text=True).stdout.split()
+    assert "hemsd.control.controller" in told
+    assert [name for name in told if name.startswith(("hemsd.appliances", "hemsd.echonet.classes"))] == []
+
+
 STUCK = """
 import asyncio, sys, time
 from pathlib import Path
@@ -226,17 +235,20 @@ def test_a_stop_is_never_held_up(tmp_path: Path, listener: Listener, stuck: str,
     assert process.returncode == code
 
 
+class Manager:
+    """Hears what it is told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def tell(self, *words: str) -> None:
+        self.said += words
+
+
 async def test_the_status_line_says_what_to_do() -> None:
     """A meter that refuses us is told where `systemctl status` shows it."""
 
-    class Manager:
-        said: list[str] = []  # noqa: RUF012
-
-        def tell(self, *words: str) -> None:
-            self.said += words
-
-    seat = FakeSeat()
-    manager = Manager()
+    seat, manager = FakeSeat(), Manager()
     reporting = asyncio.create_task(daemon._report(seat, manager))  # type: ignore[arg-type]
     text = str(CredentialsRefused())
     seat.inbox.put_nowait(MeterStatus(online=False, stage="refused", detail=text, since=datetime.now(UTC)))
@@ -245,6 +257,25 @@ async def test_the_status_line_says_what_to_do() -> None:
     reporting.cancel()
     await asyncio.wait([reporting])
     assert manager.said == [f"STATUS=refused: {text}"]
+
+
+async def test_the_status_line_counts_the_appliances() -> None:
+    """Beside how the meter stands; a forgotten one is none any more."""
+    seat, manager = FakeSeat(), Manager()
+    reporting = asyncio.create_task(daemon._report(seat, manager))  # type: ignore[arg-type]
+    at = datetime.now(UTC)
+    seat.inbox.put_nowait(MeterReading(meter="m", measured_at=at, power_w=512))
+    for number, changes in enumerate(({}, {"online": False}, {}, {"appliance": "a0", "forgotten": True})):
+        status = make(ApplianceStatus, Domain.APPLIANCES, Domain.OPERATOR, **{"appliance": f"a{number}", **changes})
+        seat.inbox.put_nowait(status)
+    await asyncio.sleep(0.01)
+    reporting.cancel()
+    await asyncio.wait([reporting])
+    assert manager.said[0] == "STATUS=online, 512 W"
+    assert manager.said[3:] == [
+        "STATUS=online, 512 W; 2 of 3 appliances online",
+        "STATUS=online, 512 W; 1 of 2 appliances online",
+    ]
 
 
 def wait_for(happened: Callable[[], bool]) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from drivers.packet import ALL_NODES_IPV4, Packet
 from hemsd.appliances.dialogue import GAP_S, SECTION_LIMIT_S
 from hemsd.appliances.events import Appliance, Changed, NetworkEvent, Noted, Settled, Told
-from hemsd.appliances.manners import SOFT_MIN_S
+from hemsd.appliances.manners import LIMIT_S, SOFT_MIN_S
 from hemsd.appliances.memory import Remembered
 from hemsd.appliances.network import Addresses, Network, NetworkSettings
 from hemsd.appliances.ourselves import OwnNode
@@ -34,7 +34,7 @@ START = datetime(2026, 8, 3, 13, 0)
 STEP_S = 20.0
 FIRST_S = 600.0  # in which all are found, whatever is lost
 RECOVERY_S = 1500.0  # from the end of what kept a node from answering well until it is as fresh as others
-LATE_S = 1.0  # a datagram travels so long at most
+LATE_S = LIMIT_S + 1.0  # a request that needs several frames is told when the last was answered
 RESTART_S = 180.0  # until all are asked again
 SETTLES_S = 230.0  # an order, at the latest
 ORDER_EVERY_S = 240.0

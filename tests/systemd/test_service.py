@@ -64,6 +64,30 @@ def test_it_reads_a_meter_on_an_interface(house: House) -> None:
         grid.remove()
 
 
+def test_it_finds_appliances_on_an_interface(house: House) -> None:
+    """Out of the same sandbox: multicast over IPv4 on one interface; what is known of them is kept with mode 0600."""
+    grid = Namespace()
+    try:
+        run(*f"ip link add home netns {house.init} type veth peer name home index 78 netns {grid.name}".split())
+        for command in ("address add 192.168.7.1/24 dev home", "link set home up"):
+            run("nsenter", "-t", str(house.init), "-n", "ip", *command.split())
+        grid.ip("address", "add", "192.168.7.20/24", "dev", "home")
+        grid.ip("link", "set", "home", "up")
+        house.configure('[networks.home]\ninterface = "home"\nipv6 = false\n')
+        simulator = [sys.executable, "-m", "hemsd.simulator", "--appliances", "home", "--address", "192.168.7.20"]
+        with subprocess.Popen(["ip", "netns", "exec", grid.name, *simulator], stdout=subprocess.DEVNULL) as devices:
+            house.start()
+            house.wait("appliances", lambda: "appliances online" in house.show(UNIT, "StatusText"))
+            house.wait("introspection", lambda: "found at 192.168.7.20" in house.journal(UNIT))
+            house.run("systemctl", "stop", UNIT)
+            devices.terminate()
+    finally:
+        grid.remove()
+    kept = [house.root / "var/lib/private/hemsd" / name for name in ("appliances-home.json", "node")]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in kept] == [0o600, 0o600]
+    assert "192.168.7.20" in kept[0].read_text()
+
+
 def test_secrets_and_history_are_its_own(house: House) -> None:
     """ID and password are in its credential only; the state directory is 0700 and what is in it 0600."""
     house.start()

@@ -65,7 +65,8 @@ class Segment:
         self._agenda = Agenda()
         self._chance = Random(seed)  # noqa: S311 (a simulation, no secret)
         self._losses: dict[frozenset[_Host], _Losses] = {}
-        self._hosts: list[_Host] = []
+        self._hosts: dict[_Host, tuple[str, ...]] = {}  # and the addresses at which each is found
+        self._owners: dict[str, _Host] = {}
         self._wakes: dict[_Host, float] = {}
         for node in nodes:
             self.add(node)
@@ -84,9 +85,11 @@ class Segment:
 
     def remove(self, one: object) -> None:
         """Pull a node or a controller out; it lives no more."""
-        self._hosts = [host for host in self._hosts if host.one is not one]
-        for pair in [pair for pair in self._losses if any(host.one is one for host in pair)]:
-            del self._losses[pair]
+        for host in [host for host in self._hosts if host.one is one]:
+            self._settle(host, ())
+            del self._hosts[host]
+            for pair in [pair for pair in self._losses if host in pair]:
+                del self._losses[pair]
 
     def run(self, until: float) -> None:
         """Let time pass."""
@@ -103,14 +106,24 @@ class Segment:
                 self._turn(host)
 
     def _plug(self, host: _Host) -> None:
-        self._hosts.append(host)
+        self._hosts[host] = ()
         self._turn(host)
+
+    def _settle(self, host: _Host, addresses: tuple[str, ...]) -> None:
+        """Find it at these addresses, and no more at those that it had."""
+        for address in self._hosts[host]:
+            if self._owners.get(address) is host:
+                del self._owners[address]
+        self._hosts[host] = addresses
+        self._owners |= dict.fromkeys(addresses, host)
 
     def _turn(self, host: _Host) -> None:
         """Do what is due, carry what is to be sent, and wake it when it wants."""
         if host not in self._hosts:
             return
         host.one.tick(self.now)
+        if self._hosts[host] != host.addresses:
+            self._settle(host, host.addresses)
         for said in host.outgoing():
             self._carry(host, said)
         due = host.one.deadline()
@@ -125,12 +138,14 @@ class Segment:
 
     def _carry(self, sender: _Host, said: Said) -> None:
         self.passed.append(Passed(self.now, said))
-        for host in self._hosts:
-            if said.to and said.to not in host.addresses:
-                continue
-            ours = [own for own in host.addresses if (":" in own) == (":" in said.source)]
-            meant = bool(said.to) or (ours and host is not sender)
-            if meant and not self.cut.intersection((said.source, *ours)) and not self._lost(sender, host):
+        ipv6 = ":" in said.source
+        if said.to:
+            found = self._owners.get(said.to)
+            meant = [(said.to, found)] if found else []
+        else:
+            meant = [(own, host) for own, host in self._owners.items() if (":" in own) == ipv6 and host is not sender]
+        for address, host in meant:
+            if not self.cut & {said.source, address} and not self._lost(sender, host):
                 for _ in range(1 + (self._chance.random() < self.doubles)):
                     late_s = LATE_S * self._chance.random() if self._chance.random() < self.overtakes else 0.0
                     self._agenda.after(TRAVELS_S + late_s, partial(self._arrive, host, said))

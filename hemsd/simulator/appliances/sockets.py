@@ -13,7 +13,7 @@ import errno
 import fcntl
 import socket
 import struct
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 
 from hemsd.simulator.appliances.frame import is_request
@@ -32,16 +32,17 @@ EARLY_S = 1e-6  # a timer may fire as much before its time
 @asynccontextmanager
 async def serve_nodes(
     nodes: Iterable[ApplianceNode], interface: str, *, spare: Iterable[str] = ()
-) -> AsyncIterator[None]:
+) -> AsyncIterator[Callable[[ApplianceNode], None]]:
     """Run the nodes until the end of the block, at addresses that the interface has; on `lo` any of 127.0.0.0/8.
 
-    `spare`: addresses that nodes will move to, had from the beginning; others are taken when they do. Raises OSError
-    where an address or the port cannot be had.
+    `spare`: addresses that nodes will move to, had from the beginning; others are taken when they do. Gives what to
+    call with a node before something is done to it (fall_silent, reboot, ...), so that it has lived until now, and
+    afterwards, so that it speaks at once. Raises OSError where an address or the port cannot be had.
     """
     plug = _Plug(tuple(nodes), interface)
     try:
         plug.open(spare)
-        yield
+        yield plug.turn
     finally:
         plug.close()
 
@@ -69,7 +70,7 @@ class _Plug:
         for address in spare:
             self._socket(address)
         for node in self._nodes:
-            self._turn(node)
+            self.turn(node)
 
     def close(self) -> None:
         for each in self._sockets.values():
@@ -78,7 +79,7 @@ class _Plug:
         for timer in self._timers.values():
             timer.cancel()
 
-    def _turn(self, node: ApplianceNode) -> None:
+    def turn(self, node: ApplianceNode) -> None:
         """Do what is due, send what is to be sent, set the timer for what comes next."""
         node.tick(self._now())
         self._settle(node)
@@ -90,7 +91,7 @@ class _Plug:
                 self._socket(source, port).sendto(payload, target)
         if (timer := self._timers.get(node)) is not None:
             timer.cancel()
-        self._timers[node] = self._loop.call_at(self._began + node.deadline(), self._turn, node)
+        self._timers[node] = self._loop.call_at(self._began + node.deadline(), self.turn, node)
 
     def _settle(self, node: ApplianceNode) -> None:
         """Hear it at its addresses, and no more at those that it had."""
@@ -169,4 +170,4 @@ class _Plug:
                 ours = any((":" in own) == (":" in sender) for own in node.addresses)
                 if ours and sender not in node.addresses:
                     node.receive(sender, payload, self._now(), multicast=meant is None)
-                    self._turn(node)
+                    self.turn(node)

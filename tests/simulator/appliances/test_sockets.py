@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import socket
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -72,6 +75,18 @@ async def test_moving_on_loopback(link: Street) -> None:
         assert us.heard[-1].payload[10] == 0x72
 
 
+async def test_what_is_done_by_hand_on_loopback(link: Street) -> None:
+    """It has lived until then, and tells at once."""
+    node = lamp("127.0.0.2")
+    async with listening("lo", ipv4=True, ipv6=False) as us, serve_nodes([node], "lo") as turn:
+        await us.hears(1)
+        turn(node)
+        node.by_hand(node.devices[0], 0x80, b"\x30")
+        turn(node)
+        told = (await us.hears(2))[-1]
+        assert told.payload[4:].hex() == "0290010ef0017301800130"
+
+
 async def test_over_ipv4_and_ipv6_in_a_namespace(link: Street) -> None:
     """Each family answers for itself; several addresses on one interface are several nodes; broadcast is heard."""
     link.home.ip("addr", "add", "10.1.0.1/24", "brd", "+", "dev", "wl")
@@ -114,3 +129,21 @@ async def test_an_address_that_is_not_there(link: Street) -> None:
     with pytest.raises(OSError, match="Cannot assign"):
         async with serve_nodes([lamp("10.9.9.9")], "lo"):
             pass
+
+
+async def test_a_house_of_its_own(link: Street) -> None:
+    """``python -m hemsd.simulator --appliances lo`` says what it has, and answers."""
+    house = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "hemsd.simulator", "--appliances", "lo", "--address", "127.0.0.7"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert house.stdout is not None
+    try:
+        assert await house.stdout.readline() == b"127.0.0.7: 013001\n"
+        async with listening("lo", ipv4=True, ipv6=False) as us:
+            us.port.write(Packet(ALL_NODES_IPV4, WHO))
+            (answer,) = await us.hears(1)
+        assert (answer.address, answer.payload[12:].hex()) == ("127.0.0.7", "d60401013001")
+    finally:
+        house.send_signal(signal.SIGINT)
+        await house.communicate()

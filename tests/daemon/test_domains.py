@@ -1,0 +1,92 @@
+"""What of the configuration reaches the networks of appliances, and control over them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hemsd.appliances.network import NetworkSettings
+from hemsd.appliances.steward import Plan
+from hemsd.appliances.telling import Label
+from hemsd.control.settings import Settings
+from hemsd.daemon import appliances, domains
+from hemsd.daemon.config import Config, load
+from hemsd.hub.hub import Hub
+from hemsd.hub.routes import ROUTES_6_4_3
+
+TEXT = """version = 1
+[controller]
+maker = "0000FC"
+[control]
+writes_per_hour = 6
+write_gap_s = 30
+[networks.home]
+interface = "eth1"
+nodes = ["192.168.7.30", "FE80::30"]
+[networks.annex]
+interface = "eth2"
+ipv4 = false
+[appliances.living-ac]
+id = "0130-1f2e3d4c"
+room = "living room"
+min_on_s = 900
+[appliances.battery]
+address = "192.168.7.32"
+object = "027d01"
+control = false
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    (tmp_path / "hemsd.toml").write_text(TEXT)
+    return load(tmp_path / "hemsd.toml", {})
+
+
+def test_each_network_has_a_steward(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its interface and families, all names, for an appliance may move, and a seat of its own in the hub."""
+    made: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(appliances, "Steward", lambda *arguments: made.append(arguments))
+    domains.stewards(config, tmp_path, Hub(ROUTES_6_4_3))
+    labels = (
+        Label(name="living-ac", room="living room", id="0130-1f2e3d4c"),
+        Label(name="battery", address="192.168.7.32", eoj=0x027D01),
+    )
+    home = NetworkSettings(name="home", nodes=("192.168.7.30", "fe80::30"))
+    annex = NetworkSettings(name="annex")
+    assert [each[0] for each in made] == [
+        Plan(settings=home, maker="0000FC", interface="eth1", ipv4=True, ipv6=True, labels=labels),
+        Plan(settings=annex, maker="0000FC", interface="eth2", ipv4=False, ipv6=True, labels=labels),
+    ]
+    assert made[0][1] is not made[1][1]
+    assert made[0][2] == tmp_path and made[0][3] is made[1][3] and made[0][4] is made[1][4]
+
+
+def test_a_house_without_networks_has_none(tmp_path: Path) -> None:
+    """Nothing is made, and nothing is written."""
+    assert domains.stewards(Config(version=1), tmp_path, Hub(ROUTES_6_4_3)) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_control_keeps_to_the_configuration(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How often is set, what is only watched, and how long what stays on or off."""
+    given: list[Settings] = []
+
+    class Controller:
+        def __init__(self, seat: object, settings: Settings) -> None:
+            given.append(settings)
+
+        async def run(self) -> None: ...
+
+    monkeypatch.setattr(domains, "Controller", Controller)
+    await domains.run_control(config, Hub(ROUTES_6_4_3))
+    assert given == [
+        Settings(
+            watched_only=frozenset({"battery"}),
+            gap_s=30,
+            per_hour=6,
+            minimums={"living-ac": (900, None), "battery": (None, None)},
+        )
+    ]
