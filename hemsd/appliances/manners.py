@@ -22,7 +22,7 @@ from hemsd.echonet.roundtrips import RoundTrips
 
 PROPERTIES_MAX = 16  # in one Get, however many a node would answer
 DOUBTS = 3
-CHANCE = 0.001
+CHANCE = 0.00001
 WORST_SHARE = 0.8  # of requests lost; more is an absence
 SAMPLES = 64  # answers by which the loss is judged: when they are full, they count half
 ALONE_MAX = 256  # properties of one node known to fail in company

@@ -146,6 +146,7 @@ class Node:
         """An answer of it; whether it belongs to something asked."""
         if not self.dialogue.receive(frame, now):
             return False
+        self._watch.progressed(now)
         self._work(now)
         return True
 

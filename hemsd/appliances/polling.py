@@ -134,20 +134,21 @@ class Polls:
         self._turn = tuple(candidates[:most])
         return self._turn
 
-    def concluded(self, ticket: Ticket, now: float) -> None:
-        """The turn was read: Ticket of a Dialogue, done."""
+    def concluded(self, ticket: Ticket, now: float, taken: int = 0) -> None:
+        """The turn was read: Ticket of a Dialogue, done; of its answers so many were told() before."""
         turn, self._turn, self._at = self._turn, None, None
-        given = {epc: edt for epc, edt in ticket.answers.items() if isinstance(edt, bytes)}
+        answers = ticket.answers
+        given = {epc: edt for epc, edt in list(answers.items())[taken:] if isinstance(edt, bytes)}
         if isinstance(turn, Section):
             if turn in self._sections:
                 self._sections[turn] = now + (SECTION_S if given else SELDOM_S)
         else:
             if given:
                 self.told(given, now, "read")
-            missing = ticket.answers.keys() - given.keys()
+            missing = [epc for epc, answer in answers.items() if not isinstance(answer, bytes)]
             if len(missing) == 1 or not ticket.silent:
                 for epc in missing:
-                    self._not_given(epc, now, lost=ticket.answers[epc] is Missing.TIMEOUT)
+                    self._not_given(epc, now, lost=answers[epc] is Missing.TIMEOUT)
         if ticket.silent:
             self._silent(now)
         else:

@@ -18,7 +18,7 @@ from typing import Any
 from drivers.packet import ALL_NODES_IPV4, Packet
 from hemsd.appliances.dialogue import GAP_S, SECTION_LIMIT_S
 from hemsd.appliances.events import Appliance, Changed, NetworkEvent, Noted, Settled, Told
-from hemsd.appliances.manners import LIMIT_S, SOFT_MIN_S
+from hemsd.appliances.manners import SOFT_MIN_S
 from hemsd.appliances.memory import Remembered
 from hemsd.appliances.network import Addresses, Network, NetworkSettings
 from hemsd.appliances.ourselves import OwnNode
@@ -32,9 +32,9 @@ US = "192.168.7.1"
 ADDRESSES = [f"192.168.7.{20 + number}" for number in range(12)]
 START = datetime(2026, 8, 3, 13, 0)
 STEP_S = 20.0
-FIRST_S = 600.0  # in which all are found, whatever is lost
+FIRST_S = 600.0  # in which all are found, whatever is lost, and it is learnt how fast they are
 RECOVERY_S = 1500.0  # from the end of what kept a node from answering well until it is as fresh as others
-LATE_S = LIMIT_S + 1.0  # a request that needs several frames is told when the last was answered
+LATE_S = 1.0  # a datagram travels so long at most
 RESTART_S = 180.0  # until all are asked again
 SETTLES_S = 230.0  # an order, at the latest
 ORDER_EVERY_S = 240.0
@@ -438,10 +438,11 @@ class HomeStorm:
             epc = key if key <= 0xFF else key >> 8
             pace = paces.get(key)
             said = node.said[device.eoj, epc]
-            if pace not in (None, Tempo.ONCE) and not any(value == edt and at >= now - LATE_S for at, value in said):
-                self._complain(f"{appliance.id} {key:02X} is {edt.hex()}, and it said {[e.hex() for _, e in said][-3:]}")
+            if now > FIRST_S and pace is not Tempo.ONCE and pace and not said_lately(said, edt, now - LATE_S):
+                heard = [(round(at - now, 3), value.hex()) for at, value in said][-3:]
+                self._complain(f"{appliance.id} {key:02X} is told as {edt.hex()}, and it said {heard}")
             before, self._last[appliance.id, key] = self._last.get((appliance.id, key)), now
-            if before is None or pace is None or pace is Tempo.ONCE or now < excused:
+            if before is None or pace is None or pace is Tempo.ONCE or now < max(excused, FIRST_S):
                 continue
             self._age(appliance, key, pace, now - max(before, excused))
 
@@ -506,6 +507,10 @@ class HomeStorm:
     def names(self) -> dict[tuple[int, int], str]:
         """The id of each device, by number of the node and EOJ."""
         return {(self._number(node), device.eoj): id for id, (node, device) in self._where.items()}
+
+
+def said_lately(said: Iterable[tuple[float, bytes]], edt: bytes, since: float) -> bool:
+    return any(value == edt and at >= since for at, value in said)
 
 
 def _contents(data: bytes) -> list[tuple[int, int, bytes]]:
