@@ -121,6 +121,10 @@ class Dialogue:
             line.remove(ticket)
         self._finish(ticket)
 
+    def rest(self, now: float) -> None:
+        """Leave the gap that follows an answer: the node gave one to somebody else."""
+        self._free_at = max(self._free_at, now + self._gap_s)
+
     @property
     def idle(self) -> bool:
         """Whether nothing is being asked or waits to be."""

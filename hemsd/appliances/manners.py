@@ -71,6 +71,11 @@ class Manners:
         self.soft_s = min(LIMIT_S, max(SOFT_MIN_S, SOFT_FACTOR * self._round_trips.p95_s))
 
     @property
+    def loses(self) -> bool:
+        """Whether so much gets lost that it is to be reckoned with."""
+        return self.doubts > DOUBTS
+
+    @property
     def doubts(self) -> int:
         """How often in a row something has to fail before it is not taken for loss."""
         share = min(self._missed / (self._answers + self._missed), WORST_SHARE)
