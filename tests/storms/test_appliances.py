@@ -14,7 +14,7 @@ from support.storm import chosen_seeds
 SOAKING = bool(os.environ.get("HEMSD_SOAK"))
 HOURS = 72.0 if SOAKING else 4.0
 GROWTH = 1.02  # of allocated blocks, in the second half of the time
-FINE_S = 2700.0  # of fine weather, after which nothing is to be seen of the storm
+FINE_S = 5400.0  # of fine weather, after which nothing is to be seen of the storm: everybody was looked for once
 RESTARTS = 3
 DEVICES = 19
 IDENTITIES = {  # EPC 83 by number of the node: none, all zero, and the same on two nodes

@@ -35,6 +35,8 @@ START = datetime(2026, 8, 3, 13, 0)
 STEP_S = 20.0
 FIRST_S = 600.0  # in which all are found, whatever is lost, and it is learnt how fast they are
 RECOVERY_S = 1500.0  # from the end of what kept a node from answering well until it is as fresh as others
+SLOWLY_S = 3 * RECOVERY_S  # where it has to be learnt that it is fast again
+UNHEARD_S = 6 * RECOVERY_S  # where it has to be looked for among everybody
 LATE_S = 1.0  # a datagram travels so long at most
 RESTART_S = 180.0  # until all are asked again
 SETTLES_S = 230.0  # an order, at the latest
@@ -103,7 +105,6 @@ KINDS = {  # how long it lasts at least; twelve times that at most
     "moves silently": 60.0,
     "garbage": 60.0,
 }
-SLOWLY = {"slow": 3, "moves silently": 6}  # it takes so long to learn that it is fast, to look for everybody again
 HARMLESS = frozenset({"odd port", "splits", "repeats", "mute", "first", "lying maps", "obstinate", "refusing"})
 
 
@@ -276,7 +277,9 @@ class HomeStorm:
     def _befalls(self, trouble: Trouble) -> None:
         node, end = self.nodes[trouble.node], trouble.at + trouble.seconds
         if trouble.hampered:
-            self._excuse(trouble.node, end + RECOVERY_S * SLOWLY.get(trouble.kind, 1))
+            unheard = trouble.kind == "moves silently" or (trouble.kind == "moves" and self.segment.loses_one_of)
+            slowly = UNHEARD_S if unheard else SLOWLY_S if trouble.kind == "slow" else RECOVERY_S
+            self._excuse(trouble.node, end + slowly)
         if trouble.kind == "few":
             self._limited.add(trouble.node)
         match trouble.kind:
