@@ -333,7 +333,7 @@ class Node:
         return instance
 
     def _unlist(self, instance: Instance, now: float) -> None:
-        """Its node does not list it any more: it is not asked for anything, and if it never told anything, not there."""
+        """Its node does not list it any more: it is not asked for anything. One that never told anything never was."""
         if not instance.known:
             self.forget(instance)
             return
