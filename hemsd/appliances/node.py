@@ -333,7 +333,7 @@ class Node:
         return instance
 
     def _unlist(self, instance: Instance, now: float) -> None:
-        """Its node does not list it any more: it is not asked for anything. One that never told anything never was."""
+        """Its node does not list it any more: it is not asked for anything. What never said anything was not."""
         if not instance.known:
             self.forget(instance)
             return

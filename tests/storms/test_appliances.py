@@ -12,9 +12,9 @@ from support.homestorm import HOUR_S, HomeStorm, script
 from support.storm import chosen_seeds
 
 SOAKING = bool(os.environ.get("HEMSD_SOAK"))
-HOURS = 72.0 if SOAKING else 4.0
+HOURS = 48.0 if SOAKING else 2.5
 GROWTH = 1.02  # of allocated blocks, in the second half of the time
-FINE_S = 5400.0  # of fine weather, after which nothing is to be seen of the storm: everybody was looked for once
+FINE_S = 4500.0  # of fine weather, after which nothing is to be seen of the storm: everybody was looked for once
 RESTARTS = 3
 DEVICES = 19
 IDENTITIES = {  # EPC 83 by number of the node: none, all zero, and the same on two nodes
@@ -62,7 +62,7 @@ def test_whatever_appliances_do(loses_one_of: int, seed: int) -> None:
     """
     shares = {"doubles": 1 / 3, "overtakes": 1 / 3} if loses_one_of else {}
     storm = HomeStorm(seed, loses_one_of=loses_one_of, identities=IDENTITIES, **shares)
-    played = script(seed, HOURS, storm.nodes, every_s=240.0)
+    played = script(seed, HOURS, storm.nodes, every_s=150.0)
     print(f"HEMSD_STORM_SEED={seed}", *played, sep="\n")
     storm.befall(played)
     chance = Random(seed)

@@ -520,7 +520,7 @@ class HomeStorm:
     # --- what is to be seen at the end
 
     def missing(self) -> list[str]:
-        """What is amiss when the weather has been fine for a while: not all there, known, fresh, complete and once."""
+        """What is amiss when the weather has been fine for a while: not all there, known, fresh, and once."""
         now, found = self.segment.now, []
         shown = list(self._ours.network.appliances())
         real = {(node.addresses[0], device.eoj) for node in self.nodes for device in node.devices}
