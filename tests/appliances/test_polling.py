@@ -182,6 +182,21 @@ def test_one_that_changed_silently_does_not_announce() -> None:
     assert house.polls.announces(ON) is True
 
 
+def test_where_announcements_get_lost_they_are_believed_ever_less() -> None:
+    """Each time that a change was not told it takes twice as many that were."""
+    house = House({ON: Tempo.STATE}, announced=(ON,))
+    house.live(1.0)
+    values = (bytes([value]) for value in range(2, 256))
+    for needed in (1, PROOFS, 2 * PROOFS, 4 * PROOFS):
+        for _ in range(needed):
+            assert house.polls.announces(ON) is not True
+            house.notify(ON, next(values))
+        assert house.polls.announces(ON) is True
+        house.values[ON] = next(values)
+        house.live(SELDOM_S + 1 + TARDY_S)
+        assert house.polls.announces(ON) is False
+
+
 def test_mistake_16_a_poll_may_overtake_a_notification() -> None:
     """The poll found the change first, the notification of the same came a moment later: that is a promise kept."""
     house = House({ON: Tempo.STATE}, announced=(ON,))

@@ -16,9 +16,9 @@ from random import Random
 from typing import Any
 
 from drivers.packet import ALL_NODES_IPV4, Packet
-from hemsd.appliances.dialogue import GAP_S, SECTION_LIMIT_S
+from hemsd.appliances.dialogue import SECTION_LIMIT_S
 from hemsd.appliances.events import Appliance, Changed, NetworkEvent, Noted, Settled, Told
-from hemsd.appliances.manners import LIMIT_S, SOFT_MIN_S
+from hemsd.appliances.manners import LIMIT_S
 from hemsd.appliances.memory import Remembered
 from hemsd.appliances.network import Addresses, Network, NetworkSettings
 from hemsd.appliances.ourselves import OwnNode
@@ -45,6 +45,8 @@ CONSEQUENCES_S = 3 * HOUR_S  # in which other properties are seen to follow from
 ORDER_EVERY_S = 240.0
 NOT_ORDERED = frozenset({0x81, 0x93, 0x97, 0x98})  # read back as something else, or goes on by itself
 
+GAP_S = 0.2  # between an answer and the next request
+SOFT_MIN_S = 1.0  # from a request that is not answered to the next
 NEVER_FAILS = frozenset({0x83, 0x8A, 0x8C, 0x9D, 0x9E, 0x9F})  # without them it would rightly be taken for another
 GET, SETC = 0x62, 0x61
 NAME = re.compile(r"\b[0-9a-f]{4}-[0-9a-f]{8}\b")
