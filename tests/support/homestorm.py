@@ -446,8 +446,7 @@ class HomeStorm:
                 self._complain(f"found again: {noted.text}")
         elif noted.kind == "appliance.by_hand":
             (appliance,) = NAME.findall(noted.text)
-            itself = "bath operation is now off" in noted.text  # it ends when the bath is full
-            if not itself and self.segment.now > self._ordered.get(appliance, -CONSEQUENCES_S) + CONSEQUENCES_S:
+            if self.segment.now > self._ordered.get(appliance, -CONSEQUENCES_S) + CONSEQUENCES_S:
                 self._complain(f"nobody did: {noted.text}")
 
     def _stands(self, appliance: Appliance, now: float) -> None:
