@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 KEPT_MAX: Final = 512  # values of one appliance: 128 properties, and pages of lists
 ECHO_S: Final = 10.0  # after an order of ours, in which what changes is its doing
 BY_ITSELF: Final = frozenset({0x92, 0x93, 0x96, 0x97, 0x98})  # settable, and goes on by itself: timers, line, clock
+ENDS: Final = frozenset({(0x026B, 0xE3), (0x0272, 0xE3)})  # and so, in these classes, does the filling of a bath
 
 
 class Instance:
@@ -153,6 +154,7 @@ class Instance:
         """Whether a change of a settable property is somebody else's doing."""
         if (
             epc in BY_ITSELF
+            or (self.device.code, epc) in ENDS
             or epc in self.selectors
             or self._orders
             or now < self._echo_until

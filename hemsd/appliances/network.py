@@ -372,6 +372,7 @@ class Network:
             names = ", ".join(instance.name for instance in owner.instances.values())
             self._tell(Noted("appliance.moved", "info", f"{names}: moved from {before or 'nowhere'} to {address}"))
         owner.heard(now)
+        owner.dialogue.rest(now)
         owner.admit(owner.identity, met, now)
         self._tell(*(Changed(instance.shown()) for instance in owner.instances.values()))
         self._turn(owner, now)

@@ -147,6 +147,7 @@ class Node:
         """An answer of it; whether it belongs to something asked."""
         if not self.dialogue.receive(frame, now):
             return False
+        self._watch.progressed(now)
         self._work(now)
         return True
 
@@ -319,7 +320,7 @@ class Node:
             instance.listed = True  # it is back as soon as it says something
             self._exploring.consider(instance, now)
         if met.whole:
-            for instance in self.instances.values():
+            for instance in list(self.instances.values()):
                 if instance.listed and instance.device.eoj not in met.instances:
                     self._unlist(instance, now)
         self._exploring.go_on(now)
@@ -339,7 +340,10 @@ class Node:
         return instance
 
     def _unlist(self, instance: Instance, now: float) -> None:
-        """Its node does not list it any more: it is not asked for anything."""
+        """Its node does not list it any more: it is not asked for anything. What never said anything was not."""
+        if not instance.known:
+            self.forget(instance)
+            return
         instance.listed = False
         self._watch.remove(instance)
         self.tell(instance.stands(online=False, detail="its node does not have it any more", now=now))

@@ -863,3 +863,14 @@ def test_a_list_is_selected_and_read() -> None:
     assert shown[0xB3 << 8 | 0][0][:6] == b"\x01\x3c" + (1).to_bytes(4, "big")
     assert shown[0xB3 << 8 | 1][0][:6] == b"\x3d\x0a" + (61).to_bytes(4, "big")
     assert not noted(events, "by_hand")
+
+
+def test_what_takes_several_requests_is_told_as_it_comes() -> None:
+    """A value is told when it came, not when the last one that was asked for with it did."""
+    node = Node({BATTERY: battery()}, identification(1), delay_s=1.0, most=1)
+    house = House({HALL: node})
+    house.run(600.0)
+    told = [event for event in house.events if isinstance(event, Told) and event.source == "read"]
+    polled = [event for event in told if 0xD3 in event.properties]
+    assert len(polled) > 10
+    assert max(len(event.properties) for event in polled) == 1
