@@ -65,6 +65,7 @@ def decoded(code: int, epc: int, edt: str, known: Mapping[int, bytes] | None = N
         (0x0EF0, 0x82, "010E0100", "1.14"),
         (0x0000, 0x82, "00005201", "R rev.1"),
         (0x0000, 0x8C, "41422D312020202020202020", "AB-1"),
+        (0x0279, 0x8C, "41422D312020202020202020", "AB-1"),  # a class that has its own form of it means the same
         (0x0000, 0x9F, "03808188", ["80", "81", "88"]),
         (0x0000, 0x81, "08", "08"),
         (0x0000, 0x89, "0000", "no_fault"),
