@@ -18,7 +18,7 @@ from msgspec import convert, to_builtins
 from hemsd.cli.asking import Daemon
 from hemsd.cli.exits import Exit, GaveUp, UsageError
 from hemsd.cli.household import first
-from hemsd.cli.inventory import as_json, print_all, print_one, shown
+from hemsd.cli.inventory import as_json, print_all, print_one, read_back, shown
 from hemsd.cli.read import daemon_for
 from hemsd.cli.status import NONE_RUNS
 from hemsd.cli.words import plain
@@ -32,7 +32,7 @@ from hemsd.hub.messages import (
     UserResponse,
 )
 
-ANSWER_S = 100.0  # of a command, at most: the daemon gives it 90 s
+ANSWER_S = 240.0  # of a command, at most: the daemon gives it 50 s in line and 180 s on its way
 PROPERTY_S = 70.0  # from one property to the next: the daemon gives each 60 s
 NOTHING = "no appliance has been found yet; [networks.NAME] in the configuration says where to look"
 
@@ -101,6 +101,7 @@ def _get(daemon: Daemon, arguments: argparse.Namespace) -> int:
     status = first(daemon).find(arguments.name)
     named = tuple(dict.fromkeys(_property(each, status) for each in arguments.properties))
     asked = _asked("get", status, properties=named)
+    width = max(map(len, named or status.readable), default=0)
     found: dict[str, dict[str, Any]] = {}
     last: UserResponse | None = None
     errors: set[str] = set()
@@ -112,7 +113,7 @@ def _get(daemon: Daemon, arguments: argparse.Namespace) -> int:
         name = told.name or f"0x{told.epc:02X}"
         found[name] = plain(told)
         if not arguments.json:
-            print(f"{name:<32}{_told(told)}", flush=True)
+            print(f"{name:<{width}}  {_told(told)}", flush=True)
     if arguments.json:
         print(json.dumps({name: _answer_json(each) for name, each in found.items()}, ensure_ascii=False))
     if not found and last is not None and last.error:
@@ -225,8 +226,8 @@ def _outcome(asked: UserRequest, answer: UserResponse) -> str:
         "rejected": "the appliance refused",
         "timeout": "no answer in time",
     }.get(answer.outcome, _words(answer.error) if answer.error else done)
-    read_back = ", ".join(f"{word} is {shown(value)}" for word, value in answer.values.items())
-    return ": ".join(text for text in (what, "; ".join(text for text in (read_back, answer.detail) if text)) if text)
+    more = "; ".join(text for text in (read_back(answer.values), answer.detail) if text)
+    return ": ".join(text for text in (what, more) if text)
 
 
 def _words(code: str) -> str:

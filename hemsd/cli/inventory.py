@@ -18,14 +18,16 @@ GREEN, YELLOW, RED = 32, 33, 31
 VALUE_MAX = 60  # letters of a value in a table
 SHORT: Mapping[str, str] = {  # words of the common language, and how they are told in a few letters
     "mode": "{}",
-    "activity": "{}",
     "target_temperature_c": "to {} °C",
-    "room_temperature_c": "room {} °C",
+    "activity": "{}",
     "brightness_percent": "{} %",
+    "room_temperature_c": "room {} °C",
+    "fridge_temperature_c": "{} °C inside",
     "soc_percent": "{} % full",
+    "vehicle": "vehicle: {}",
     "hot_water_l": "{} l hot",
-    "power_w": "{} W",
 }
+USUAL = "normal"  # a mode or an activity that is not worth a word
 WHILE_ON = ("mode", "target_temperature_c", "brightness_percent")  # what says nothing of one that is off
 
 
@@ -35,10 +37,13 @@ def doing(values: Mapping[str, Scalar]) -> str:
     parts = [] if on is None else ["on" if on else "off"]
     for word, form in SHORT.items():
         value = values.get(word)
-        if value is None or (on is False and word in WHILE_ON):
+        if value in (None, USUAL) or (on is False and word in WHILE_ON):
             continue
         if (part := form.format(shown(value))) not in parts:  # a mode and an activity may be one
             parts.append(part)
+    power_w = values.get("power_w")
+    if isinstance(power_w, int | float):
+        parts.append(f"gives {shown(-power_w)} W" if power_w < 0 else f"{shown(power_w)} W")
     if values.get("fault") is True:
         parts.append("fault")
     return ", ".join(parts)
@@ -57,6 +62,11 @@ def shown(value: PropertyContent) -> str:
             return str(value)
         case _:
             return json.dumps(value, ensure_ascii=False)
+
+
+def read_back(values: Mapping[str, Scalar]) -> str:
+    """What an order led to."""
+    return ", ".join(f"{word} is {shown(value)}" for word, value in values.items())
 
 
 def presence(status: ApplianceStatus, now: datetime) -> tuple[str, int]:
@@ -125,7 +135,8 @@ def _about(status: ApplianceStatus, state: ApplianceState | None, now: datetime)
     if told:
         yield "device", ", ".join(told)
     if status.properties_per_request is not None:
-        yield "", f"asked for at most {status.properties_per_request} properties at once"
+        several = status.properties_per_request > 1
+        yield "", f"seen to answer {status.properties_per_request} propert{'ies' if several else 'y'} at once"
     if state is not None:
         yield from _pairs("now", state.values)
         yield from _pairs("requested", state.requested)

@@ -107,7 +107,9 @@ def household(*statuses: ApplianceStatus) -> Household:
         (AC_STATE.values, "on, heat, to 26 °C, 430 W"),
         ({"on": False, "mode": "heat", "target_temperature_c": 26, "power_w": 2, "room_temperature_c": 21.5},
          "off, room 21.5 °C, 2 W"),
-        ({"mode": "charge", "activity": "charge", "soc_percent": 72, "power_w": -1500}, "charge, 72 % full, -1500 W"),
+        ({"mode": "charge", "activity": "charge", "soc_percent": 72, "power_w": -1500.0},
+         "charge, 72 % full, gives 1500 W"),
+        ({"on": True, "mode": "normal", "brightness_percent": 60, "power_w": 0}, "on, 60 %, 0 W"),
         ({"on": True, "fault": True}, "on, fault"),
         ({}, ""),
     ],
@@ -589,7 +591,7 @@ def test_properties_of_what_has_no_words() -> None:
     second = replace(first, properties={"list": PropertyValue(value=[1], at=NOW, source="read")})
     third = replace(first, properties={"list": PropertyValue(value=[2], at=NOW, source="read")})
     assert watched.sees(first) == []
-    assert watched.sees(second) == ["battery           list - -> [1]"]
+    assert watched.sees(second) == ["battery           list [1]"]
     assert watched.sees(third) == ["battery           list [1] -> [2]"]
 
 
@@ -610,7 +612,9 @@ def test_coming_going_and_moving_are_told() -> None:
     assert watched.sees(replace(hand, kind="appliance.back")) == []
     assert watched.sees(replace(hand, kind="meter.lost")) == []
     result = ApplianceResult(command="c", appliance=AC.appliance, outcome="rejected", detail="it said no")
-    assert watched.sees(result) == ["living-ac         an order was rejected: it said no"]
+    assert watched.sees(result) == ["living-ac         it refused an order: it said no"]
+    result = replace(result, outcome="applied", detail="", values={"on": True, "mode": "dry"})
+    assert watched.sees(result) == ["living-ac         an order was carried out: on is true, mode is dry"]
     assert watched.sees(replace(new, forgotten=True)) == ["ac                forgotten"]
     assert "0130-00000009" not in watched.household.statuses
 
