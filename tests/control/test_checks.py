@@ -122,6 +122,7 @@ def test_settable() -> None:
     """A word it cannot be set by is refused, with the nearest that it can; one wrong word refuses all of them."""
     desk = Desk()
     assert code_of(desk, values={"on": True, "mod": "heat"}, says='did you mean "mode"?') == "not_settable"
+    assert code_of(desk, values={"ON": True}, says='did you mean "on"?') == "not_settable"
     assert code_of(desk, values={"xyz": 1}, says="it can by on, mode, operation_status") == "not_settable"
     assert code_of(Desk(status(settable=(), wishes={})), values={"xyz": 1}) == "not_settable"
 
