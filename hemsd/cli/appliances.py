@@ -210,6 +210,8 @@ def _ordered(daemon: Daemon, arguments: argparse.Namespace, asked: UserRequest, 
         told |= {key: getattr(answer, key) for key in ("error", "detail", "values")}
         print(json.dumps(told, ensure_ascii=False))
         return EXITS[answer.error]
+    if answer.error and not answer.outcome:  # it was not tried
+        raise GaveUp(EXITS[answer.error], answer.detail or f"{status.name}: {_words(answer.error)}")
     said = _outcome(asked, answer)
     if answer.error and answer.error != "unverified":
         raise GaveUp(EXITS[answer.error], f"{status.name}: {said}")
@@ -225,7 +227,8 @@ def _outcome(asked: UserRequest, answer: UserResponse) -> str:
         "unverified": "accepted, not confirmed",
         "rejected": "the appliance refused",
         "timeout": "no answer in time",
-    }.get(answer.outcome, _words(answer.error) if answer.error else done)
+        "refused": _words(answer.error),
+    }.get(answer.outcome, done)
     more = "; ".join(text for text in (read_back(answer.values), answer.detail) if text)
     return ": ".join(text for text in (what, more) if text)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 GREEN, YELLOW, RED = 32, 33, 31
 VALUE_MAX = 60  # letters of a value in a table
+LABEL = 10  # letters of the longest
 SHORT: Mapping[str, str] = {  # words of the common language, and how they are told in a few letters
     "mode": "{}",
     "target_temperature_c": "to {} °C",
@@ -92,8 +93,9 @@ def print_all(appliances: Sequence[tuple[ApplianceStatus, ApplianceState | None]
 
 def print_one(status: ApplianceStatus, state: ApplianceState | None, now: datetime) -> None:
     """Everything, with what can be set and what that accepts."""
+    width = max(LABEL, len(status.name))
     for label, text in _about(status, state, now):
-        print(f"{label:<12}{text}".rstrip())
+        print(f"{label:<{width}}  {text}".rstrip())
     if rows := list(_properties(status, state, now)):
         print()
         print_table(("code", "property", "value", "age", "", "can", "accepts"), [(row, 0) for row in rows])

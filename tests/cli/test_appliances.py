@@ -464,12 +464,13 @@ async def test_setting(tmp_path: Path) -> None:
             Exit.USAGE,
             "living-ac: out of range: 60 is not 0 to 50",
         ),
-        ({"error": "not_settable", "detail": "no such word"}, Exit.ABSENT, "living-ac: not settable: no such word"),
+        ({"error": "not_settable", "detail": "it has no such word"}, Exit.ABSENT, "hemsd: it has no such word"),
+        ({"error": "busy"}, Exit.TIMEOUT, "living-ac: busy"),
         ({"outcome": "timeout", "error": "timeout"}, Exit.TIMEOUT, "living-ac: no answer in time"),
         (
             {"error": "rate_limited", "detail": "20 in an hour"},
             Exit.REFUSED,
-            "living-ac: rate limited: 20 in an hour",
+            "hemsd: 20 in an hour",
         ),
     ],
 )
