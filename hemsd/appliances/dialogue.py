@@ -166,8 +166,10 @@ class Dialogue:
         if self._asking is not None and now >= self._soft_at:
             self._overdue(self._asking, now)
         if self._open:
-            for over in [each for each in self._open if now >= each.limit_at]:
-                self._expired(over, now)
+            for ending in [each for each in self._open if now + SOFT_MIN_S > each.limit_at]:
+                ending.retry_at = math.inf  # there would be no time left to answer
+                if now >= ending.limit_at:
+                    self._expired(ending, now)
         if self._asking is None and now >= self._free_at and (ticket := self._next(now)) is not None:
             self._ask(ticket, now)
 
@@ -180,8 +182,8 @@ class Dialogue:
             at = self._free_at
         for ticket in self._open:
             at = min(at, ticket.limit_at)
-            if self._asking is None and (retry_at := max(ticket.retry_at, self._free_at)) <= _latest(ticket):
-                at = min(at, retry_at)
+            if self._asking is None:
+                at = min(at, max(ticket.retry_at, self._free_at))
         return None if at == math.inf else at
 
     def outgoing(self) -> list[bytes]:
@@ -212,13 +214,13 @@ class Dialogue:
     def _next(self, now: float) -> Ticket | None:
         if (held := self._held) is not None:
             self._held = None
-            if now <= _latest(held):
+            if now + SOFT_MIN_S <= held.limit_at:
                 return held
             held.retry_at = math.inf
             self._open.append(held)
         if self._urgent:
             return self._urgent.popleft()
-        if self._open and (ready := [each for each in self._open if each.retry_at <= now <= _latest(each)]):
+        if self._open and (ready := [each for each in self._open if now >= each.retry_at]):
             ticket = next((each for each in ready if each.urgent), ready[0])
             self._open.remove(ticket)
             return ticket
@@ -331,11 +333,6 @@ class Dialogue:
         ticket.done = True
         if not ticket.dropped:
             self._events.append(Finished(ticket))
-
-
-def _latest(ticket: Ticket) -> float:
-    """Asking it (again) later than this would leave no time to answer."""
-    return ticket.limit_at - SOFT_MIN_S
 
 
 def _taken(ticket: Ticket, esv: int, told: Mapping[int, bytes]) -> None:

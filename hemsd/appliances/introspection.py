@@ -46,11 +46,16 @@ Answers = Mapping[int, bytes | Missing]
 
 @dataclass(frozen=True, slots=True)
 class Met:
-    """What a node said of itself. `instances` are its appliances' EOJs; `whole`: it has no more than these."""
+    """What a node said of itself.
+
+    `instances` are its appliances' EOJs; `whole`: it has no more than these. Not `final`: it was silent about them or
+    about its number, perhaps by chance.
+    """
 
     said: Particulars
     instances: tuple[int, ...]
     whole: bool
+    final: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +75,12 @@ class Explored:
 def meet(*, tells: bool = False) -> Generator[Ask, Answers, Met | None]:
     """Ask a node who it is and which objects it has. One that `tells` its number was always heard to do so."""
     told: dict[int, bytes] = {}
+    final = True
     for epc in (IDENTIFICATION, MAKER, PRODUCT, SERIAL):
         if epc == SERIAL and believable(told.get(IDENTIFICATION, b"")):
             break  # there is nothing better to know it by
         answer = (yield NODE_PROFILE, (epc,))[epc]
+        final = final and (answer is not Missing.TIMEOUT or epc != IDENTIFICATION)
         if isinstance(answer, bytes):
             told[epc] = answer
         elif answer is Missing.TIMEOUT and not told and (tells or epc == MAKER):
@@ -81,13 +88,14 @@ def meet(*, tells: bool = False) -> Generator[Ask, Answers, Met | None]:
     said = Particulars().told(told)
     listed = (yield NODE_PROFILE, (INSTANCE_LIST,))[INSTANCE_LIST]
     if isinstance(listed, bytes) and (instances := appliances_of(listed)) is not None:
-        return Met(said, instances, whole=len(listed) // 3 < LIST_FULL)
+        return Met(said, instances, whole=len(listed) // 3 < LIST_FULL, final=final)
     classes = (yield NODE_PROFILE, (CLASS_LIST,))[CLASS_LIST]
     found: tuple[int, ...] = ()
     for eoj in _first_of_each(classes):
         if (yield eoj, (STATUS,))[STATUS] is not Missing.TIMEOUT:
             found += (eoj,)
-    return Met(said, found, whole=False) if told or found else None
+    final = final and Missing.TIMEOUT not in (listed, classes)
+    return Met(said, found, whole=False, final=final) if told or found else None
 
 
 def explore(eoj: int, node: Particulars) -> Generator[Ask, Answers, Explored | None]:

@@ -32,10 +32,15 @@ Requested = tuple[Mapping[str, Scalar], float]
 
 
 class Ledger:
-    """Outlives each run of a network."""
+    """Outlives each run of a network. `owners` are shared by all: by appliance, the network that it belongs to.
 
-    def __init__(self, teller: Teller) -> None:
+    That is the one which found it first, where several reach it: it is not to be set twice.
+    """
+
+    def __init__(self, teller: Teller, owners: dict[str, str]) -> None:
         self._teller = teller
+        self._owners = owners
+        self._overlap = ""  # the network that is the same as this one, as it seems
         self._appliances: dict[str, Appliance] = {}
         self._believed: dict[str, Believed] = {}
         self._changed: dict[str, None] = {}  # appliances whose state is to be told, in the order of their changes
@@ -51,12 +56,13 @@ class Ledger:
         return {"appliances": len(self._appliances), "online": online}
 
     def has(self, appliance: str) -> bool:
+        """Whether there is an appliance of this id on the network."""
         return appliance in self._appliances
 
     # --- runs
 
     def begin(self, appliances: Iterable[Appliance], now: float) -> list[Message]:
-        """The network can be reached from now on; these are known on it, and were not heard yet."""
+        """The network can be reached from now on; these are known on it, none else, and were not heard yet."""
         told: list[Message] = []
         if self.trouble:
             told.append(
@@ -65,7 +71,9 @@ class Ledger:
                 )
             )
         self.trouble = ""
-        return told + [self._status(replace(appliance, since=now)) for appliance in appliances]
+        known = {each.id: replace(each, since=now) for each in appliances if self._is_ours(each)}
+        told += [self._forget(each) for each in list(self._appliances.values()) if each.id not in known]
+        return told + [self._status(each) for each in known.values()]
 
     def end(self) -> list[Message]:
         """Nothing more will come of what is under way. Values are as old as they are: none is told again."""
@@ -91,24 +99,16 @@ class Ledger:
         lost = self._teller.event(
             Noted("network.lost", "warning", f"network {self._teller.network} cannot be reached: {why}"), now
         )
-        return [
-            lost,
-            *(
-                self._status(
-                    replace(
-                        appliance,
-                        online=False,
-                        detail=f"its network is down: {why}",
-                        since=now if appliance.online else appliance.since,
-                    )
-                )
-                for appliance in self._appliances.values()
-            ),
-        ]
+        detail = f"its network is down: {why}"
+        gone = [replace(each, online=False, detail=detail, since=now) for each in self._appliances.values()]
+        return [lost, *map(self._status, gone)]
 
     # --- what the network tells
 
     def hear(self, event: NetworkEvent, now: float) -> list[Message]:
+        """What comes of an event at once."""
+        if not isinstance(event, Noted) and not self._is_ours(event.appliance):
+            return self._belongs_elsewhere(event.appliance, now)
         match event:
             case Changed(appliance):
                 return [self._status(appliance)]
@@ -144,6 +144,17 @@ class Ledger:
         """Whether there are states to be told."""
         return bool(self._changed)
 
+    def _is_ours(self, appliance: Appliance) -> bool:
+        return self._owners.setdefault(appliance.id, self._teller.network) == self._teller.network
+
+    def _belongs_elsewhere(self, appliance: Appliance, now: float) -> list[Message]:
+        owner = self._owners[appliance.id]
+        if owner == self._overlap:
+            return []
+        self._overlap = owner
+        text = f"networks {owner} and {self._teller.network} reach the same appliances: take one of them away"
+        return [self._teller.event(Noted("network.overlap", "warning", text), now)]
+
     def _status(self, appliance: Appliance) -> Message:
         """What a run of the network does not know of the runs before it is added."""
         before = self._appliances.get(appliance.id, appliance)
@@ -156,6 +167,7 @@ class Ledger:
         return self._teller.status(appliance)
 
     def _forget(self, appliance: Appliance) -> Message:
+        del self._owners[appliance.id]
         self._appliances.pop(appliance.id, None)
         self._believed.pop(appliance.id, None)
         self._requested.pop(appliance.id, None)

@@ -21,7 +21,7 @@ from hemsd.appliances import memory
 from hemsd.appliances.discovery import Discovery
 from hemsd.appliances.events import Appliance, Changed, NetworkEvent, Noted, Settled
 from hemsd.appliances.introspection import Met
-from hemsd.appliances.memory import Remembered
+from hemsd.appliances.memory import NODES_MAX, Remembered
 from hemsd.appliances.node import Commons, Node
 from hemsd.appliances.ourselves import INSTANCE_LIST, OwnNode
 from hemsd.appliances.registry import Registry, Verdict, is_ipv6
@@ -264,7 +264,7 @@ class Network:
     def _has_room(self) -> bool:
         """Whether there is room for one more; who is nowhere to be found makes way first."""
         registry = self._registry
-        if registry.crowded:
+        if len(registry.known) >= NODES_MAX:
             for node in [each for each in registry.known if not each.addresses][:1]:
                 self._dismiss(node)
         return not registry.crowded
@@ -278,6 +278,9 @@ class Network:
     def _remove(self, node: Node) -> None:
         self._registry.remove(node)
         node.armed = math.nan  # no timer of it counts any more, and it gets no new one
+        for rival, _ in self._rivals.pop(node, ()):
+            rival.expect(-math.inf)
+            self._wake(rival)
 
     def _wake(self, node: Node) -> None:
         """It has something to do at once."""
@@ -323,6 +326,8 @@ class Network:
             case Verdict.KNOWN:
                 node.admit(claim, met, now)
                 registry.enter(node)
+            case Verdict.NEW if not met.said.identification and 0 < node.vague < CANDIDATE_TRIES:
+                pass  # it may have a number yet, and is asked again
             case Verdict.NEW:
                 if not self._has_room():
                     self._commons.counters["nodes_too_many"] += 1

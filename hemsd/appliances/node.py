@@ -9,10 +9,9 @@ intervals, until something of it is heard. Whoever else heeds this node looks at
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Final
 
 from drivers.packet import Packet
@@ -20,17 +19,13 @@ from hemsd.appliances.courses import Courses
 from hemsd.appliances.dialogue import Dialogue, Quiet
 from hemsd.appliances.echoes import Echoes
 from hemsd.appliances.events import Changed, Forgotten, NetworkEvent, Source
+from hemsd.appliances.exploring import Exploring
 from hemsd.appliances.identity import Particulars, appliance_id
 from hemsd.appliances.instance import Instance
 from hemsd.appliances.introspection import (
     NO_APPLIANCES,
-    Answers,
-    Explored,
     Met,
     appliances_of,
-    ask_once,
-    constants,
-    explore,
     given,
     meet,
 )
@@ -41,15 +36,21 @@ from hemsd.appliances.ourselves import ANNOUNCED_LIST, INSTANCE_LIST
 from hemsd.appliances.tickets import Ticket
 from hemsd.appliances.watch import Watch
 from hemsd.echonet.classes.device import Device
-from hemsd.echonet.classes.quirks import quirks_of
 from hemsd.echonet.frame import Frame
 from hemsd.echonet.objects import NODE_PROFILE
 
 SILENCES: Final = 3  # tickets in a row without an answer: gone
-PAUSES_S: Final = (30.0, 60.0, 120.0, 300.0, 600.0)  # before something that failed is tried again; the last repeats
+PAUSES_S: Final = (
+    10.0,
+    30.0,
+    60.0,
+    120.0,
+    300.0,
+    600.0,
+)  # before something that failed is tried again; the last repeats
 JITTER: Final = 0.2
 MET_AGAIN_S: Final = 10.0  # at least, from one meeting to the next that something unexpected gives rise to
-EXPLORATIONS_MAX: Final = 5  # of one appliance, for what it is silent about
+VAGUE_MAX: Final = 5  # meetings in a row for what it is silent about
 DAY_S: Final = 86_400.0  # after which it is looked at anew in any case
 RESTARTED_S: Final = 300.0  # after a meeting, in which the list of instances told once more is no news
 HEARD_OF_MAX: Final = INSTANCES_MAX  # objects that showed themselves and are not listed
@@ -86,13 +87,14 @@ class Node:
         self.concluded = False  # a meeting; `met` tells what came of it
         self.met_at = -math.inf
         self.failures = 0  # meetings in a row that came to nothing
+        self.vague = 0  # meetings in a row that left something to ask
         self.armed = math.inf  # for whoever wakes it
         self._commons = commons
         self._silences = 0
         self._retry_at = math.inf
         self._courses = Courses(self.dialogue)
-        self._watch = Watch(self.dialogue, self._told)
-        self._todo: deque[int] = deque()  # EOJs to be explored, or whose constants are to be read
+        self._watch = Watch(self.dialogue, self.told)
+        self._exploring = Exploring(self, self._courses, self._watch, commons.chance)
         self._heard_of: set[int] = set()
         self._echoes = Echoes()
 
@@ -160,7 +162,7 @@ class Node:
         elif (instance := self.instances.get(eoj)) is not None and instance.listed:
             if values := {each.epc: each.edt for each in frame.properties if each.edt}:
                 self._watch.heard(instance, values, "notified", now)
-                self._told(instance, values, "notified", now)
+                self.told(instance, values, "notified", now)
                 self._work(now)
         elif eoj >> 8 not in NO_APPLIANCES and eoj & 0xFF and len(self._heard_of) < HEARD_OF_MAX:
             self._heard_of.add(eoj)
@@ -208,14 +210,15 @@ class Node:
                 elif self._watch.finished(ticket, now):
                     continue
                 elif self._courses.finished(ticket, now):
-                    self._next(now)
+                    self._exploring.go_on(now)
                 else:
                     self._ordered(ticket, now)
             dialogue.tick(now)
         if self.orders:
             self.orders.settle(now)
 
-    def _tell(self, events: Iterable[NetworkEvent]) -> None:
+    def tell(self, events: Iterable[NetworkEvent]) -> None:
+        """Something happened."""
         self._commons.events += events
 
     # --- being there
@@ -230,7 +233,7 @@ class Node:
             self._watch.resume(now)
             for instance in self.instances.values():
                 if instance.listed:
-                    self._tell(instance.stands(online=True, detail="", now=now))
+                    self.tell(instance.stands(online=True, detail="", now=now))
 
     def lose(self, why: str, now: float) -> None:
         """It is gone: nothing more is asked but whether it is back, and what a person wants."""
@@ -238,7 +241,7 @@ class Node:
         self._courses.end()
         self._watch.pause()
         for instance in self.instances.values():
-            self._tell(instance.stands(online=False, detail=why, now=now))
+            self.tell(instance.stands(online=False, detail=why, now=now))
         self.conclude(None, now)
 
     def _quiet(self, ticket: Ticket, now: float) -> None:
@@ -250,11 +253,11 @@ class Node:
             self.lose(f"no answer from {self.address}, {self._silences} times in a row", now)
         elif instance is not None and instance.silences >= SILENCES and instance.online:
             why = f"no answer, {instance.silences} times in a row, though its node is there"
-            self._tell(instance.stands(online=False, detail=why, now=now))
+            self.tell(instance.stands(online=False, detail=why, now=now))
         if len(self.addresses) > 1:  # perhaps it hears us by its other one
             self.addresses.reverse()
 
-    def _try_again(self, tries: int, now: float) -> None:
+    def try_again(self, tries: int, now: float) -> None:
         """Meet it again after a pause."""
         pause_s = PAUSES_S[min(tries, len(PAUSES_S) - 1)]
         self._retry_at = min(self._retry_at, now + pause_s * (1 + JITTER * self._commons.chance()))
@@ -269,7 +272,7 @@ class Node:
         """It is known from an earlier run: tell so."""
         for instance in self.instances.values():
             instance.since = instance.explored_at = now
-            self._tell([Changed(instance.shown())])
+            self.tell([Changed(instance.shown())])
 
     def meet(self, now: float) -> None:
         """Ask it (again) who it is and what it has."""
@@ -285,10 +288,13 @@ class Node:
         self.met_at, self.concluded = now, True
         if met is None:
             self.met = None
-            self._try_again(self.failures, now)
+            self.try_again(self.failures, now)
             self.failures += 1
             return
         self.failures = 0
+        self.vague = 0 if met.final else self.vague + 1
+        if 0 < self.vague < VAGUE_MAX:
+            self.try_again(self.vague, now)
         others = self._heard_of.difference(met.instances)  # lists are short, old, or wrong; who speaks is there
         said = replace(met.said, identification="") if self.fickle else met.said
         self.met = replace(met, said=said, instances=(*met.instances, *sorted(others)))
@@ -302,21 +308,14 @@ class Node:
             if (instance := self.instances.get(eoj)) is None:
                 if (instance := self._enter(Device(eoj=eoj), now)) is None:
                     continue
-                self._tell([Changed(instance.shown())])
+                self.tell([Changed(instance.shown())])
             instance.listed = True  # it is back as soon as it says something
-            if self._is_to_explore(instance, now) and eoj not in self._todo:
-                self._todo.append(eoj)
+            self._exploring.consider(instance, now)
         if met.whole:
             for instance in self.instances.values():
                 if instance.listed and instance.device.eoj not in met.instances:
                     self._unlist(instance, now)
-        self._next(now)
-
-    def _is_to_explore(self, instance: Instance, now: float) -> bool:
-        """Whether something is left to find out, or may have changed: its node was away, or a day has passed."""
-        if instance not in self._watch or now > instance.explored_at + RESTARTED_S:
-            return True
-        return not instance.final and instance.explorations < EXPLORATIONS_MAX
+        self._exploring.go_on(now)
 
     def _enter(self, device: Device, now: float) -> Instance | None:
         """A new appliance, where there is room for it."""
@@ -336,66 +335,14 @@ class Node:
         """Its node does not list it any more: it is not asked for anything."""
         instance.listed = False
         self._watch.remove(instance)
-        self._tell(instance.stands(online=False, detail="its node does not have it any more", now=now))
+        self.tell(instance.stands(online=False, detail="its node does not have it any more", now=now))
 
     def forget(self, instance: Instance) -> None:
         """Let go of an appliance; what is heard of it later finds it anew."""
         self.orders.drop((instance,))
         self._watch.remove(instance)
         del self.instances[instance.device.eoj], self._commons.appliances[instance.id]
-        self._tell([Forgotten(instance.shown())])
-
-    def _next(self, now: float) -> None:
-        """Explore the next appliance that has not been, or read the constants of one that is known."""
-        while self._todo and not self._courses.busy and not self.lost:
-            instance = self.instances.get(self._todo.popleft())
-            if instance is None or not instance.listed:
-                continue
-            if instance.known and instance.final and instance not in self._watch:
-                self._recall(instance, now)
-            else:
-                course = explore(instance.device.eoj, self.said)
-                self._courses.begin(course, partial(self._explored, instance), now)
-
-    def _explored(self, instance: Instance, found: Explored | None, now: float) -> None:
-        if instance.gone:
-            return
-        instance.explored_at = now
-        if instance.known and instance.final and (found is None or not found.final):
-            return  # what was known before is better
-        if found is None or not found.final:
-            self._try_again(instance.explorations, now)
-            instance.explorations += 1
-        if found is None:
-            if not instance.known:
-                why = "it does not tell what it can do; it is asked again later"
-                self._tell(instance.stands(online=instance.online, detail=why, now=now))
-            return
-        if events := instance.explored(found):
-            self._watch.remove(instance)
-        self._tell(events)
-        self._told(instance, found.told, "read", now)
-        if instance not in self._watch:
-            self._recall(instance, now)
-
-    def _recall(self, instance: Instance, now: float) -> None:
-        """What is to be known of a device before its values mean anything."""
-        device = instance.device
-        quirks = quirks_of(device)
-        self.dialogue.heed(
-            device.eoj, alone=quirks.alone, batch=quirks.batch, gap_s=quirks.gap_s, answer_s=quirks.answer_s
-        )
-        if wanted := constants(device, instance.values):
-            self._courses.begin(ask_once(device.eoj, wanted), partial(self._recalled, instance), now)
-        else:
-            self._recalled(instance, {}, now)
-
-    def _recalled(self, instance: Instance, answers: Answers, now: float) -> None:
-        if instance.gone:
-            return
-        if told := given(answers):
-            self._told(instance, told, "read", now)
-        self._watch.add(instance, now, self._commons.chance)
+        self.tell([Forgotten(instance.shown())])
 
     # --- values
 
@@ -404,14 +351,14 @@ class Node:
         instance = self.instances.get(ticket.eoj)
         if instance is not None and ticket.kind == "read" and (told := given(ticket.answers)):
             self._watch.heard(instance, told, "read", now)
-            self._told(instance, told, "read", now)
+            self.told(instance, told, "read", now)
         self.orders.finished(ticket, now)
 
-    def _told(self, instance: Instance, told: Mapping[int, bytes], source: Source, now: float) -> None:
+    def told(self, instance: Instance, told: Mapping[int, bytes], source: Source, now: float) -> None:
         """Values of an appliance came, by whatever way."""
         instance.silences = 0
         if not instance.online and instance.listed:
-            self._tell(instance.stands(online=True, detail="", now=now))
+            self.tell(instance.stands(online=True, detail="", now=now))
         known_before = len(instance.values)
         self._commons.events += instance.told(told, source, now)
         if self.orders:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -55,7 +56,10 @@ class Run:
 
 
 class Steward:
-    """Runs one network. `clock` is the wall clock; all waiting is on the event loop's."""
+    """Runs one network; `wellbeing` and `owners` (see Ledger) are shared by all of them.
+
+    `clock` is the wall clock; all waiting is on the event loop's.
+    """
 
     def __init__(
         self,
@@ -63,6 +67,7 @@ class Steward:
         seat: Seat,
         state: Path,
         wellbeing: Wellbeing,
+        owners: dict[str, str],
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         chance: Callable[[], float] = random.random,
@@ -74,13 +79,14 @@ class Steward:
         self._chance = chance
         self._loop = asyncio.get_running_loop()
         self._reckoning = clock().timestamp() - self._loop.time()
-        self._ledger = Ledger(Teller(self.name, plan.labels, self._utc))
+        self._ledger = Ledger(Teller(self.name, plan.labels, self._utc), owners)
         self._keeping = Keeping(state, self.name)
         self._remembered = Remembered.restored(self._keeping.load())
         self._unique = unique_number(state)
         remembered = self._network(Addresses(None, None)).appliances()
         self._ledger.begin(remembered, self._loop.time())  # told when a run begins, or fails to
         self._running: Run | None = None
+        self._counted = Counter[str]()  # in the runs before
         self._gathered: asyncio.TimerHandle | None = None
         self._changed = asyncio.Event()  # something that is to be kept
         wellbeing.watch(self.name, self._part)
@@ -154,9 +160,9 @@ class Steward:
         self._publish(*self._ledger.states(self._loop.time()))
 
     def _end(self) -> None:
-        run, self._running = self._running, None
-        if run is None:
+        if (run := self._running) is None:
             return
+        self._counted, self._running = self._counters(), None
         if self._gathered is not None:
             self._gathered.cancel()
             self._tell_states()
@@ -212,11 +218,14 @@ class Steward:
 
     def _part(self) -> Part:
         """How this network is doing."""
-        counters = self._ledger.counters
-        if self._running is not None:
-            dropped = {f"dropped: {why}": n for why, n in self._running.port.dropped.items()}
-            counters = {**counters, **self._running.network.counters(), **dropped}
-        return Part(self._ledger.trouble, counters)
+        return Part(self._ledger.trouble, {**self._ledger.counters, **self._counters()})
+
+    def _counters(self) -> Counter[str]:
+        """What became of frames and packets since the start."""
+        if self._running is None:
+            return self._counted
+        dropped = Counter({f"dropped: {why}": n for why, n in self._running.port.dropped.items()})
+        return self._counted + self._running.network.counters() + dropped
 
     async def _keep(self, network: Network) -> None:
         """Write down what is known, some time after it changed."""

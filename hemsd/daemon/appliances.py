@@ -16,7 +16,7 @@ from hemsd.hub.messages import Domain
 
 def stewards_of(config: Config, state: Path, hub: Hub) -> list[Steward]:
     """One for each network, each with a seat of its own in the hub; to be made within the running loop."""
-    wellbeing = Wellbeing()
+    wellbeing, owners = Wellbeing(), dict[str, str]()
     labels = tuple(_labels(config))
     return [
         Steward(
@@ -31,6 +31,7 @@ def stewards_of(config: Config, state: Path, hub: Hub) -> list[Steward]:
             hub.seat(Domain.APPLIANCES),
             state,
             wellbeing,
+            owners,
         )
         for name, network in config.networks.items()
     ]

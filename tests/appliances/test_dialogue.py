@@ -325,6 +325,24 @@ def test_the_urgent_do_not_wait_for_a_silence(line: Line) -> None:
     assert poll.answers == {ON: b"\x80"}
 
 
+def test_no_wake_up_for_what_comes_too_late(line: Line) -> None:
+    """A poll that commands kept from being repeated until its last second is not repeated, and nothing spins."""
+    poll = line.dialogue.read(AIRCON, (ON,))
+    line.one()
+    for _ in range(6):
+        line.dialogue.write(AIRCON, (Property(TARGET, b"\x1a"),))
+    line.wait(SOFT_FIRST_S - 0.01)
+    for _ in range(5):
+        (request,) = line.wait(GAP_S + 0.01)
+        line.wait(1.6)
+        line.tell(request, ESV.SET_RES, {TARGET: b""})
+    line.wait(100.0 + 19.7 - line.now)  # the sixth left at 14.6 s, and has kept the line until 19.6 s
+    assert len(line.sent) == 7
+    assert line.dialogue.deadline() == pytest.approx(100.0 + LIMIT_S)
+    line.wait(0.5)
+    assert poll.silent
+
+
 def test_a_write_is_sent_once(line: Line) -> None:
     """Without an answer it is silent after 20 s; its frame was sent once, and others were not kept waiting."""
     ticket = line.dialogue.write(AIRCON, (Property(MODE, b"\x42"), Property(TARGET, b"\x1a")))

@@ -56,6 +56,15 @@ def test_a_class_list_in_the_place_of_an_instance_list() -> None:
     assert (met.instances, met.whole) == ((), False)
 
 
+def test_silent_about_its_lists() -> None:
+    """What is silent may be lost: it is met again for that, and not for what it refuses."""
+    told = {0x83: identification(1), 0x8A: b"\0\0\x0b"}
+    met, _ = play(meet(), told, Missing.TIMEOUT)
+    assert (met.instances, met.final) == ((), False)
+    met, _ = play(meet(), told)
+    assert (met.instances, met.final) == ((), True)
+
+
 def test_a_full_list_may_not_be_all() -> None:
     """84 instances are what a list holds."""
     full = bytes([84]) + b"".join((0x029000 + n).to_bytes(3, "big") for n in range(1, 85))

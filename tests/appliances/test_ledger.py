@@ -24,7 +24,7 @@ ID = ONE.id
 
 
 def ledger(*appliances: Any) -> Ledger:
-    kept = Ledger(Teller("home", (), utc))
+    kept = Ledger(Teller("home", (), utc), {})
     kept.begin((), 0.0)
     for each in appliances or (ONE,):
         kept.hear(Changed(each), 0.0)
@@ -50,7 +50,7 @@ def only(messages: list[Message]) -> Any:
 
 def test_what_is_remembered_is_told_at_once() -> None:
     """A run begins with the status of every appliance that is known."""
-    kept = Ledger(Teller("home", (), utc))
+    kept = Ledger(Teller("home", (), utc), {})
     remembered = [appliance(id, online=False, since=0.0, heard_at=None) for id in (ID, "0130-00000002")]
     told_ = [each for each in kept.begin(remembered, 50.0) if isinstance(each, ApplianceStatus)]
     assert [each.appliance for each in told_] == [ID, "0130-00000002"]
@@ -194,6 +194,26 @@ def test_queries_under_way_are_bounded() -> None:
     assert only(kept.query(query(number=OPEN_MAX))[1]).error == "refused"
 
 
+# --- two networks
+
+
+def test_an_appliance_that_two_networks_reach_belongs_to_one() -> None:
+    """Or it would be set twice. It is said once that the networks are the same; forgotten, it is anybody's."""
+    owners: dict[str, str] = {}
+    home, annex = (Ledger(Teller(name, (), utc), owners) for name in ("home", "annex"))
+    home.hear(Changed(ONE), 60.0)
+    event = only(annex.hear(Changed(ONE), 61.0))
+    assert (event.kind, event.severity) == ("network.overlap", "warning")
+    assert event.text == "networks home and annex reach the same appliances: take one of them away"
+    for nothing in (Changed(ONE), told(ONE, {0xB3: "1A"}), Forgotten(ONE)):
+        assert annex.hear(nothing, 62.0) == []
+    assert annex.begin([ONE], 63.0) == []
+    assert home.has(ID) and not annex.has(ID) and not annex.gathering
+    home.hear(Forgotten(ONE), 64.0)
+    assert isinstance(only(annex.hear(Changed(ONE), 65.0)), ApplianceStatus)
+    assert annex.has(ID)
+
+
 # --- a network that is lost
 
 
@@ -235,6 +255,15 @@ def test_a_network_that_is_back_begins_with_what_was_known() -> None:
     there = only(kept.hear(Changed(appliance(since=97.0, heard_at=97.0)), 97.0))
     assert (there.online, there.since, there.last_heard_at, there.detail) == (True, utc(97.0), utc(97.0), "")
     assert kept.order(command(), utc(96.0)) is None
+
+
+def test_what_a_new_run_does_not_know_is_forgotten() -> None:
+    """Nobody may order something of an appliance that the network has no record of."""
+    kept = ledger(ONE, appliance("0130-00000002"))
+    gone, there = kept.begin([ONE], 95.0)
+    assert isinstance(gone, ApplianceStatus) and isinstance(there, ApplianceStatus)
+    assert (gone.appliance, gone.forgotten, there.appliance, there.forgotten) == ("0130-00000002", True, ID, False)
+    assert not kept.has("0130-00000002")
 
 
 def test_a_network_that_is_down_takes_no_orders() -> None:

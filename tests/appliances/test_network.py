@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from support.appliances import (
     AIR_CONDITIONER,
     BATTERY,
@@ -396,6 +397,72 @@ def test_an_appliance_of_another_network_is_left_to_it() -> None:
     assert len(list(first.network.appliances())) == 2
     assert not list(second.network.appliances())
     assert second.network.counters()["appliances_elsewhere"] > 0
+
+
+def test_forgotten_while_somebody_claims_to_be_it() -> None:
+    """Who waits to hear whether a node is where it was goes on when that one is forgotten."""
+    house = House({CELLAR: cellar()})
+    house.run(100.0)
+    battery_id = of(house, BATTERY).id
+    house.nodes[ATTIC] = house.nodes.pop(CELLAR)
+    house.comes(ATTIC, house.nodes[ATTIC].announcement(), multicast=True)
+    house.run(5.0)
+    house.network.forget("c", battery_id)
+    house.run(30.0)
+    assert (of(house, BATTERY).id, of(house, BATTERY).address) == (battery_id, ATTIC)
+
+
+def test_who_is_nowhere_makes_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When there is no room for one more, a node whose address is somebody else's, and that is nowhere, goes."""
+    monkeypatch.setattr("hemsd.appliances.registry.NODES_MAX", 2)
+    monkeypatch.setattr("hemsd.appliances.network.NODES_MAX", 2)
+    house = House({HALL: hall()})
+    house.run(400.0)
+    house.nodes[HALL] = cellar()
+    house.comes(HALL, house.nodes[HALL].announcement(), multicast=True)
+    house.run(60.0)
+    assert len(list(house.network.appliances())) == 3
+    house.nodes[ATTIC] = Node({LAMP: lamp()}, identification(9))
+    house.comes(ATTIC, house.nodes[ATTIC].announcement(), multicast=True)
+    house.run(60.0)
+    assert {each.address for each in house.network.appliances()} == {HALL, ATTIC}
+    house.nodes[CELLAR] = Node({LAMP: lamp()}, identification(10))
+    house.comes(CELLAR, house.nodes[CELLAR].announcement(), multicast=True)
+    house.run(60.0)
+    assert {each.address for each in house.network.appliances()} == {HALL, ATTIC}  # those are there
+
+
+def test_a_number_that_comes_late() -> None:
+    """A node whose number got lost is asked for it again before it is known by anything worse."""
+    node = cellar()
+    node.silent_epcs = frozenset({0x83})
+    house = House({CELLAR: node})
+    house.run(40.0)
+    assert not list(house.network.appliances())
+    node.silent_epcs = frozenset()
+    house.run(40.0)
+    assert of(house, BATTERY).identified == identification(2).hex().upper()
+
+
+def test_a_number_that_never_comes() -> None:
+    """A node that is always silent about its number is known by its address in the end."""
+    node = cellar()
+    node.silent_epcs = frozenset({0x83})
+    house = House({CELLAR: node})
+    house.run(300.0)
+    assert of(house, BATTERY).known
+    assert not of(house, BATTERY).identified
+
+
+def test_what_is_not_said_again_stays_known() -> None:
+    """A node that refuses its number once is still who it was, and known by it when it moves."""
+    house = House({CELLAR: cellar()})
+    house.run(400.0)
+    house.nodes[CELLAR].identification = b""
+    house.comes(CELLAR, house.nodes[CELLAR].announcement(), multicast=True)
+    house.run(60.0)
+    assert of(house, BATTERY).identified == identification(2).hex().upper()
+    assert Remembered.restored(house.network.remember()).nodes[0].identification
 
 
 # --- gone and back

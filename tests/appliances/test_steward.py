@@ -13,6 +13,7 @@ from support.telling import appliance, told
 
 from drivers.ports import PortLost, PortMissing
 from hemsd.appliances.events import Answered, Changed, Noted, Settled
+from hemsd.appliances.steward import GATHER_S
 from hemsd.appliances.telling import Label
 from hemsd.appliances.wellbeing import Wellbeing
 from hemsd.hub.messages import (
@@ -44,11 +45,13 @@ def command(**changes: Any) -> ApplianceCommand:
 # --- what is told
 
 
-def test_states_are_gathered(house: Any) -> None:
+def test_states_are_gathered(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred tellings of one appliance within a quarter of a second are one state; the next moment is another."""
 
     async def live() -> None:
-        home = house()
+        home, loop, timers = house(), asyncio.get_running_loop(), list[float]()
+        call_later = loop.call_later
+        monkeypatch.setattr(loop, "call_later", lambda *of: (timers.append(of[0]), call_later(*of))[1])
         async with home.running():
             await home.tell(Changed(ONE))
             for number in range(100):
@@ -59,7 +62,7 @@ def test_states_are_gathered(house: Any) -> None:
             assert home.times(ApplianceState) == [pytest.approx(0.252, abs=0.002)]
             await home.tell(told(ONE, {0xB3: "1A"}))
             await asyncio.sleep(1)
-            assert len(home.of(ApplianceState)) == 2
+            assert len(home.of(ApplianceState)) == timers.count(GATHER_S) == 2
 
     virtually(live())
 
@@ -123,12 +126,14 @@ def test_health_is_told_at_the_start_and_every_minute(house: Any) -> None:
             first, second, _ = home.of(Health)
             assert home.times(Health) == [0.0, 60.0, 120.0]
             assert first.ok and first.counters == {"home: appliances": 0, "home: online": 0}
-            assert second.counters == {
-                "home: appliances": 2,
-                "home: online": 1,
-                "home: malformed": 2,
-                "home: dropped: not of this link": 3,
-            }
+            counters = {"home: malformed": 2, "home: dropped: not of this link": 3}
+            assert second.counters == {"home: appliances": 2, "home: online": 1, **counters}
+            home.network.knows(ONE, OTHER)
+        async with home.running():  # counted on, after a loss
+            assert home.of(Health)[-1].counters == {"home: appliances": 2, "home: online": 0, **counters}
+            home.network.counted["malformed"] = 5
+            await asyncio.sleep(61)
+            assert home.of(Health)[-1].counters["home: malformed"] == 7
 
     virtually(live())
 

@@ -204,6 +204,7 @@ async def test_one_network_does_not_feel_another_die(link: Street, tmp_path: Pat
         assert "annex" in down.detail
         health = await home.hears(Health, lambda health: health.source is Domain.APPLIANCES and not health.ok)
         assert health.detail.startswith("network annex: ") and health.counters["home: online"] == 1
+        assert health.counters["annex: malformed"] > 100 and "home: malformed" not in health.counters
         answer = await home.ask("get", "living-ac", properties=("operation_status",))
         assert answer.property is not None and answer.property.value is not None
         assert other is not None

@@ -61,7 +61,7 @@ def test_each_network_has_a_steward(config: Config, tmp_path: Path, monkeypatch:
         Plan(settings=annex, maker="0000FC", interface="eth2", ipv4=False, ipv6=True, labels=labels),
     ]
     assert made[0][1] is not made[1][1]
-    assert made[0][2] == tmp_path and made[0][3] is made[1][3]
+    assert made[0][2] == tmp_path and made[0][3] is made[1][3] and made[0][4] is made[1][4]
 
 
 def test_a_house_without_networks_has_none(tmp_path: Path) -> None:

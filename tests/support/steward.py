@@ -157,6 +157,7 @@ class Stewarded:
             self.seat,
             state,
             more.pop("wellbeing", None) or Wellbeing(),
+            {},
             clock=self.wall,
             chance=lambda: 0.5,
         )

@@ -1,0 +1,27 @@
+"""What the documents list is what the code has."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from hemsd.cli.parser import parser
+from hemsd.echonet.classes.views import VOCABULARY
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_words_of_appliances_are_documented() -> None:
+    """The table of words in docs/appliances.md is the vocabulary, word for word and in its order."""
+    text = (ROOT / "docs" / "appliances.md").read_text("utf-8").partition("## Words")[2]
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", text, re.MULTILINE)
+    assert rows == list(VOCABULARY.items())
+
+
+def test_every_command_is_in_the_readme() -> None:
+    """Each command that the parser knows stands in both READMEs."""
+    (commands,) = [action.choices for action in parser()._actions if action.dest == "command"]
+    assert commands is not None
+    for name in ("README.md", "README.ja.md"):
+        text = (ROOT / name).read_text("utf-8")
+        assert [command for command in commands if f"`hemsd {command}" not in text] == []
