@@ -23,6 +23,7 @@ from hemsd.cli.read import daemon_for
 from hemsd.cli.status import NONE_RUNS
 from hemsd.cli.words import plain
 from hemsd.hub.messages import (
+    PROPERTY_CODE,
     ApplianceProperty,
     ApplianceStatus,
     Domain,
@@ -55,7 +56,6 @@ EXITS: Mapping[ErrorCode, Exit] = {
 }
 """What an answer means for the exit code."""
 
-_CODE = re.compile("0[xX][89A-Fa-f][0-9A-Fa-f]")
 _INTEGER = re.compile("[+-]?(0|[1-9][0-9]{0,17})")
 _NUMBER = re.compile(r"[+-]?(0|[1-9][0-9]{0,17})\.[0-9]{1,17}")
 _SWITCH: Mapping[str, bool] = {"true": True, "false": False}
@@ -123,7 +123,7 @@ def _get(daemon: Daemon, arguments: argparse.Namespace) -> int:
 
 def _property(word: str, status: ApplianceStatus) -> str:
     """A property as the daemon names it. Raises GaveUp for one that the appliance does not have."""
-    if _CODE.fullmatch(word):
+    if PROPERTY_CODE.fullmatch(word):
         return f"0x{word[2:].upper()}"
     if not status.known or word in status.readable:
         return word
@@ -183,7 +183,7 @@ def values_of(words: list[str]) -> dict[str, Scalar]:
         word, equals, text = each.partition("=")
         if not word or not equals:
             raise UsageError(f"{each!r} sets nothing: write it like on=true or target_temperature_c=26")
-        word = f"0x{word[2:].upper()}" if _CODE.fullmatch(word) else word
+        word = f"0x{word[2:].upper()}" if PROPERTY_CODE.fullmatch(word) else word
         if word in values:
             raise UsageError(f"{word} is given twice")
         values[word] = _value(word, text)
@@ -192,7 +192,7 @@ def values_of(words: list[str]) -> dict[str, Scalar]:
 
 def _value(word: str, text: str) -> Scalar:
     """A truth, a number or text, by how it is written; data of a property by its code stays text."""
-    if _CODE.fullmatch(word):
+    if PROPERTY_CODE.fullmatch(word):
         return text
     if (switch := (_ON if word == "on" else _SWITCH).get(text.lower())) is not None:
         return switch

@@ -20,12 +20,13 @@ from msgspec import to_builtins
 from msgspec.structs import replace
 from support.cli import Ran, Stage, hemsd, stage
 
-from hemsd.cli.appliances import EXITS, _answers, values_of
+from hemsd.cli.appliances import ANSWER_S, EXITS, PROPERTY_S, _answers, values_of
 from hemsd.cli.changes import Changes
 from hemsd.cli.exits import Exit, GaveUp, UsageError
 from hemsd.cli.household import Household
 from hemsd.cli.inventory import doing, presence, shown
 from hemsd.cli.words import columns
+from hemsd.control.requests import LINE_S, ORDER_S, QUERY_S
 from hemsd.hub.messages import (
     ApplianceProperty,
     ApplianceResult,
@@ -444,6 +445,12 @@ async def test_setting(tmp_path: Path) -> None:
     assert asked.values == {"on": True, "target_temperature_c": 26}
     assert asked.expires_at is not None
     assert 0 < (asked.expires_at - datetime.now(UTC)).total_seconds() <= 60
+
+
+def test_the_command_line_waits_longer_than_the_daemon() -> None:
+    """So that it is the daemon that says what became of it."""
+    assert ANSWER_S > LINE_S + ORDER_S
+    assert PROPERTY_S > QUERY_S
 
 
 @pytest.mark.parametrize(
