@@ -143,7 +143,9 @@ def _told(told: ApplianceProperty) -> str:
 
 
 def _answer_json(told: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: told[key] for key in ("epc", "value", "unit", "state", "edt", "error")}
+    """With its code as `show` has it."""
+    rest = {key: told[key] for key in ("value", "unit", "state", "edt", "error")}
+    return {"code": f"0x{told['epc']:02X}", **rest}
 
 
 def _judged(status: ApplianceStatus, errors: set[str], last: UserResponse | None, *, named: bool) -> int:

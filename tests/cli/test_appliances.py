@@ -386,7 +386,7 @@ async def test_reading_now(tmp_path: Path) -> None:
     assert (named.operation, named.target) == ("get", AC.appliance)
     assert named.properties == ("target_temperature", "0xF1", "0xBB") and everything.properties == ()
     assert json.loads(as_json.out)["target_temperature"] == {
-        "epc": 0xB3, "value": 26, "unit": "°C", "state": "", "edt": "1A", "error": "",
+        "code": "0xB3", "value": 26, "unit": "°C", "state": "", "edt": "1A", "error": "",
     }  # fmt: skip
 
 
