@@ -124,7 +124,7 @@ def print_table(
 def _about(status: ApplianceStatus, state: ApplianceState | None, now: datetime) -> Iterator[tuple[str, str]]:
     there, colour = presence(status, now)
     heard = ""
-    if status.last_heard_at is not None:
+    if status.last_heard_at is not None and not status.online:  # of one that is, ages of values tell
         heard = f", last heard {lasted((now - status.last_heard_at).total_seconds())} ago"
     yield status.name, ", ".join(text for text in (status.kind.replace("_", " "), status.room) if text)
     yield "id", status.appliance

@@ -324,7 +324,7 @@ class ApplianceStatus(Message, frozen=True, kw_only=True, tag=True):
     online: bool
     detail: str = ""  # one plain sentence
     since: datetime  # of `online`
-    last_heard_at: datetime | None = None
+    last_heard_at: datetime | None = None  # as this was said; while it is online ApplianceState is newer
     network: str  # as configured
     address: str  # where its node is now
     eoj: str  # 6 hexadecimal digits

@@ -80,6 +80,7 @@ BATTERY = ApplianceStatus(
     online=False,
     detail="it has not answered for 5 minutes",
     since=NOW - timedelta(hours=2, minutes=5),
+    last_heard_at=NOW - timedelta(hours=2, minutes=5, seconds=30),
     network="home",
     address="192.168.20.32",
     eoj="027D1F",
@@ -325,11 +326,12 @@ async def test_a_house_without_appliances(tmp_path: Path) -> None:
 async def test_everything_of_one(tmp_path: Path) -> None:
     """Who and where it is, what it does, what can be set and what that accepts, each property with its age."""
     async with home(tmp_path) as house:
-        ran = await house.do("show", "0130")
+        ran, away = await house.do("show", "0130"), await house.do("show", "battery")
     lines = ran.out.splitlines()
     told = {line[:12].strip(): line[12:] for line in lines if line[:12].strip()}
     assert told["living-ac"] == "home air conditioner, 居間"
-    assert told["state"].startswith("online since ") and ", last heard " in told["state"]
+    assert told["state"].startswith("online since ") and "heard" not in told["state"]  # each value tells
+    assert "offline for 2 h 5 min since " in away.out and ", last heard 2 h 5 min ago" in away.out
     assert told["where"] == "network home, 192.168.20.31, object 013001"
     assert told["device"] == "maker 000006, product MSZ-X, release J"
     assert told["now"] == "on                    true"
