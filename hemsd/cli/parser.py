@@ -13,6 +13,7 @@ WHAT = "power current energy interval clock identity all, or a property code lik
 
 NAME = "its name, its id or a part of it from the beginning, or its address, with /OBJECT where several are there"
 DAEMON = "configuration of the daemon to ask"
+WISH = "on=true mode=heat, a property (one of parts as JSON), or 0xB3=1A; `show` says what is accepted"
 PACE = (
     "An appliance is ordered once in 10 s and 20 times an hour at most: the second of two orders waits for its turn."
 )
@@ -125,7 +126,7 @@ def _add_appliances(commands: Commands) -> None:
     add_timeout(get)
     set_ = add_for_one("set", "set one, and say what became of it")
     set_.description = f"{set_.description}\n{PACE}"
-    set_.add_argument("values", nargs="+", metavar="WORD=VALUE", help="on=true mode=heat, a property, or 0xB3=1A")
+    set_.add_argument("values", nargs="+", metavar="WORD=VALUE", help=WISH)
     set_.add_argument("--ttl", type=_seconds, metavar="SECONDS", help="not to be sent any more after this long")
     add_timeout(set_)
     watch = add("watch", "tell every change as it comes, one a line")

@@ -18,8 +18,8 @@ from hemsd.control.targets import listed, nearest, shortened
 from hemsd.hub.messages import PROPERTY_CODE, ApplianceStatus, Domain, UserRequest
 
 VALUES_MAX, PROPERTIES_MAX = 32, 256  # of one request
-WORD_MAX = 64  # letters of a name or a value, but for EDTs
-EDT_MAX = 512  # "0x", and 255 bytes in hexadecimal
+WORD_MAX = 128  # letters of a name; the longest of the Appendix has 97
+EDT_MAX = 512  # letters of a value: "0x", and 255 bytes in hexadecimal
 LINE_S = 50.0  # a set waits so long for its turn, as a person might
 
 LEVELS: tuple[Exposure, ...] = ("aggregates", "appliances", "control")
