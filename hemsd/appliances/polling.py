@@ -130,8 +130,8 @@ class Polls:
         self._turn = tuple(candidates[:most])
         return self._turn
 
-    def concluded(self, ticket: Ticket, now: float) -> None:
-        """The turn was read: Ticket of a Dialogue, done."""
+    def concluded(self, ticket: Ticket, now: float) -> dict[int, bytes]:
+        """The turn was read: Ticket of a Dialogue, done. Gives what was told."""
         turn, self._turn, self._at = self._turn, None, None
         given = {epc: edt for epc, edt in ticket.answers.items() if isinstance(edt, bytes)}
         if isinstance(turn, Section):
@@ -140,7 +140,7 @@ class Polls:
         else:
             if given:
                 self.told(given, now, "read")
-            missing = ticket.answers.keys() - given.keys()
+            missing = [epc for epc in ticket.answers if epc not in given]
             if len(missing) == 1 or not ticket.silent:
                 for epc in missing:
                     self._not_given(epc, now)
@@ -148,6 +148,7 @@ class Polls:
             self._silent(now)
         else:
             self._silences = 0
+        return given
 
     def abandoned(self) -> None:
         """The turn was not read, and will not be: it is due as before."""
@@ -161,8 +162,9 @@ class Polls:
                 due.update(dict.fromkeys(self._failed, now))
                 self._failed.clear()
             self._silences, self._held_until = 0, now
-        for epc in self._every.keys() & properties.keys():
-            every = self._every[epc]
+        for epc in properties:
+            if (every := self._every.get(epc)) is None:
+                continue
             if promises and (promise := promises.get(epc)) is not None:
                 promise.told(properties[epc], now, source)
                 if promise.holds:

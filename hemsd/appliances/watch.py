@@ -77,11 +77,13 @@ class Watch:
             return False
         instance, page = turn
         if (polls := self._polls.get(instance)) is not None:
-            polls.concluded(ticket, now)
+            told = polls.concluded(ticket, now)
             self._next(polls)
+        else:
+            told = given(ticket.answers)
         if len(self._turns) == TURNS_MAX - 1:
             self.due = now
-        if told := given(ticket.answers):
+        if told:
             if page is not None:
                 told = {epc << 8 | page: edt for epc, edt in told.items()}
             self._told(instance, told, "read", now)
