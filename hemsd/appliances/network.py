@@ -316,7 +316,7 @@ class Network:
                 if node.met is None and not node.lost:
                     node.lose(f"it is not at {node.address} any more", now)
                 elif not node.gone:
-                    self._registry.shared.add(claim)
+                    self._registry.share(claim)
                 self._identify(rival, rival.met, now)
                 self._turn(rival, now)
 

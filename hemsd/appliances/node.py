@@ -30,7 +30,7 @@ from hemsd.appliances.introspection import (
     meet,
 )
 from hemsd.appliances.manners import Manners
-from hemsd.appliances.memory import INSTANCES_MAX, RememberedNode
+from hemsd.appliances.memory import APPLIANCES_MAX, INSTANCES_MAX, RememberedNode
 from hemsd.appliances.orders import Orders
 from hemsd.appliances.ourselves import ANNOUNCED_LIST, INSTANCE_LIST
 from hemsd.appliances.tickets import Ticket
@@ -329,7 +329,8 @@ class Node:
         """A new appliance, where there is room for it."""
         id = appliance_id(self.identity, device.eoj)
         commons = self._commons
-        if len(self.instances) >= INSTANCES_MAX or id in commons.appliances:
+        crowded = len(self.instances) >= INSTANCES_MAX or len(commons.appliances) >= APPLIANCES_MAX
+        if crowded or id in commons.appliances:
             commons.counters["appliances_too_many"] += 1
             return None
         if commons.elsewhere(id):

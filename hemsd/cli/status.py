@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -236,9 +236,18 @@ def _appliances(appliances: list[ApplianceStatus]) -> str:
     return f"{painted(counted, YELLOW)}; not {', '.join(away)}" if away else painted(counted, GREEN)
 
 
+def _counted(counters: Mapping[str, int]) -> Iterator[str]:
+    """Counters in words: those of each network of appliances ("home: requests") together."""
+    parts: dict[str, list[str]] = {}
+    for what, count in counters.items():
+        of, colon, name = what.partition(": ")
+        parts.setdefault(of if colon else "", []).append(f"{(name or what).replace('_', ' ')} {count}")
+    for of, each in parts.items():
+        yield f"{of}: {', '.join(each)}" if of else ", ".join(each)
+
+
 def _health_lines(health: Health) -> Iterator[tuple[str, str]]:
     name = "hub" if health.source is Domain.OPERATOR else health.source.value
-    counters = ", ".join(f"{what.replace('_', ' ')} {count}" for what, count in health.counters.items())
-    told = "; ".join(text for text in (health.detail, counters) if text)
+    told = "; ".join(text for text in (health.detail, *_counted(health.counters)) if text)
     word = painted("well", GREEN) if health.ok else painted("not well", RED)
     yield name, f"{word}{': ' if told else ''}{told}"

@@ -74,7 +74,8 @@ def test_finds_gets_to_know_and_watches() -> None:
     assert [(each.known, each.online) for each in first.values()] == [(False, True)] * 3  # told at once
     assert {each.device.eoj for each in house.network.appliances() if each.known} == {AIR_CONDITIONER, LAMP, BATTERY}
     assert len(noted(house.events, "found")) == 3
-    assert any(isinstance(each, Changed) for each in house.events)
+    changed = [each.appliance for each in house.events if isinstance(each, Changed)]
+    assert all(each.heard_at is not None for each in changed if each.known)
     events = house.run(60.0)
     for eoj in (AIR_CONDITIONER, LAMP, BATTERY):
         assert told(events, eoj)

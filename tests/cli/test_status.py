@@ -103,6 +103,12 @@ def test_the_rest_of_the_house() -> None:
         Health(at=NOW, source=Domain.HISTORY, ok=True, detail="4752 half-hours, 3 missing"),
         Health(at=NOW, source=Domain.GATEWAY, ok=False, detail="no broker"),
         Health(at=NOW, source=Domain.OPERATOR, ok=False, detail="denied", counters={"denied: ReadMeter": 2}),
+        Health(
+            at=NOW,
+            source=Domain.APPLIANCES,
+            ok=True,
+            counters={"home: online": 3, "home: dropped: our own": 1, "annex: online": 0},
+        ),
     ]
     lines_ = told(
         WELL,
@@ -110,12 +116,13 @@ def test_the_rest_of_the_house() -> None:
         backfills={METER: BackfillProgress(request="r", meter=METER, day=date(2026, 9, 1), done=31, total=99)},
         healths={health.source: health for health in healths},
     )
-    assert lines_[-5:] == [
+    assert lines_[-6:] == [
         ("reading", "-250 W at 12:30:00"),
         ("backfill", "31 of 99 days"),
         ("history", "well: 4752 half-hours, 3 missing"),
         ("gateway", "not well: no broker"),
         ("hub", "not well: denied; denied: ReadMeter 2"),
+        ("appliances", "well: home: online 3, dropped: our own 1; annex: online 0"),
     ]
 
 
