@@ -79,7 +79,7 @@ class Polls:
         self._pace = {epc: every if every < math.inf else AGAIN_S for epc, every in self._every.items()}
         self._due = dict.fromkeys(self._every, now)
         self._failed: dict[int, int] = {}  # times in a row, by EPC
-        self._suspects: set[int] = set()  # what was asked last in a turn to which nothing was said
+        self._suspects: set[int] = set()  # what was asked last when nothing was said
         self._promises = {epc: _Promise() for epc, each in tempo.items() if each is Tempo.STATE and epc in announced}
         self._sections: dict[Section, float] = {}  # when each is due
         self._missed: dict[Section, int] = {}  # times in a row
@@ -133,8 +133,8 @@ class Polls:
         self._turn = tuple(candidates[:most])
         return self._turn
 
-    def concluded(self, ticket: Ticket, now: float) -> None:
-        """The turn was read: Ticket of a Dialogue, done."""
+    def concluded(self, ticket: Ticket, now: float) -> dict[int, bytes]:
+        """The turn was read: Ticket of a Dialogue, done. Gives what was told."""
         turn, self._turn, self._at = self._turn, None, None
         given = {epc: edt for epc, edt in ticket.answers.items() if isinstance(edt, bytes)}
         if isinstance(turn, Section):
@@ -147,16 +147,16 @@ class Polls:
         else:
             if given:
                 self.told(given, now, "read")
-            missing = ticket.answers.keys() - given.keys()
+            missing = [epc for epc in ticket.answers if epc not in given]
             if len(missing) == 1 or not ticket.silent:
                 for epc in missing:
                     self._not_given(epc, now)
-            if ticket.silent and ticket.last is not None:
-                self._suspects.update(ticket.last.epcs)
+            self._suspects.update(ticket.unheard)
         if ticket.silent:
             self._silent(now)
         else:
             self._silences = 0
+        return given
 
     def abandoned(self) -> None:
         """The turn was not read, and will not be: it is due as before."""
@@ -170,8 +170,9 @@ class Polls:
                 due.update(dict.fromkeys(self._failed, now))
                 self._failed.clear()
             self._silences, self._held_until = 0, now
-        for epc in self._every.keys() & properties.keys():
-            every = self._every[epc]
+        for epc in properties:
+            if (every := self._every.get(epc)) is None:
+                continue
             if promises and (promise := promises.get(epc)) is not None:
                 promise.told(properties[epc], now, source)
                 if promise.holds:

@@ -13,7 +13,7 @@ from hemsd.echonet.frame import Property
 
 
 class Ticket(Struct, eq=False):
-    """Something asked of one object. To others only the first ten are of interest.
+    """Something asked of one object. To others only the first eleven are of interest.
 
     When done, `answers` has every EPC: its EDT (empty for a write that was accepted) or why not: REFUSED; ABSENT, it
     was said to be given and was empty; TIMEOUT. Of a section they are all EDTs, or none is. Before that, answers of a
@@ -30,6 +30,7 @@ class Ticket(Struct, eq=False):
     silent: bool = False  # nothing was heard in answer within the limit
     dropped: bool = False  # nobody waits for it any more
     asked_at: float = math.inf  # when it was sent, for the first time
+    unheard: tuple[int, ...] = ()  # what was asked last, where it is silent
 
     wanted: tuple[int, ...] = ()  # not settled yet
     selected: bool = False  # (section) in this attempt
@@ -43,7 +44,11 @@ class Ticket(Struct, eq=False):
     failed_size: int = 0  # so many,
     managed: int = 0  # where so many are known to work
     alone: frozenset[int] = frozenset()  # failed in company
-    last: Asking | None = None
+    last: Asking | None = None  # until it is done, so that nothing goes round in a circle and stays
+
+    @property
+    def sent(self) -> bool:
+        return self.asked_at < math.inf
 
     @property
     def selecting(self) -> bool:

@@ -76,19 +76,19 @@ class Watch:
         if (turn := self._turns.pop(ticket, None)) is None:
             return False
         instance, page = turn
-        told = given(ticket.answers)
-        if page is not None:
-            told = {epc << 8 | page: edt for epc, edt in told.items()}
-        elif len(fresh := instance.not_overtaken(told, ticket.asked_at)) < len(told):
-            for epc in told.keys() - fresh.keys():
+        if page is None:
+            for epc in instance.overtaken(ticket.answers, ticket.asked_at):
                 del ticket.answers[epc]
-            told = fresh
         if (polls := self._polls.get(instance)) is not None:
-            polls.concluded(ticket, now)
+            told = polls.concluded(ticket, now)
             self._next(polls)
+        else:
+            told = given(ticket.answers)
         if len(self._turns) == TURNS_MAX - 1:
             self.due = now
         if told:
+            if page is not None:
+                told = {epc << 8 | page: edt for epc, edt in told.items()}
             self._told(instance, told, "read", now)
         return True
 
