@@ -244,7 +244,8 @@ class Dialogue:
         if len(recent) >= RECENT_LIMIT:
             del recent[next(iter(recent))]
         recent[tid] = asking
-        ticket.asked_at = min(ticket.asked_at, now)
+        if not ticket.sent:
+            ticket.asked_at = now
         if ticket.limit_at == math.inf:
             ticket.limit_at = now + (SECTION_LIMIT_S if ticket.kind == "section" else LIMIT_S)
         soft_s, answer_s = self.manners.soft_s, self._answer_s

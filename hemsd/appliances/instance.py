@@ -45,6 +45,7 @@ class Instance:
         self.listed = True  # its node says that it has it
         self.values: dict[int, tuple[bytes, float, Source]] = {}  # by key of device.Known
         self._noted_at = deque[float](maxlen=BY_HAND_MAX)  # changes by hand
+        self._notified_at = float("-inf")
         self._orders = 0  # of ours, under way
         self._echo_until = float("-inf")
         self.selectors: frozenset[int] = frozenset()  # what we ourselves set to read something else
@@ -125,6 +126,8 @@ class Instance:
     def told(self, properties: Mapping[int, bytes], source: Source, now: float) -> list[NetworkEvent]:
         """It told values, by key of device.Known."""
         self.heard_at = now
+        if source == "notified":
+            self._notified_at = now
         values, by_hand = self.values, []
         for key, edt in properties.items():
             before = values.get(key)
@@ -137,13 +140,12 @@ class Instance:
         told = Told(self.shown(), source, properties, values, frozenset(by_hand))
         return [told, *self._noted(by_hand, now)] if by_hand else [told]
 
-    def not_overtaken(self, told: Mapping[int, bytes], asked_at: float) -> dict[int, bytes]:
-        """Of answers to what was asked then, those that are not older than what it has notified since."""
-        return {
-            key: edt
-            for key, edt in told.items()
-            if (value := self.values.get(key)) is None or value[2] == "read" or value[1] <= asked_at
-        }
+    def overtaken(self, epcs: Iterable[int], asked_at: float) -> list[int]:
+        """Of what was asked then, what it has notified since: the answer to that is older."""
+        if self._notified_at <= asked_at:
+            return []
+        values = self.values
+        return [epc for epc in epcs if epc in values and values[epc][2] == "notified" and values[epc][1] > asked_at]
 
     def ordered(self, writes: Iterable[Write]) -> None:
         """An order of ours begins: what changes from now is its doing."""

@@ -362,7 +362,9 @@ class Node:
         """A ticket of a command or a query is done."""
         instance = self.instances.get(ticket.eoj)
         if instance is not None and ticket.kind == "read":
-            told = instance.not_overtaken(given(ticket.answers), ticket.asked_at)
+            told = given(ticket.answers)
+            for epc in instance.overtaken(tuple(told), ticket.asked_at):
+                del told[epc]
             if told:
                 self._watch.heard(instance, told, "read", now)
                 self.told(instance, told, "read", now)

@@ -80,7 +80,7 @@ class Polls:
         self._pace = {epc: every if every < math.inf else AGAIN_S for epc, every in self._every.items()}
         self._due = dict.fromkeys(self._every, now)
         self._failed: dict[int, int] = {}  # times in a row, by EPC
-        self._suspects: set[int] = set()  # what was asked last in a turn to which nothing was said
+        self._suspects: set[int] = set()  # what was asked last when nothing was said
         self._promises = {epc: _Promise() for epc, each in tempo.items() if each is Tempo.STATE and epc in announced}
         self._sections: dict[Section, float] = {}  # when each is due
         self._missed: dict[Section, int] = {}  # times in a row

@@ -135,4 +135,7 @@ def _brought(ticket: Ticket, turn: _Turn) -> dict[int, bytes]:
     answers = ticket.answers
     told = given(dict(list(answers.items())[turn.taken :]) if turn.taken else answers)
     turn.taken = len(answers)
-    return told if turn.page is not None else turn.instance.not_overtaken(told, ticket.asked_at)
+    if turn.page is None:
+        for epc in turn.instance.overtaken(told, ticket.asked_at):
+            del told[epc]
+    return told
