@@ -87,7 +87,7 @@ class Watch:
             if turn.page is None and not ticket.done and len(ticket.answers) > turn.taken:
                 told = given(dict(list(ticket.answers.items())[turn.taken :]))
                 turn.taken = len(ticket.answers)
-                if told:
+                if told := turn.instance.not_overtaken(told, ticket.asked_at):
                     self._told(turn.instance, told, "read", now)
                     self.heard(turn.instance, told, "read", now)
 
@@ -96,15 +96,19 @@ class Watch:
         if (turn := self._turns.pop(ticket, None)) is None:
             return False
         instance, page = turn.instance, turn.page
-        answers = dict(list(ticket.answers.items())[turn.taken :])
+        told = given(dict(list(ticket.answers.items())[turn.taken :]))
+        if page is not None:
+            told = {epc << 8 | page: edt for epc, edt in told.items()}
+        elif len(fresh := instance.not_overtaken(told, ticket.asked_at)) < len(told):
+            for epc in told.keys() - fresh.keys():
+                del ticket.answers[epc]
+            told = fresh
         if (polls := self._polls.get(instance)) is not None:
             polls.concluded(ticket, now, turn.taken)
             self._next(polls)
         if len(self._turns) == TURNS_MAX - 1:
             self.due = now
-        if told := given(answers):
-            if page is not None:
-                told = {epc << 8 | page: edt for epc, edt in told.items()}
+        if told:
             self._told(instance, told, "read", now)
         return True
 
