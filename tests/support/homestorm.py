@@ -225,10 +225,10 @@ class HomeStorm:
         self.late: Counter[Tempo] = Counter()  # told when older than three polls,
         self.fresh: Counter[Tempo] = Counter()  # and in time
         self._strict = strict
-        self._excused = [0.0] * len(self.nodes)  # until then each node may be late and away
+        self._excused = [FIRST_S] * len(self.nodes)  # until then each node may be late and away
         self._garbage = False  # somebody spoke nonsense, and perhaps for objects that there are not
         self._ordered: dict[str, float] = {}
-        self._limited: set[int] = set()  # nodes that could answer little at once, which is remembered for good
+        self._limited: set[int] = set()  # nodes that could not answer much at once, which is remembered for good
         self._last: dict[tuple[str, int], float] = {}
         self._online: dict[str, bool] = {}
         self._found: Counter[str] = Counter()
@@ -282,7 +282,7 @@ class HomeStorm:
             unheard = trouble.kind == "moves silently" or (trouble.kind == "moves" and self.segment.loses_one_of)
             slowly = UNHEARD_S if unheard else SLOWLY_S if trouble.kind == "slow" else RECOVERY_S
             self._excuse(trouble.node, end + slowly)
-        if trouble.kind == "few":
+        if trouble.kind in ("few", "unspeakable", "unsociable"):
             self._limited.add(trouble.node)
         match trouble.kind:
             case "silent":
