@@ -1,6 +1,6 @@
 """Publishes what the house tells the home gateway to an MQTT broker, and comes back for ever when that goes away.
 
-Live values are kept in one copy and sent as they are when the broker can take them. Half hours wait in line until the
+How things stand is kept in one copy and sent as it is when the broker can take it. Half hours wait in line until the
 broker has acknowledged each.
 """
 
@@ -11,86 +11,60 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
-
-from msgspec.structs import replace
 
 from hemsd.gateway.config import BrokerConfig, advice
 from hemsd.gateway.connection import BrokerError, Connection, Version, connect
+from hemsd.gateway.exposure import REQUESTS, exposes
+from hemsd.gateway.files import place
+from hemsd.gateway.requests import Incoming, Requests
+from hemsd.gateway.retained import Retained
+from hemsd.gateway.standing import REPEAT_S, Home, Standing
 from hemsd.gateway.topics import Publication, Topics
 from hemsd.hub.hub import Seat
-from hemsd.hub.messages import Link, Message, MeterInterval, MeterReading, MeterStatus
+from hemsd.hub.messages import Message, MeterInterval, UserResponse
 
 INTERVALS_MAX = 4_800  # 100 days of half hours; a meter itself remembers as many
-SILENT_AFTER_S = 600.0  # two of the longest intervals at which a meter is asked for anything
-REPEAT_S = 60.0  # availability: the will of an earlier connection may arrive after the birth of this one
 BACKOFF_S, BACKOFF_CAP_S = 1.0, 60.0
-LIVE_VALUES = ("power_w", "current_r_a", "current_t_a", "energy_import_kwh", "energy_export_kwh")
 
 _log = logging.getLogger("hemsd.gateway")
-
-
-@dataclass(slots=True)
-class _Meter:
-    """The latest of one meter; the times in seconds are this process's."""
-
-    heard_at: float
-    status: MeterStatus | None = None
-    reading: MeterReading | None = None
-    read_at: float = 0.0
-    energy_at: datetime | None = None
-
-    def current(self, now: float) -> bool:
-        status = self.status  # none yet where a reading came first
-        if status is not None and not (status.online and (status.fresh or status.read_at is None)):
-            return False
-        return now - self.heard_at < SILENT_AFTER_S
-
-    def stand(self, status: MeterStatus, now: float) -> None:
-        if self.status and (status.last_heard_at, status.online) != (self.status.last_heard_at, self.status.online):
-            self.heard_at = now
-        self.status = status
-
-    def read(self, reading: MeterReading, now: float) -> None:
-        """A value that this reading says nothing of, not even why it is missing, stays what it was."""
-        told = {name for name in LIVE_VALUES if getattr(reading, name) is not None or name in reading.states}
-        if any(name.startswith("energy_") for name in told):
-            self.energy_at = reading.measured_at
-        if self.reading is not None:
-            kept = {name: getattr(self.reading, name) for name in LIVE_VALUES if name not in told}
-            states = {name: why for name, why in self.reading.states.items() if name not in told}
-            reading = replace(reading, **kept, states=states | reading.states)
-        self.reading, self.read_at, self.heard_at = reading, now, now
 
 
 class Bridge:
     """The gateway's seat in the hub on one side, a broker on the other.
 
-    `clock` is monotonic, in seconds; `chance` (0 to 1) spreads the delays before a new attempt. Raises ValueError for
-    a site id that cannot be part of a topic.
+    `clock` is monotonic, in seconds, `wall` the time of day; `chance` (0 to 1) spreads the delays before a new
+    attempt. Raises ValueError for a site id that cannot be part of a topic.
     """
 
     def __init__(
         self,
         seat: Seat,
         config: BrokerConfig,
-        site: str,
+        home: Home,
+        state: Path,
         *,
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], datetime] = lambda: datetime.now(UTC),
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._seat = seat
         self._config = config
         self._clock = clock
+        self._wall = wall
         self._chance = chance
-        self._client_id = config.client_id or f"hemsd-{site}"
-        self._topics = Topics(config.base_topic, site)
-        self._meters: dict[str, _Meter] = {}
-        self._unsent: set[str] = set()  # meters whose live values have changed
+        self._client_id = config.client_id or f"hemsd-{home.site}"
+        self._topics = Topics(config.base_topic, home.site)
+        self._standing = Standing(self._topics, home, clock())
+        self._requests = Requests(self._topics, f"mqtt-{int(wall().timestamp() * 1000):x}", self._standing.counters)
+        self._subscriptions = [
+            f"{self._topics.root}/{topic}" for topic, level in REQUESTS.items() if exposes(home.exposure, level)
+        ]
+        self._retained = Retained(place(state, "retained", config))
         self._intervals: deque[Publication] = deque()
         self._overflowed = 0  # half hours dropped since the broker was last there
         self._changed = asyncio.Event()
@@ -108,15 +82,18 @@ class Bridge:
 
     def _note(self, message: Message, now: float) -> None:
         match message:
-            case MeterReading():
-                self._meters.setdefault(message.meter, _Meter(now)).read(message, now)
-                self._unsent.add(message.meter)
-            case MeterStatus(meter=str(meter)):
-                self._meters.setdefault(meter, _Meter(now)).stand(message, now)
             case MeterInterval():
                 self._queue(self._topics.interval(message))
+            case UserResponse():
+                self._requests.hear(message, self._wall())
             case _:
-                pass  # nothing of it is published
+                self._standing.hear(message, now)
+
+    def _take(self, incoming: Incoming) -> None:
+        self._requests.take(incoming, self._clock(), self._wall())
+        for request in self._requests.outgoing():
+            self._seat.publish(request)
+        self._changed.set()
 
     def _queue(self, interval: Publication) -> None:
         if len(self._intervals) == INTERVALS_MAX:
@@ -151,36 +128,59 @@ class Bridge:
         will = self._topics.availability(False)
         async with connect(self._config, version, self._client_id, will) as connection:
             _log.info("connected to the broker %s:%d (MQTT %s)", self._config.host, self._config.port, version)
-            await _together(connection.lost(), self._publish(connection))
+            self._requests.connected()
+            await _together(connection.listen(self._take), self._publish(connection))
 
     async def _publish(self, connection: Connection) -> None:
         """Everything retained anew, since the broker may have forgotten it; from then on what changes."""
-        self._unsent.update(self._meters)
-        told: dict[str, Publication] = {}
-        repeat_at = self._clock() + REPEAT_S
+        for topic in self._subscriptions:
+            if why := await connection.subscribe(topic):
+                _log.warning("the broker does not let us hear %s: %s", topic, why)
+        standing, requests = self._standing, self._requests
+        standing.renew(self._clock())
+        await self._expect(map(self._topics.path, standing.retained()))
+        tidy_at = self._clock()
         while True:
             self._changed.clear()
             now = self._clock()
-            if now >= repeat_at:
-                told, repeat_at = {}, now + REPEAT_S
-            for publication in self._availability(now):
-                if told.get(publication.topic) != publication:
-                    await connection.publish(publication)
-                    told[publication.topic] = publication
-            while self._unsent:
-                await self._publish_live(self._meters[self._unsent.pop()], connection)
+            standing.tick(now)
+            requests.tick(now, self._wall())
+            while (publication := requests.answer() or standing.take(self._clock(), self._wall())) is not None:
+                await self._send(publication, connection)
+            if now >= tidy_at:
+                tidy_at = now + REPEAT_S
+                await self._tidy(now, connection)
             if self._intervals:
                 await self._publish_oldest(connection)
             else:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(REPEAT_S):
-                        await self._changed.wait()
+                await self._rest(min(filter(None, (standing.deadline(), tidy_at, requests.deadline()))))
 
-    async def _publish_live(self, meter: _Meter, connection: Connection) -> None:
-        if meter.reading:
-            link = meter.status.link if meter.status else Link()
-            age_s = self._clock() - meter.read_at
-            await connection.publish(self._topics.live(meter.reading, meter.energy_at, link, age_s))
+    async def _send(self, publication: Publication, connection: Connection) -> None:
+        """Publish; what is retained is noted first, so that it can be cleared whatever happens to us."""
+        if publication.retain and publication.payload:
+            await self._expect([publication.topic])
+        await connection.publish(publication)
+        if publication.retain and not publication.payload:
+            self._retained.cleared(publication.topic)
+
+    async def _expect(self, topics: Iterable[str]) -> None:
+        if self._retained.expect(topics):
+            await asyncio.to_thread(self._retained.write)
+
+    async def _tidy(self, now: float, connection: Connection) -> None:
+        """See to what was retained for an earlier run."""
+        told = {self._topics.path(key) for key in self._standing.retained()}
+        for topic in sorted(self._retained.topics - told):
+            if (publication := self._standing.leftover(topic, now)) is not None:
+                await self._send(publication, connection)
+
+    async def _rest(self, until: float) -> None:
+        """Until something changes, or for as long as this."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(until - self._clock()):
+                await self._changed.wait()
+                return
+        self._standing.lag_s = max(0.0, self._clock() - until)
 
     async def _publish_oldest(self, connection: Connection) -> None:
         oldest = self._intervals[0]
@@ -190,10 +190,6 @@ class Bridge:
         if self._overflowed:
             _log.warning("%d half hours were dropped while the broker was away", self._overflowed)
             self._overflowed = 0
-
-    def _availability(self, now: float) -> list[Publication]:
-        meters = (self._topics.meter_availability(meter, known.current(now)) for meter, known in self._meters.items())
-        return [self._topics.availability(True), *meters]
 
 
 async def _together(*work: Coroutine[Any, Any, None]) -> None:

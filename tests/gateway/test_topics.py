@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from hemsd.gateway.topics import DELIVERY, Publication, Topics
+from hemsd.gateway.topics import Publication, Topics
 from hemsd.hub.messages import Link, MeterInterval, MeterReading
 
 AT = datetime(2025, 1, 15, 3, 30, 12, 345_000, tzinfo=UTC)
@@ -15,21 +15,11 @@ TOPICS = Topics("hemsd", "home-1")
 LINK = Link(channel=0x3B, pan_id="8888", lqi=180, rssi_dbm=-60.5)
 
 
-def test_delivery_of_each_topic() -> None:
-    """What is state is retained; what must arrive has QoS 1; live values may be lost, the next is near."""
-    assert {topic: tuple(delivery) for topic, delivery in DELIVERY.items()} == {
-        "availability": (1, True),
-        "meter/+/availability": (1, True),
-        "meter/+/live": (0, True),
-        "meter/+/interval": (1, False),
-    }
-
-
 def test_availability() -> None:
     """Plain words, retained, at QoS 1, for the site and for a meter."""
     assert TOPICS.availability(True) == Publication("hemsd/v1/home-1/availability", b"online", 1, True)
     assert TOPICS.availability(False) == Publication("hemsd/v1/home-1/availability", b"offline", 1, True)
-    assert TOPICS.meter_availability("m1", False) == Publication(
+    assert TOPICS.publication(("meter/+/availability", "m1"), b"offline") == Publication(
         "hemsd/v1/home-1/meter/m1/availability", b"offline", 1, True
     )
 
@@ -84,7 +74,7 @@ def test_interval() -> None:
         source="backfill",
         states={"energy_export_kwh": "no_data"},
     )
-    publication = TOPICS.interval(record)
+    publication = TOPICS.interval(record, 7, replay=True)
     assert (publication.topic, publication.qos, publication.retain) == (
         "hemsd/v1/home-1/meter/m1/interval",
         1,
@@ -100,6 +90,8 @@ def test_interval() -> None:
         "energy_export_kwh": None,
         "states": {"energy_export_kwh": "no_data"},
         "source": "backfill",
+        "seq": 7,
+        "replay": True,
     }
 
 
@@ -115,4 +107,4 @@ def test_ids_that_cannot_be_in_a_topic_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match="cannot be part of a topic"):
         Topics("hemsd", name)
     with pytest.raises(ValueError, match="cannot be part of a topic"):
-        TOPICS.meter_availability(name, True)
+        TOPICS.path(("meter/+/availability", name))

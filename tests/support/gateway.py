@@ -6,30 +6,38 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from hemsd.gateway.bridge import Bridge
 from hemsd.gateway.config import BrokerConfig
+from hemsd.gateway.standing import Home
 from hemsd.hub.hub import Hub
 from hemsd.hub.messages import Domain, Link, MeterInterval, MeterReading, MeterStatus
-from hemsd.hub.routes import ROUTES_6_4_3
+from hemsd.hub.routes import DOORS_6_4_3, Exposure
 
 SITE, METER = "home-1", "m1"
 ROOT = f"hemsd/v1/{SITE}"
 AVAILABILITY = f"{ROOT}/availability"
+INFO, HEALTH = (f"{ROOT}/bridge/{name}" for name in ("info", "health"))
 METER_AVAILABILITY, LIVE, INTERVAL = (f"{ROOT}/meter/{METER}/{name}" for name in ("availability", "live", "interval"))
 AT = datetime(2025, 1, 15, 3, 30, tzinfo=UTC)
 
 
 class House:
-    """The meter's side of a hub, and the gateway's seat."""
+    """A hub, the meter's side of it, and the gateway's seat."""
 
     now = 0.0  # of the bridge's clock
 
-    def __init__(self) -> None:
-        hub = Hub(ROUTES_6_4_3)
-        self.gateway = hub.seat(Domain.GATEWAY)
-        self._routeb = hub.seat(Domain.ROUTEB)
+    def __init__(self, level: Exposure = "aggregates") -> None:
+        self.level = level
+        self.hub = Hub(DOORS_6_4_3[level])
+        self.gateway = self.hub.seat(Domain.GATEWAY)
+        self._routeb = self.hub.seat(Domain.ROUTEB)
+
+    def wall(self) -> datetime:
+        return AT + timedelta(seconds=self.now)
 
     def clock(self) -> float:
         return self.now
@@ -63,13 +71,25 @@ class House:
 
 
 @asynccontextmanager
-async def bridging(house: House, config: BrokerConfig) -> AsyncIterator[asyncio.Task[None]]:
+async def bridging(
+    house: House, config: BrokerConfig, state: Path | None = None
+) -> AsyncIterator[asyncio.Task[None]]:
     """Run a bridge that comes back as fast as it may."""
-    bridge = Bridge(house.gateway, config, SITE, clock=house.clock, chance=lambda: 0.0)
-    task = asyncio.create_task(bridge.run())
-    try:
-        yield task
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+    with TemporaryDirectory() as scratch:
+        home = Home(site=SITE, exposure=house.level, profile="6.4.3", config_hash="0123456789ab")
+        bridge = Bridge(
+            house.gateway,
+            config,
+            home,
+            state or Path(scratch),
+            clock=house.clock,
+            wall=house.wall,
+            chance=lambda: 0.0,
+        )
+        task = asyncio.create_task(bridge.run())
+        try:
+            yield task
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
