@@ -85,6 +85,8 @@ class Standing:
             case SiteAggregate():
                 self._site = message
                 self._changed[SITE] = None
+            case ApplianceStatus() | ApplianceState() if not exposes(self._home.exposure, "appliances"):
+                pass  # there is no door for them
             case ApplianceStatus():
                 self._hear_status(message)
             case ApplianceState():
@@ -227,8 +229,7 @@ class Standing:
             self._change("alert/+", alert)
 
     def _change(self, topic: str, which: str) -> None:
-        if exposes(self._home.exposure, TOPICS[topic].level):
-            self._changed[topic, which] = None
+        self._changed[topic, which] = None
 
     def _info(self) -> payloads.Info:
         level = self._home.exposure
