@@ -217,10 +217,10 @@ def stewards(config: Config, state: Path, hub: Hub) -> list[Steward]:
     return stewards_of(config, state, hub)
 
 
-async def run_gateway(broker: BrokerConfig, site: str, hub: Hub) -> None:
+async def run_gateway(broker: BrokerConfig, site: str, state: Path, hub: Hub) -> None:
     """The home gateway's world: the MQTT bridge, until cancelled."""
     seat = hub.seat(Domain.GATEWAY)
     try:
-        await Bridge(seat, broker, site).run()
+        await Bridge(seat, broker, site, state).run()
     finally:
         seat.close()

@@ -121,7 +121,7 @@ async def _run(
             for each in networks:
                 keep(f"network {each.name}", each.run, on_failure=each.failed, sooner=each.sooner)
             if config.gateway.broker is not None:
-                keep("gateway", partial(run_gateway, config.gateway.broker, site, hub))
+                keep("gateway", partial(run_gateway, config.gateway.broker, site, state, hub))
             await asyncio.sleep(0)  # now they have begun, and signals are heard
             manager.tell("READY=1", "STATUS=started")
             overdue = [meter.overdue_s, *(each.overdue_s for each in networks)]

@@ -1,7 +1,7 @@
 """Publishes what the house tells the home gateway to an MQTT broker, and comes back for ever when that goes away.
 
-Live values are kept in one copy and sent as they are when the broker can take them. Half hours wait in line until the
-broker has acknowledged each.
+Live values are kept in one copy and sent as they are when the broker can take them. What must arrive, half-hours and
+events, comes out of history: see hemsd.gateway.forward.
 """
 
 from __future__ import annotations
@@ -10,22 +10,23 @@ import asyncio
 import logging
 import random
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
 
 from hemsd.gateway.config import BrokerConfig, advice
 from hemsd.gateway.connection import BrokerError, Connection, Version, connect
+from hemsd.gateway.cursor import CursorFile
+from hemsd.gateway.forward import Forwarder
 from hemsd.gateway.topics import Publication, Topics
 from hemsd.hub.hub import Seat
-from hemsd.hub.messages import Link, Message, MeterInterval, MeterReading, MeterStatus
+from hemsd.hub.messages import Domain, Event, HistoryHead, Link, Message, MeterReading, MeterStatus, Records
 
-INTERVALS_MAX = 4_800  # 100 days of half hours; a meter itself remembers as many
 SILENT_AFTER_S = 600.0  # two of the longest intervals at which a meter is asked for anything
 REPEAT_S = 60.0  # availability: the will of an earlier connection may arrive after the birth of this one
 BACKOFF_S, BACKOFF_CAP_S = 1.0, 60.0
@@ -70,8 +71,9 @@ class _Meter:
 class Bridge:
     """The gateway's seat in the hub on one side, a broker on the other.
 
-    `clock` is monotonic, in seconds; `chance` (0 to 1) spreads the delays before a new attempt. Raises ValueError for
-    a site id that cannot be part of a topic.
+    The directory `state` remembers how far the broker has what history keeps. `clock` is monotonic, in seconds;
+    `chance` (0 to 1) spreads the delays before a new attempt. Raises ValueError for a site id that cannot be part of
+    a topic.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Bridge:
         seat: Seat,
         config: BrokerConfig,
         site: str,
+        state: Path,
         *,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
@@ -91,15 +94,22 @@ class Bridge:
         self._topics = Topics(config.base_topic, site)
         self._meters: dict[str, _Meter] = {}
         self._unsent: set[str] = set()  # meters whose live values have changed
-        self._intervals: deque[Publication] = deque()
-        self._overflowed = 0  # half hours dropped since the broker was last there
+        self._refusals: set[tuple[str, str]] = set()  # told of
+        self._forwarder = Forwarder(
+            seat.publish,
+            CursorFile(state, config.host, config.port, self._client_id),
+            self._topics.record,
+            replay_days=config.replay_days,
+            refused=self._hear_refusal,
+            anew=lambda text: self._tell("gateway.replay", text),
+        )
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
         """Publish until cancelled; then say offline and disconnect within 2 s. Trouble with the broker is logged."""
         for text in advice(self._config):
             _log.warning("%s", text)
-        await _together(self._listen(), self._stay_connected())
+        await _together(self._listen(), self._stay_connected(), self._forwarder.keep())
 
     async def _listen(self) -> None:
         async for message in self._seat.messages():
@@ -113,18 +123,21 @@ class Bridge:
                 self._unsent.add(message.meter)
             case MeterStatus(meter=str(meter)):
                 self._meters.setdefault(meter, _Meter(now)).stand(message, now)
-            case MeterInterval():
-                self._queue(self._topics.interval(message))
+            case HistoryHead() | Records():
+                self._forwarder.note(message)
             case _:
                 pass  # nothing of it is published
 
-    def _queue(self, interval: Publication) -> None:
-        if len(self._intervals) == INTERVALS_MAX:
-            self._intervals.popleft()
-            self._overflowed += 1
-            if self._overflowed == 1:
-                _log.warning("the broker has been away too long: the oldest half hours are dropped from now on")
-        self._intervals.append(interval)
+    def _hear_refusal(self, topic: str, why: str) -> None:
+        """Tell it once: with MQTT 5 a broker says that its access rules, say, forbid a topic."""
+        if (topic, why) not in self._refusals:
+            self._refusals.add((topic, why))
+            self._tell("gateway.refused", f"the broker {self._config.host} refused {topic}: {why}")
+
+    def _tell(self, kind: str, text: str) -> None:
+        _log.warning("%s", text)
+        event = Event(at=datetime.now(UTC), source=Domain.GATEWAY, kind=kind, severity="warning", text=text)
+        self._seat.publish(event)
 
     async def _stay_connected(self) -> None:
         version: Version = "3.1.1" if self._config.version == "3.1.1" else "5"
@@ -151,7 +164,7 @@ class Bridge:
         will = self._topics.availability(False)
         async with connect(self._config, version, self._client_id, will) as connection:
             _log.info("connected to the broker %s:%d (MQTT %s)", self._config.host, self._config.port, version)
-            await _together(connection.lost(), self._publish(connection))
+            await _together(connection.lost(), self._publish(connection), self._forwarder.run(connection))
 
     async def _publish(self, connection: Connection) -> None:
         """Everything retained anew, since the broker may have forgotten it; from then on what changes."""
@@ -165,31 +178,20 @@ class Bridge:
                 told, repeat_at = {}, now + REPEAT_S
             for publication in self._availability(now):
                 if told.get(publication.topic) != publication:
-                    await connection.publish(publication)
+                    if why := await connection.publish(publication):
+                        self._hear_refusal(publication.topic, why)
                     told[publication.topic] = publication
             while self._unsent:
                 await self._publish_live(self._meters[self._unsent.pop()], connection)
-            if self._intervals:
-                await self._publish_oldest(connection)
-            else:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(REPEAT_S):
-                        await self._changed.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REPEAT_S):
+                    await self._changed.wait()
 
     async def _publish_live(self, meter: _Meter, connection: Connection) -> None:
         if meter.reading:
             link = meter.status.link if meter.status else Link()
             age_s = self._clock() - meter.read_at
             await connection.publish(self._topics.live(meter.reading, meter.energy_at, link, age_s))
-
-    async def _publish_oldest(self, connection: Connection) -> None:
-        oldest = self._intervals[0]
-        await connection.publish(oldest)
-        if self._intervals[0] is oldest:  # otherwise it was pushed out meanwhile
-            self._intervals.popleft()
-        if self._overflowed:
-            _log.warning("%d half hours were dropped while the broker was away", self._overflowed)
-            self._overflowed = 0
 
     def _availability(self, now: float) -> list[Publication]:
         meters = (self._topics.meter_availability(meter, known.current(now)) for meter, known in self._meters.items())

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from hemsd.hub.messages import Link, MeterInterval, MeterReading
+from hemsd.hub.messages import Event, Link, MeterInterval, MeterReading, Record
 
 MAJOR = "v1"
 INTERVAL = timedelta(minutes=30)  # of a meter's load profile (ECHONET Lite class 0x0288, EPC EA and EB)
@@ -35,6 +35,7 @@ DELIVERY: Mapping[str, Delivery] = {
     "meter/+/availability": Delivery(qos=1, retain=True),
     "meter/+/live": Delivery(qos=0, retain=True),
     "meter/+/interval": Delivery(qos=1, retain=False),
+    "bridge/event": Delivery(qos=1, retain=False),
 }
 
 
@@ -78,6 +79,21 @@ class Interval(Struct, frozen=True, kw_only=True):
     energy_export_kwh: float | None
     states: Mapping[str, str]  # why a value is null
     source: Literal["notified", "read", "backfill"]
+    seq: int  # of one key the higher one is the newer
+    replay: bool  # it is late, or may have come before
+
+
+class Happening(Struct, frozen=True, kw_only=True):
+    """Payload of ``bridge/event``: something that a person may want to know; `id` is its key."""
+
+    schema: Literal["hemsd.event/1"] = "hemsd.event/1"
+    id: int
+    ts: str
+    type: str  # dotted, stable: meter.online, meter.lost, ...
+    severity: Literal["info", "warning", "error"]
+    source: str  # the domain that tells it
+    text: str
+    replay: bool
 
 
 class Topics:
@@ -113,19 +129,37 @@ class Topics:
         )
         return self._publication("meter/+/live", reading.meter, msgspec.json.encode(live))
 
-    def interval(self, record: MeterInterval) -> Publication:
-        """One half hour that ended."""
+    def record(self, record: Record, replay: bool) -> Publication:
+        """A half-hour or an event out of history; `replay`: late, or perhaps not for the first time."""
+        match record.content:
+            case MeterInterval() as interval:
+                return self._interval(interval, record.seq, replay)
+            case Event() as event:
+                happening = Happening(
+                    id=record.seq,
+                    ts=timestamp(event.at),
+                    type=event.kind,
+                    severity=event.severity,
+                    source=event.source.value,
+                    text=event.text,
+                    replay=replay,
+                )
+                return self._publication("bridge/event", None, msgspec.json.encode(happening))
+
+    def _interval(self, told: MeterInterval, seq: int, replay: bool) -> Publication:
         interval = Interval(
             site=self._site,
-            meter=record.meter,
-            start=timestamp(record.end - INTERVAL),
-            end=timestamp(record.end),
-            energy_import_kwh=record.energy_import_kwh,
-            energy_export_kwh=record.energy_export_kwh,
-            states=record.states,
-            source=record.source,
+            meter=told.meter,
+            start=timestamp(told.end - INTERVAL),
+            end=timestamp(told.end),
+            energy_import_kwh=told.energy_import_kwh,
+            energy_export_kwh=told.energy_export_kwh,
+            states=told.states,
+            source=told.source,
+            seq=seq,
+            replay=replay,
         )
-        return self._publication("meter/+/interval", record.meter, msgspec.json.encode(interval))
+        return self._publication("meter/+/interval", told.meter, msgspec.json.encode(interval))
 
     def _publication(self, kind: str, meter: str | None, payload: bytes) -> Publication:
         path = kind if meter is None else kind.replace("+", _checked(meter))

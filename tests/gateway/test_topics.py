@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from hemsd.gateway.topics import DELIVERY, Publication, Topics
-from hemsd.hub.messages import Link, MeterInterval, MeterReading
+from hemsd.hub.messages import Domain, Event, Link, MeterInterval, MeterReading, Record
 
 AT = datetime(2025, 1, 15, 3, 30, 12, 345_000, tzinfo=UTC)
 TOPICS = Topics("hemsd", "home-1")
@@ -22,6 +22,7 @@ def test_delivery_of_each_topic() -> None:
         "meter/+/availability": (1, True),
         "meter/+/live": (0, True),
         "meter/+/interval": (1, False),
+        "bridge/event": (1, False),
     }
 
 
@@ -84,7 +85,7 @@ def test_interval() -> None:
         source="backfill",
         states={"energy_export_kwh": "no_data"},
     )
-    publication = TOPICS.interval(record)
+    publication = TOPICS.record(Record(seq=7, content=record), True)
     assert (publication.topic, publication.qos, publication.retain) == (
         "hemsd/v1/home-1/meter/m1/interval",
         1,
@@ -100,12 +101,32 @@ def test_interval() -> None:
         "energy_export_kwh": None,
         "states": {"energy_export_kwh": "no_data"},
         "source": "backfill",
+        "seq": 7,
+        "replay": True,
+    }
+
+
+def test_event() -> None:
+    """What happened, when, how bad it is, who says so; its number is its key."""
+    told = Event(at=AT, source=Domain.ROUTEB, kind="meter.lost", severity="warning", text="the meter is silent")
+    publication = TOPICS.record(Record(seq=8, content=told), False)
+    assert (publication.topic, publication.qos, publication.retain) == ("hemsd/v1/home-1/bridge/event", 1, False)
+    assert json.loads(publication.payload) == {
+        "schema": "hemsd.event/1",
+        "id": 8,
+        "ts": "2025-01-15T12:30:12+09:00",
+        "type": "meter.lost",
+        "severity": "warning",
+        "source": "routeb",
+        "text": "the meter is silent",
+        "replay": False,
     }
 
 
 def test_a_topic_has_seven_slashes_at_most() -> None:
     """AWS IoT Core takes no more, even below the deepest base."""
-    interval = Topics("a/b/c", "home-1").interval(MeterInterval(meter="m1", end=AT, source="read"))
+    record = Record(seq=1, content=MeterInterval(meter="m1", end=AT, source="read"))
+    interval = Topics("a/b/c", "home-1").record(record, False)
     assert interval.topic.count("/") == 7
 
 
