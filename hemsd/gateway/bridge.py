@@ -1,7 +1,8 @@
 """Publishes what the house tells the home gateway to an MQTT broker, and comes back for ever when that goes away.
 
-How things stand is kept in one copy and sent as it is when the broker can take it. Half hours wait in line until the
-broker has acknowledged each.
+How things stand is kept in one copy and sent as it is when the broker can take it: see hemsd.gateway.standing. What
+must arrive, half-hours and events, comes out of history: hemsd.gateway.forward. What others ask of the house goes
+through hemsd.gateway.requests.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import asyncio
 import logging
 import random
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -19,17 +19,19 @@ from typing import Any
 
 from hemsd.gateway.config import BrokerConfig, advice
 from hemsd.gateway.connection import BrokerError, Connection, Version, connect
+from hemsd.gateway.cursor import CursorFile
 from hemsd.gateway.exposure import REQUESTS, exposes
 from hemsd.gateway.files import place
+from hemsd.gateway.forward import Forwarder
 from hemsd.gateway.requests import Incoming, Requests
 from hemsd.gateway.retained import Retained
 from hemsd.gateway.standing import REPEAT_S, Home, Standing
 from hemsd.gateway.topics import Publication, Topics
 from hemsd.hub.hub import Seat
-from hemsd.hub.messages import Message, MeterInterval, UserResponse
+from hemsd.hub.messages import Domain, Event, HistoryHead, Message, Records, UserResponse
 
-INTERVALS_MAX = 4_800  # 100 days of half hours; a meter itself remembers as many
 BACKOFF_S, BACKOFF_CAP_S = 1.0, 60.0
+REFUSALS_MAX = 256  # topics; more are not told of
 
 _log = logging.getLogger("hemsd.gateway")
 
@@ -37,8 +39,9 @@ _log = logging.getLogger("hemsd.gateway")
 class Bridge:
     """The gateway's seat in the hub on one side, a broker on the other.
 
-    `clock` is monotonic, in seconds, `wall` the time of day; `chance` (0 to 1) spreads the delays before a new
-    attempt. Raises ValueError for a site id that cannot be part of a topic.
+    The directory `state` remembers what the broker has of us. `clock` is monotonic, in seconds, `wall` the time of
+    day; `chance` (0 to 1) spreads the delays before a new attempt. Raises ValueError for a site id that cannot be
+    part of a topic.
     """
 
     def __init__(
@@ -58,22 +61,31 @@ class Bridge:
         self._wall = wall
         self._chance = chance
         self._client_id = config.client_id or f"hemsd-{home.site}"
-        self._topics = Topics(config.base_topic, home.site)
-        self._standing = Standing(self._topics, home, clock())
-        self._requests = Requests(self._topics, f"mqtt-{int(wall().timestamp() * 1000):x}", self._standing.counters)
+        self._topics = topics = Topics(config.base_topic, home.site)
+        self._standing = Standing(topics, home, clock())
+        self._requests = Requests(topics, f"mqtt-{int(wall().timestamp() * 1000):x}", self._standing.counters)
         self._subscriptions = [
-            f"{self._topics.root}/{topic}" for topic, level in REQUESTS.items() if exposes(home.exposure, level)
+            f"{topics.root}/{topic}" for topic, level in REQUESTS.items() if exposes(home.exposure, level)
         ]
         self._retained = Retained(place(state, "retained", config))
-        self._intervals: deque[Publication] = deque()
-        self._overflowed = 0  # half hours dropped since the broker was last there
+        self._refusals: set[tuple[str, str]] = set()  # told of
+        self._forwarder = Forwarder(
+            seat.publish,
+            CursorFile(state, config.host, config.port, self._client_id),
+            lambda record, replay: topics.record(record, home.exposure, replay=replay),
+            replay_days=config.replay_days,
+            refused=self._hear_refusal,
+            anew=lambda text: self._tell("gateway.replay", text),
+        )
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
         """Publish until cancelled; then say offline and disconnect within 2 s. Trouble with the broker is logged."""
         for text in advice(self._config):
             _log.warning("%s", text)
-        await _together(self._listen(), self._stay_connected())
+        await _together(self._listen(), self._stay_connected(), self._forwarder.keep())
+
+    # --- the house
 
     async def _listen(self) -> None:
         async for message in self._seat.messages():
@@ -82,8 +94,8 @@ class Bridge:
 
     def _note(self, message: Message, now: float) -> None:
         match message:
-            case MeterInterval():
-                self._queue(self._topics.interval(message))
+            case HistoryHead() | Records():
+                self._forwarder.note(message)
             case UserResponse():
                 self._requests.hear(message, self._wall())
             case _:
@@ -95,13 +107,18 @@ class Bridge:
             self._seat.publish(request)
         self._changed.set()
 
-    def _queue(self, interval: Publication) -> None:
-        if len(self._intervals) == INTERVALS_MAX:
-            self._intervals.popleft()
-            self._overflowed += 1
-            if self._overflowed == 1:
-                _log.warning("the broker has been away too long: the oldest half hours are dropped from now on")
-        self._intervals.append(interval)
+    def _hear_refusal(self, topic: str, why: str) -> None:
+        """Tell it once: with MQTT 5 a broker says that its access rules, say, forbid a topic."""
+        if (topic, why) not in self._refusals and len(self._refusals) < REFUSALS_MAX:
+            self._refusals.add((topic, why))
+            self._tell("gateway.refused", f"the broker {self._config.host} refused {topic}: {why}")
+
+    def _tell(self, kind: str, text: str) -> None:
+        _log.warning("%s", text)
+        event = Event(at=self._wall(), source=Domain.GATEWAY, kind=kind, severity="warning", text=text)
+        self._seat.publish(event)
+
+    # --- the broker
 
     async def _stay_connected(self) -> None:
         version: Version = "3.1.1" if self._config.version == "3.1.1" else "5"
@@ -129,13 +146,14 @@ class Bridge:
         async with connect(self._config, version, self._client_id, will) as connection:
             _log.info("connected to the broker %s:%d (MQTT %s)", self._config.host, self._config.port, version)
             self._requests.connected()
-            await _together(connection.listen(self._take), self._publish(connection))
+            work = (connection.listen(self._take), self._publish(connection), self._forwarder.run(connection))
+            await _together(*work)
 
     async def _publish(self, connection: Connection) -> None:
         """Everything retained anew, since the broker may have forgotten it; from then on what changes."""
         for topic in self._subscriptions:
             if why := await connection.subscribe(topic):
-                _log.warning("the broker does not let us hear %s: %s", topic, why)
+                self._hear_refusal(topic, why)
         standing, requests = self._standing, self._requests
         standing.renew(self._clock())
         await self._expect(map(self._topics.path, standing.retained()))
@@ -143,6 +161,7 @@ class Bridge:
         while True:
             self._changed.clear()
             now = self._clock()
+            standing.behind(self._forwarder.behind, now)
             standing.tick(now)
             requests.tick(now, self._wall())
             while (publication := requests.answer() or standing.take(self._clock(), self._wall())) is not None:
@@ -150,17 +169,15 @@ class Bridge:
             if now >= tidy_at:
                 tidy_at = now + REPEAT_S
                 await self._tidy(now, connection)
-            if self._intervals:
-                await self._publish_oldest(connection)
-            else:
-                await self._rest(min(filter(None, (standing.deadline(), tidy_at, requests.deadline()))))
+            await self._rest(min(filter(None, (standing.deadline(), tidy_at, requests.deadline()))))
 
     async def _send(self, publication: Publication, connection: Connection) -> None:
         """Publish; what is retained is noted first, so that it can be cleared whatever happens to us."""
         if publication.retain and publication.payload:
             await self._expect([publication.topic])
-        await connection.publish(publication)
-        if publication.retain and not publication.payload:
+        if why := await connection.publish(publication):
+            self._hear_refusal(publication.topic, why)
+        elif publication.retain and not publication.payload:
             self._retained.cleared(publication.topic)
 
     async def _expect(self, topics: Iterable[str]) -> None:
@@ -181,15 +198,6 @@ class Bridge:
                 await self._changed.wait()
                 return
         self._standing.lag_s = max(0.0, self._clock() - until)
-
-    async def _publish_oldest(self, connection: Connection) -> None:
-        oldest = self._intervals[0]
-        await connection.publish(oldest)
-        if self._intervals[0] is oldest:  # otherwise it was pushed out meanwhile
-            self._intervals.popleft()
-        if self._overflowed:
-            _log.warning("%d half hours were dropped while the broker was away", self._overflowed)
-            self._overflowed = 0
 
 
 async def _together(*work: Coroutine[Any, Any, None]) -> None:

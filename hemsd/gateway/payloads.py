@@ -58,10 +58,10 @@ class MeterHealth(Struct, frozen=True, kw_only=True):
 
 
 class Backlog(Struct, frozen=True, kw_only=True):
-    """Records that wait for the broker."""
+    """Half-hours and events that the broker has not acknowledged."""
 
-    records: int | None
-    oldest_ts: Timestamp | None
+    records: int | None  # at most; null until history was heard of
+    for_s: int  # since there were none
 
 
 class Health(Struct, frozen=True, kw_only=True):
@@ -89,7 +89,7 @@ class Event(Struct, frozen=True, kw_only=True):
     severity: Severity
     source: str  # the part of hemsd
     text: str
-    replay: bool  # it was late
+    replay: bool  # late, or perhaps not for the first time
 
 
 class Alert(Struct, frozen=True, kw_only=True):
@@ -133,8 +133,8 @@ class Interval(Struct, frozen=True, kw_only=True):
     energy_export_kwh: float | None
     states: Mapping[str, str]  # why a value is null
     source: Literal["notified", "read", "backfill"]
-    seq: int | None  # grows with what is learnt: of two with the same key the greater is right
-    replay: bool  # it was late
+    seq: int  # grows with what is learnt: of two with the same key the greater is right
+    replay: bool  # late, or perhaps not for the first time
 
 
 class Site(Struct, frozen=True, kw_only=True):

@@ -56,11 +56,12 @@ class Standing:
 
     def __init__(self, topics: Topics, home: Home, now: float) -> None:
         self.counters: Counter[str] = Counter()  # of the bridge, told with its health
-        self.backlog = payloads.Backlog(records=None, oldest_ts=None)
         self.lag_s = 0.0  # how late the bridge was at its last appointment
         self._topics = topics
         self._home = home
         self._began = now
+        self._behind: int | None = None
+        self._behind_since = now
         self._repeat_at = now + REPEAT_S
         self._meters: dict[str, Meter] = {}
         self._appliances: dict[str, _Appliance] = {}
@@ -108,6 +109,12 @@ class Standing:
             self._repeat_at = now + REPEAT_S
             self._changed |= dict.fromkeys(key for key in self.retained() if key[0].endswith("availability"))
             self._changed[HEALTH] = None
+
+    def behind(self, records: int | None, now: float) -> None:
+        """How many records of history the broker has not acknowledged."""
+        self._behind = records
+        if records == 0:
+            self._behind_since = now
 
     def deadline(self) -> float:
         """When tick() is wanted next."""
@@ -253,7 +260,7 @@ class Standing:
             ok=all(health.ok for health in self._healths.values()),
             uptime_s=round(now - self._began),
             lag_s=round(self.lag_s, 3),
-            backlog=self.backlog,
+            backlog=payloads.Backlog(records=self._behind, for_s=round(now - self._behind_since)),
             meters={name: _meter_health(status) for name, status in statuses.items()},
             domains={name: _domain_health(health) for name, health in self._healths.items()},
             counters=self.counters,

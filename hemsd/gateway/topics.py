@@ -98,44 +98,16 @@ class Topics:
         )
         return self.publication(("meter/+/live", reading.meter), live)
 
-    def interval(self, record: MeterInterval, seq: int | None = None, *, replay: bool = False) -> Publication:
-        """One half hour that ended; `seq` is history's number of it."""
-        interval = payloads.Interval(
-            site=self._site,
-            meter=record.meter,
-            start=timestamp(record.end - INTERVAL),
-            end=timestamp(record.end),
-            energy_import_kwh=record.energy_import_kwh,
-            energy_export_kwh=record.energy_export_kwh,
-            states=record.states,
-            source=record.source,
-            seq=seq,
-            replay=replay,
-        )
-        return self.publication(("meter/+/interval", record.meter), interval)
-
-    def event(self, event: Event, seq: int, *, replay: bool = False) -> Publication:
-        """Something that happened; `seq` is history's number of it. See exposure.event_level()."""
-        told = payloads.Event(
-            site=self._site,
-            id=seq,
-            ts=timestamp(event.at),
-            type=event.kind,
-            severity=event.severity,
-            source=event.source.value,
-            text=event.text,
-            replay=replay,
-        )
-        return self.publication(("bridge/event", ""), told)
-
     def record(self, record: Record, level: Exposure, *, replay: bool) -> Publication | None:
-        """One of history; None where it is not for this level."""
+        """A half-hour or an event out of history; None where it is not for this level.
+
+        `replay`: late, or perhaps not for the first time.
+        """
         match record.content:
-            case MeterInterval():
-                return self.interval(record.content, record.seq, replay=replay)
-            case Event(kind=kind):
-                told = exposes(level, event_level(kind))
-                return self.event(record.content, record.seq, replay=replay) if told else None
+            case MeterInterval() as interval:
+                return self._interval(interval, record.seq, replay)
+            case Event() as event:
+                return self._event(event, record.seq, replay) if exposes(level, event_level(event.kind)) else None
 
     def site(self, aggregate: SiteAggregate) -> Publication:
         """The sum of the house."""
@@ -167,6 +139,34 @@ class Topics:
     def response(self, response: payloads.Response) -> Publication:
         """The answer to a request."""
         return self.publication(("response/+", response.op), response)
+
+    def _interval(self, told: MeterInterval, seq: int, replay: bool) -> Publication:
+        interval = payloads.Interval(
+            site=self._site,
+            meter=told.meter,
+            start=timestamp(told.end - INTERVAL),
+            end=timestamp(told.end),
+            energy_import_kwh=told.energy_import_kwh,
+            energy_export_kwh=told.energy_export_kwh,
+            states=told.states,
+            source=told.source,
+            seq=seq,
+            replay=replay,
+        )
+        return self.publication(("meter/+/interval", told.meter), interval)
+
+    def _event(self, told: Event, seq: int, replay: bool) -> Publication:
+        event = payloads.Event(
+            site=self._site,
+            id=seq,
+            ts=timestamp(told.at),
+            type=told.kind,
+            severity=told.severity,
+            source=told.source.value,
+            text=told.text,
+            replay=replay,
+        )
+        return self.publication(("bridge/event", ""), event)
 
 
 def presence(online: bool) -> bytes:

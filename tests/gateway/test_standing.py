@@ -161,18 +161,23 @@ def test_a_meter_that_is_away_is_an_alert(trouble: Any, severity: str) -> None:
 def test_a_part_in_trouble_is_an_alert_and_in_health() -> None:
     """Until it says that it is well; health has all parts and their counters."""
     broker = Broker()
+    broker.standing.behind(5, 30.0)
     broker.hear(health(), health(Domain.APPLIANCES, ok=False, detail="network home is down", counters={"home: x": 3}))
     broker.look(REPEAT_S)
     assert broker.kept["alert/appliances"]["text"] == "network home is down"
     told = broker.kept["bridge/health"]
     assert (told["ok"], told["uptime_s"], told["lag_s"]) == (False, 60, 0.0)
+    assert told["backlog"] == {"records": 5, "for_s": 60}
     assert told["domains"]["appliances"] == {
         "ok": False,
         "detail": "network home is down",
         "ts": "2025-01-15T12:00:00+09:00",
         "counters": {"home: x": 3},
     }
+    broker.standing.behind(0, 60.0)
     assert broker.hear(health(Domain.APPLIANCES)) == ["alert/appliances"]
+    broker.look(REPEAT_S)
+    assert broker.kept["bridge/health"]["backlog"] == {"records": 0, "for_s": 60}
     assert "alert/appliances" not in broker.kept
 
 

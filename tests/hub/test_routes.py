@@ -41,6 +41,7 @@ ProviderEvent        gateway                 control
 Decision             control                 history gateway operator
 Records              history                 gateway operator
 RecordsAfter         gateway operator        history
+HistoryHead          history                 gateway
 HistoryQuery         operator                history
 HistoryAnswer        history                 operator
 Event                *                       history gateway operator
