@@ -25,7 +25,7 @@ from hemsd.gateway.files import place
 from hemsd.gateway.forward import Forwarder
 from hemsd.gateway.requests import Incoming, Requests
 from hemsd.gateway.retained import Retained
-from hemsd.gateway.standing import REPEAT_S, Home, Standing
+from hemsd.gateway.standing import Home, Standing
 from hemsd.gateway.topics import Publication, Topics
 from hemsd.hub.hub import Seat
 from hemsd.hub.messages import Domain, Event, HistoryHead, Message, Records, UserResponse
@@ -157,7 +157,7 @@ class Bridge:
         standing, requests = self._standing, self._requests
         standing.renew(self._clock())
         await self._expect(map(self._topics.path, standing.retained()))
-        tidy_at = self._clock()
+        tidied_for = 0.0
         while True:
             self._changed.clear()
             now = self._clock()
@@ -166,10 +166,10 @@ class Bridge:
             requests.tick(now, self._wall())
             while (publication := requests.answer() or standing.take(self._clock(), self._wall())) is not None:
                 await self._send(publication, connection)
-            if now >= tidy_at:
-                tidy_at = now + REPEAT_S
+            if tidied_for != (deadline := standing.deadline()):  # once a minute, when we are awake anyway
+                tidied_for = deadline
                 await self._tidy(now, connection)
-            await self._rest(min(filter(None, (standing.deadline(), tidy_at, requests.deadline()))))
+            await self._rest(min(deadline, requests.deadline() or deadline))
 
     async def _send(self, publication: Publication, connection: Connection) -> None:
         """Publish; what is retained is noted first, so that it can be cleared whatever happens to us."""
