@@ -28,7 +28,7 @@ from hemsd.gateway.retained import Retained
 from hemsd.gateway.standing import Home, Standing
 from hemsd.gateway.topics import Publication, Topics
 from hemsd.hub.hub import Seat
-from hemsd.hub.messages import Domain, Event, HistoryHead, Message, Records, UserResponse
+from hemsd.hub.messages import Domain, Event, Health, HistoryHead, Message, Records, UserResponse
 
 BACKOFF_S, BACKOFF_CAP_S = 1.0, 60.0
 REFUSALS_MAX = 256  # topics; more are not told of
@@ -118,6 +118,11 @@ class Bridge:
         event = Event(at=self._wall(), source=Domain.GATEWAY, kind=kind, severity="warning", text=text)
         self._seat.publish(event)
 
+    def _tell_health(self, trouble: str = "") -> None:
+        counters = dict(self._standing.counters)
+        health = Health(at=self._wall(), source=Domain.GATEWAY, ok=not trouble, detail=trouble, counters=counters)
+        self._seat.publish(health)
+
     # --- the broker
 
     async def _stay_connected(self) -> None:
@@ -135,6 +140,7 @@ class Bridge:
                 if str(error) not in told:
                     _log.warning("%s", error)
                     told.add(str(error))
+                self._tell_health(str(error))
                 if error.try_other_version and self._config.version == "auto":
                     version = "3.1.1" if version == "5" else "5"
             await asyncio.sleep(min(BACKOFF_CAP_S, BACKOFF_S * 2.0**failures) * (1 + self._chance()) / 2)
@@ -168,6 +174,7 @@ class Bridge:
                 await self._send(publication, connection)
             if tidied_for != (deadline := standing.deadline()):  # once a minute, when we are awake anyway
                 tidied_for = deadline
+                self._tell_health()
                 await self._tidy(now, connection)
             await self._rest(min(deadline, requests.deadline() or deadline))
 
