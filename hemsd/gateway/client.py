@@ -10,6 +10,8 @@ from typing import Any
 
 import aiomqtt
 from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from hemsd.gateway.topics import Publication
 
@@ -35,8 +37,12 @@ class Client(aiomqtt.Client):
 
         Raises MqttError where the connection is gone.
         """
+        properties = None
+        if publication.correlation is not None:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.CorrelationData = publication.correlation
         told = publication.topic, publication.payload, publication.qos, publication.retain
-        info = self._client.publish(*told)
+        info = self._client.publish(*told, properties)
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             why = self._disconnected.exception() if self._disconnected.done() else None
             raise aiomqtt.MqttCodeError(info.rc, "could not publish") from why

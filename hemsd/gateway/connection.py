@@ -14,14 +14,16 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from hemsd.gateway.config import BrokerConfig
+from hemsd.gateway.requests import Incoming
 from hemsd.gateway.topics import Publication
 
 if TYPE_CHECKING:
-    from aiomqtt import MqttError
+    from aiomqtt import Message, MqttError
 
     from hemsd.gateway.client import Client
 
 ANSWER_WITHIN_S = 10.0  # the broker: to CONNECT and to each publication that it acknowledges
+INCOMING_MAX = 256  # messages that wait for us; more are dropped
 FAREWELL_S = 0.8  # each for the last publication and for the DISCONNECT
 
 Version = Literal["5", "3.1.1"]
@@ -74,9 +76,10 @@ class BrokerError(Exception):
 class Connection:
     """An established connection; see connect()."""
 
-    def __init__(self, client: Client, config: BrokerConfig) -> None:
+    def __init__(self, client: Client, config: BrokerConfig, version: Version) -> None:
         self._client = client
         self._config = config
+        self._version = version
 
     async def publish(self, publication: Publication) -> str:
         """Publish, and with QoS 1 wait for the broker's answer: empty, or why it refused. Raises BrokerError."""
@@ -106,13 +109,31 @@ class Connection:
         """What to raise where an answer is overdue."""
         return BrokerError(f"the broker {self._config.host}:{self._config.port} does not answer")
 
-    async def lost(self) -> None:
-        """Wait for the end of the connection, which raises BrokerError."""
+    async def subscribe(self, topic: str) -> str:
+        """Subscribe at QoS 1; empty, or why the broker refused. Raises BrokerError.
+
+        By MQTT 5 a message that the broker keeps says so whenever it comes, by 3.1.1 only after subscribing.
+        """
+        from aiomqtt import MqttError
+        from paho.mqtt.subscribeoptions import SubscribeOptions
+
+        how: tuple[int, SubscribeOptions | None] = (1, None)
+        if self._version == "5":
+            how = 0, SubscribeOptions(qos=1, noLocal=True, retainAsPublished=True)
+        try:
+            answers = await _cancellable(self._client.subscribe(topic, *how))
+        except MqttError as error:
+            raise BrokerError(_lost(error, self._config)) from error
+        codes = [answer if isinstance(answer, int) else int(answer.value) for answer in answers]
+        return _refusal(max(codes, default=0))
+
+    async def listen(self, hear: Callable[[Incoming], None]) -> None:
+        """Hand on what is delivered, until the end of the connection, which raises BrokerError."""
         from aiomqtt import MqttError
 
         try:
-            async for _ in self._client.messages:
-                pass
+            async for message in self._client.messages:
+                hear(_incoming(message))
         except MqttError as error:
             raise BrokerError(_lost(error, self._config)) from error
 
@@ -138,6 +159,7 @@ async def connect(
         keepalive=config.keepalive_s,
         timeout=ANSWER_WITHIN_S,
         tls_context=_tls_context(config),
+        max_queued_incoming_messages=INCOMING_MAX,
         logger=last_words.logger,
     )
     try:
@@ -145,7 +167,7 @@ async def connect(
             await _cancellable(client.__aenter__())
         except MqttError as error:
             raise _refused(error, last_words.text, config) from error
-        connection = Connection(client, config)
+        connection = Connection(client, config, version)
         try:
             yield connection
         finally:
@@ -156,6 +178,18 @@ async def connect(
         client.timeout = FAREWELL_S
         with suppress(MqttError):
             await client.__aexit__(None, None, None)
+
+
+def _incoming(message: Message) -> Incoming:
+    properties = message.properties  # has only the attributes that were sent
+    return Incoming(
+        topic=str(message.topic),
+        payload=message.payload,
+        retained=message.retain,
+        response_topic=getattr(properties, "ResponseTopic", ""),
+        correlation=getattr(properties, "CorrelationData", None),
+        expiry_s=getattr(properties, "MessageExpiryInterval", None),
+    )
 
 
 async def _cancellable(work: Coroutine[Any, Any, T]) -> T:

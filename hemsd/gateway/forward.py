@@ -72,6 +72,11 @@ class Forwarder:
         self._moved = asyncio.Event()  # for the cursor
         self._trouble = ""
 
+    @property
+    def behind(self) -> int | None:
+        """How many records the broker has not acknowledged, at most; None until it is known where to begin."""
+        return None if self._outbox is None else self._outbox.behind
+
     def note(self, message: HistoryHead | Records) -> None:
         """What history says."""
         if isinstance(message, HistoryHead):

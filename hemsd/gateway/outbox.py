@@ -61,6 +61,11 @@ class Outbox:
         self._held_until = -inf
         self._go_back()
 
+    @property
+    def behind(self) -> int:
+        """How many are not acknowledged, at most: not every seq is a record's."""
+        return max(0, self._head - self.acknowledged)
+
     def know(self, head: int) -> None:
         """History has come so far."""
         self._head = max(self._head, head)

@@ -12,6 +12,7 @@ from typing import Any
 
 from hemsd.gateway.bridge import Bridge
 from hemsd.gateway.config import BrokerConfig
+from hemsd.gateway.standing import Home
 from hemsd.hub.hub import Hub, Seat
 from hemsd.hub.messages import (
     Domain,
@@ -25,11 +26,12 @@ from hemsd.hub.messages import (
     Records,
     RecordsAfter,
 )
-from hemsd.hub.routes import ROUTES_6_4_3
+from hemsd.hub.routes import DOORS_6_4_3, Exposure
 
 SITE, METER = "home-1", "m1"
 ROOT = f"hemsd/v1/{SITE}"
 AVAILABILITY = f"{ROOT}/availability"
+INFO, HEALTH = (f"{ROOT}/bridge/{name}" for name in ("info", "health"))
 METER_AVAILABILITY, LIVE, INTERVAL = (f"{ROOT}/meter/{METER}/{name}" for name in ("availability", "live", "interval"))
 AT = datetime(2025, 1, 15, 3, 30, tzinfo=UTC)
 
@@ -88,12 +90,13 @@ def event(text: str) -> Event:
 
 
 class House:
-    """The meter's side of a hub, and the gateway's seat."""
+    """A hub, the meter's side of it, and the gateway's seat."""
 
     now = 0.0  # of the bridge's clock
 
-    def __init__(self) -> None:
-        hub = Hub(ROUTES_6_4_3)
+    def __init__(self, level: Exposure = "aggregates") -> None:
+        self.level = level
+        self.hub = hub = Hub(DOORS_6_4_3[level])
         self.gateway = hub.seat(Domain.GATEWAY)
         self._routeb = hub.seat(Domain.ROUTEB)
         self.operator = hub.seat(Domain.OPERATOR)
@@ -101,6 +104,9 @@ class House:
 
     def clock(self) -> float:
         return self.now
+
+    def wall(self) -> datetime:
+        return AT + timedelta(seconds=self.now)
 
     def read(self, **values: Any) -> None:
         """A live reading."""
@@ -136,7 +142,9 @@ async def bridging(
     """Run a bridge that comes back as fast as it may; without a directory it remembers nothing of another one."""
     with TemporaryDirectory() as fleeting:
         directory = state or Path(fleeting)
-        bridge = Bridge(house.gateway, config, SITE, directory, clock=house.clock, chance=lambda: 0.0)
+        home = Home(site=SITE, exposure=house.level, profile="6.4.3", config_hash="0123456789ab")
+        times = {"clock": house.clock, "wall": house.wall, "chance": lambda: 0.0}
+        bridge = Bridge(house.gateway, config, home, directory, **times)
         archive = asyncio.create_task(house.history.run())
         task = asyncio.create_task(bridge.run())
         try:
