@@ -71,7 +71,7 @@ class Bridge:
         self._refusals: set[tuple[str, str]] = set()  # told of
         self._forwarder = Forwarder(
             seat.publish,
-            CursorFile(state, config.host, config.port, self._client_id),
+            CursorFile(state, config, self._client_id),
             lambda record, replay: topics.record(record, home.exposure, replay=replay),
             replay_days=config.replay_days,
             refused=self._hear_refusal,

@@ -23,6 +23,7 @@ from support.mosquitto import Mosquitto, Observer, Pki, observer, wire
 from hemsd.gateway import bridge, connection, forward, outbox
 from hemsd.gateway.bridge import Bridge
 from hemsd.gateway.config import BrokerConfig
+from hemsd.gateway.standing import Home
 from hemsd.history.historian import Historian
 from hemsd.hub.hub import Hub
 from hemsd.hub.messages import Domain, Event, MeterDay
@@ -78,7 +79,7 @@ async def eventually(there: Callable[[], Any]) -> None:
 
 def cursor(state: Path) -> int:
     """The one on the disk."""
-    [path] = state.glob("broker-*.json")
+    [path] = state.glob("gateway/cursor-*.json")
     return int(json.loads(path.read_bytes())["seq"])
 
 
@@ -227,6 +228,8 @@ async def test_a_broker_that_never_acknowledges(
 RIGHTS = """
 user hemsd
 topic write hemsd/+/+/availability
+topic write hemsd/+/+/bridge/info
+topic write hemsd/+/+/bridge/health
 topic write hemsd/v1/{site}/meter/+/{what}
 user viewer
 topic read #
@@ -272,7 +275,7 @@ async def test_what_a_new_broker_gets(broker: Mosquitto, tmp_path: Path, days: i
     async with observer(broker.ports.open) as view, wire(broker.ports.open) as line:
         await line.cut()
         async with bridging(house, plain(line.port, replay_days=days), tmp_path):
-            await eventually(lambda: list(tmp_path.glob("broker-*.json")))
+            await eventually(lambda: list(tmp_path.glob("gateway/cursor-*.json")))
             house.interval(3 * DAY)
         after = House()
         after.history.keep(*(record.content for record in house.history.records))
@@ -320,7 +323,7 @@ async def test_another_history_begins_anew_and_says_so(
     assert kinds == ["gateway.replay"]
     there = [int(each.content.energy_import_kwh or 0) for each in after.history.records]  # type: ignore[union-attr]
     assert set(there) <= set(firsts(told(seen)))
-    assert json.loads(next(tmp_path.glob("broker-*.json")).read_bytes())["history"] == after.history.name
+    assert json.loads(next(tmp_path.glob("gateway/cursor-*.json")).read_bytes())["history"] == after.history.name
 
 
 async def test_live_values_wait_for_no_replay(
@@ -360,7 +363,8 @@ async def test_what_the_meter_remembers_reaches_the_broker(broker: Mosquitto, tm
     """With the real history: a day out of the meter's memory, and one half-hour of it that is known better."""
     meter = hub.seat(Domain.ROUTEB)
     historian = Historian(hub.seat(Domain.HISTORY), tmp_path)
-    forwarding = Bridge(hub.seat(Domain.GATEWAY), plain(broker.ports.open), SITE, tmp_path)
+    home = Home(site=SITE, exposure="aggregates", profile="6.4.3", config_hash="0123456789ab")
+    forwarding = Bridge(hub.seat(Domain.GATEWAY), plain(broker.ports.open), home, tmp_path)
     tasks = [asyncio.create_task(each.run()) for each in (historian, forwarding)]
     async with observer(broker.ports.open) as view:
         await view.payloads(f"{ROOT}/availability", 1)
