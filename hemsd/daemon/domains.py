@@ -224,12 +224,14 @@ def stewards(config: Config, state: Path, hub: Hub) -> list[Steward]:
 
 async def run_gateway(config: Config, broker: BrokerConfig, site: str, state: Path, hub: Hub) -> None:
     """The home gateway's world: the MQTT bridge, until cancelled."""
-    seat = hub.seat(Domain.GATEWAY)
+    seat, home_assistant = hub.seat(Domain.GATEWAY), config.gateway.home_assistant
     home = Home(
         site=site,
         exposure=config.gateway.exposure,
         profile=config.profile,
         config_hash=hashlib.sha256(msgspec.json.encode(config)).hexdigest()[:12],
+        live_s=config.meter.live_s,
+        discovery=home_assistant.prefix if home_assistant.enabled else "",
     )
     try:
         await Bridge(seat, broker, home, state).run()

@@ -2,13 +2,14 @@
 
 How things stand is kept in one copy and sent as it is when the broker can take it: see hemsd.gateway.standing. What
 must arrive, half-hours and events, comes out of history: hemsd.gateway.forward. What others ask of the house goes
-through hemsd.gateway.requests.
+through hemsd.gateway.requests. What Home Assistant is told of all that: hemsd.gateway.homeassistant.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Coroutine, Iterable
@@ -23,6 +24,7 @@ from hemsd.gateway.cursor import CursorFile
 from hemsd.gateway.exposure import REQUESTS, exposes
 from hemsd.gateway.files import place
 from hemsd.gateway.forward import Forwarder
+from hemsd.gateway.homeassistant import BIRTH_S, Discovery
 from hemsd.gateway.requests import Incoming, Requests
 from hemsd.gateway.retained import Retained
 from hemsd.gateway.standing import Home, Standing
@@ -63,10 +65,14 @@ class Bridge:
         self._client_id = config.client_id or f"hemsd-{home.site}"
         self._topics = topics = Topics(config.base_topic, home.site)
         self._standing = Standing(topics, home, clock())
+        self._discovery = Discovery(topics, home, clock())
+        self._renew_at = math.inf  # Home Assistant has started
         self._requests = Requests(topics, f"mqtt-{int(wall().timestamp() * 1000):x}", self._standing.counters)
         self._subscriptions = [
             f"{topics.root}/{topic}" for topic, level in REQUESTS.items() if exposes(home.exposure, level)
         ]
+        if home.discovery:
+            self._subscriptions.append(self._discovery.status_topic)
         self._retained = Retained(place(state, "retained", config))
         self._refusals: set[tuple[str, str]] = set()  # told of
         self._forwarder = Forwarder(
@@ -100,8 +106,14 @@ class Bridge:
                 self._requests.hear(message, self._wall())
             case _:
                 self._standing.hear(message, now)
+                self._discovery.hear(message, now)
 
     def _take(self, incoming: Incoming) -> None:
+        if incoming.topic == self._discovery.status_topic:
+            if incoming.payload == b"online":
+                self._renew_at = self._clock() + self._chance() * BIRTH_S
+                self._changed.set()
+            return
         self._requests.take(incoming, self._clock(), self._wall())
         for request in self._requests.outgoing():
             self._seat.publish(request)
@@ -160,23 +172,33 @@ class Bridge:
         for topic in self._subscriptions:
             if why := await connection.subscribe(topic):
                 self._hear_refusal(topic, why)
-        standing, requests = self._standing, self._requests
-        standing.renew(self._clock())
+        standing, requests, discovery = self._standing, self._requests, self._discovery
+        self._renew_at = self._clock()
         await self._expect(map(self._topics.path, standing.retained()))
         tidied_for = 0.0
         while True:
             self._changed.clear()
             now = self._clock()
+            if now >= self._renew_at:
+                self._renew_at = math.inf
+                standing.renew(now)
+                discovery.renew(now)
             standing.behind(self._forwarder.behind, now)
             standing.tick(now)
             requests.tick(now, self._wall())
-            while (publication := requests.answer() or standing.take(self._clock(), self._wall())) is not None:
+            while (publication := self._next()) is not None:
                 await self._send(publication, connection)
             if tidied_for != (deadline := standing.deadline()):  # once a minute, when we are awake anyway
                 tidied_for = deadline
                 self._tell_health()
                 await self._tidy(now, connection)
-            await self._rest(min(deadline, requests.deadline() or deadline))
+            times = (requests.deadline(), discovery.deadline(), self._renew_at)
+            await self._rest(min(deadline, *(time for time in times if time is not None)))
+
+    def _next(self) -> Publication | None:
+        """What is to be published next. Home Assistant hears of a device when its values are there."""
+        now = self._clock()
+        return self._requests.answer() or self._standing.take(now, self._wall()) or self._discovery.take(now)
 
     async def _send(self, publication: Publication, connection: Connection) -> None:
         """Publish; what is retained is noted first, so that it can be cleared whatever happens to us."""
@@ -193,9 +215,10 @@ class Bridge:
 
     async def _tidy(self, now: float, connection: Connection) -> None:
         """See to what was retained for an earlier run."""
-        told = {self._topics.path(key) for key in self._standing.retained()}
+        told = {self._topics.path(key) for key in self._standing.retained()}.union(self._discovery.retained())
         for topic in sorted(self._retained.topics - told):
-            if (publication := self._standing.leftover(topic, now)) is not None:
+            owner = self._discovery if self._discovery.owns(topic) else self._standing
+            if (publication := owner.leftover(topic, now)) is not None:
                 await self._send(publication, connection)
 
     async def _rest(self, until: float) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PLAIN_PORT, TLS_PORT = 1883, 8883  # IANA: mqtt, secure-mqtt
 EXPIRY_NOTICE = timedelta(days=30)
 
-BaseTopic = Annotated[
+TopicPrefix = Annotated[
     str,
     Meta(
         pattern="^[A-Za-z0-9_-]{1,64}(/[A-Za-z0-9_-]{1,64}){0,2}$",  # AWS IoT Core takes 7 slashes; ours add 5
@@ -28,6 +28,13 @@ ClientId = Annotated[
     str,
     Meta(pattern="^[A-Za-z0-9_-]{1,64}$", description="1 to 64 of A-Z, a-z, 0-9, _ and hyphen, in quotes"),
 ]
+
+
+class HomeAssistantConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[gateway.home_assistant]: whether Home Assistant at the broker is told what there is."""
+
+    enabled: bool = True
+    prefix: TopicPrefix = "homeassistant"  # as discovery_prefix there
 
 
 class BrokerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,7 +49,7 @@ class BrokerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     version: Literal["auto", "5", "3.1.1"] = "auto"  # auto: 5, and 3.1.1 where that is refused
     client_id: ClientId | None = None  # hemsd-<site> without it
     keepalive_s: Annotated[int, Meta(ge=5, le=3600, description="a whole number of seconds from 5 to 3600")] = 30
-    base_topic: BaseTopic = "hemsd"
+    base_topic: TopicPrefix = "hemsd"
     replay_days: Annotated[int, Meta(ge=0, le=36_500, description="a whole number of days from 0 to 36500")] = 99
 
     def __post_init__(self) -> None:

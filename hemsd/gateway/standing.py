@@ -43,6 +43,8 @@ class Home:
     exposure: Exposure = "aggregates"
     profile: str = ""
     config_hash: str | None = None
+    live_s: float = 30.0  # from one reading of the meter to the next, at most
+    discovery: str = ""  # first level of the topics of Home Assistant's discovery; empty: it is not told
 
 
 @dataclass(slots=True)
@@ -123,7 +125,7 @@ class Standing:
     def renew(self, now: float) -> None:
         """Everything is to be told, as to a broker that knows nothing."""
         self._repeat_at = now + REPEAT_S
-        self._changed = dict.fromkeys(self.retained())
+        self._changed = dict.fromkeys(self.retained()) | self._changed  # what is to be cleared is told, too
 
     # --- what goes out
 

@@ -93,6 +93,7 @@ class House:
     """A hub, the meter's side of it, and the gateway's seat."""
 
     now = 0.0  # of the bridge's clock
+    discovery = ""  # prefix of Home Assistant's discovery
 
     def __init__(self, level: Exposure = "aggregates") -> None:
         self.level = level
@@ -142,7 +143,8 @@ async def bridging(
     """Run a bridge that comes back as fast as it may; without a directory it remembers nothing of another one."""
     with TemporaryDirectory() as fleeting:
         directory = state or Path(fleeting)
-        home = Home(site=SITE, exposure=house.level, profile="6.4.3", config_hash="0123456789ab")
+        told = {"profile": "6.4.3", "config_hash": "0123456789ab", "discovery": house.discovery}
+        home = Home(site=SITE, exposure=house.level, **told)
         times = {"clock": house.clock, "wall": house.wall, "chance": lambda: 0.0}
         bridge = Bridge(house.gateway, config, home, directory, **times)
         archive = asyncio.create_task(house.history.run())

@@ -1,0 +1,337 @@
+"""Home Assistant: what hemsd, the meter and the appliances are to it, by device-based MQTT discovery. Pure.
+
+Theory. One retained JSON for each device, in ``<prefix>/device/hemsd-<site>/<device>/config``, says what the device
+is and which entities it has; their values come from the topics that are there anyway. It is sent when it changes,
+with each connection, and when Home Assistant says that it has started. An empty payload takes a device away; one
+entity is taken away by a component with nothing but its platform, sent once. A component that is merely missing
+stays: so what is not known yet after a start takes nothing away.
+
+An entity is there from the first time that its value is known. Changes wait for SETTLE_S, because Home Assistant
+(2025) loses what comes while it still works at the same device.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from hemsd import __version__
+from hemsd.gateway.entities import (
+    CONTROLS,
+    DIAGNOSTIC,
+    METER,
+    SITE,
+    WORDS,
+    Entity,
+    Meaning,
+    available,
+    key_of,
+    meaning_of,
+    named,
+    reading,
+    setting,
+    showing,
+)
+from hemsd.gateway.exposure import exposes
+from hemsd.gateway.standing import UNTOLD_S, Home
+from hemsd.gateway.topics import Publication, Topics
+from hemsd.hub.messages import (
+    ApplianceState,
+    ApplianceStatus,
+    Link,
+    Message,
+    MeterIdentity,
+    MeterReading,
+    MeterStatus,
+    SiteAggregate,
+)
+
+SETTLE_S = 10.0
+BIRTH_S = 5.0  # spreads what follows on a start of Home Assistant, to which every device there answers
+POLLS = 4  # that may fail before a live value counts as unknown
+DEVICES_MAX = 1024
+QOS = 1
+
+SITE_DEVICE = "site"
+
+
+@dataclass(slots=True)
+class _Device:
+    """What is known of one; `told` are the components that Home Assistant may have, by platform."""
+
+    words: set[str] = field(default_factory=set)  # of which a value was known
+    identity: MeterIdentity | None = None
+    status: ApplianceStatus | None = None
+    told: dict[str, str] = field(default_factory=dict)
+    due_at: float | None = None
+
+
+class Discovery:
+    """Hears messages, gives publications. Times are in seconds on one monotonic clock."""
+
+    def __init__(self, topics: Topics, home: Home, now: float) -> None:
+        self.status_topic = f"{home.discovery}/status"
+        self._topics = topics
+        self._home = home
+        self._began = now
+        self._root = f"{home.discovery}/device/hemsd-{home.site}"
+        self._devices = {SITE_DEVICE: _Device(due_at=now + SETTLE_S)} if home.discovery else {}
+        self._gone: dict[str, None] = {}  # devices to be taken away
+        self._meter: str | None = None
+
+    # --- what comes in
+
+    def hear(self, message: Message, now: float) -> None:
+        """Take what says that something is there, and what it can do; the rest is passed over."""
+        if not self._home.discovery:
+            return
+        match message:
+            case MeterReading():
+                self._meet(message.meter, now)
+                self._learn(f"meter-{message.meter}", _known(message, METER), now)
+            case MeterStatus(meter=str(meter)):
+                self._meet(meter, now)
+                self._hear_meter(f"meter-{meter}", message, now)
+            case SiteAggregate():
+                self._learn(SITE_DEVICE, _known(message, SITE), now)
+            case ApplianceStatus() | ApplianceState() if not exposes(self._home.exposure, "appliances"):
+                pass  # there is no door for them
+            case ApplianceStatus():
+                self._hear_appliance(f"appliance-{message.appliance}", message, now)
+            case ApplianceState():
+                known = {word for word, value in message.values.items() if value is not None and word in WORDS}
+                self._learn(f"appliance-{message.appliance}", known, now)
+            case _:
+                pass  # nothing that would change what there is
+
+    def renew(self, now: float) -> None:
+        """Everything that was told is to be told again, as to a broker that knows nothing."""
+        for name in self._standing():
+            if self._devices[name].told:
+                self._devices[name].due_at = now
+
+    # --- what goes out
+
+    def retained(self) -> list[str]:
+        """The topics of everything that was told."""
+        return [self._path(name) for name, device in self._devices.items() if device.told]
+
+    def owns(self, path: str) -> bool:
+        """Whether a topic is one of these."""
+        return bool(self._home.discovery) and path.startswith(f"{self._root}/")
+
+    def leftover(self, path: str, now: float) -> Publication | None:
+        """What to say in a topic that was retained for an earlier run, and of which nothing was told so far.
+
+        It is cleared when what it is about is surely gone, as hemsd.gateway.standing does.
+        """
+        name = path.removeprefix(f"{self._root}/").removesuffix("/config")
+        if name in self._devices:
+            return None  # it will be told
+        kind, _, _ = name.partition("-")
+        gone = {
+            "meter": self._meter is not None,  # another one
+            "appliance": now - self._began >= UNTOLD_S or not exposes(self._home.exposure, "appliances"),
+        }
+        return Publication(path, b"", QOS, True) if gone.get(kind, True) else None
+
+    def take(self, now: float) -> Publication | None:
+        """The next thing to publish; None where all is told."""
+        if self._gone:
+            name = next(iter(self._gone))
+            del self._gone[name]
+            return Publication(self._path(name), b"", QOS, True)
+        for name in self._standing():
+            device = self._devices[name]
+            if device.due_at is not None and now >= device.due_at:
+                device.due_at = None
+                return self._publication(name, device, now)
+        return None
+
+    def deadline(self) -> float | None:
+        """When take() is wanted next."""
+        return min((at for name in self._standing() if (at := self._devices[name].due_at) is not None), default=None)
+
+    # --- inside
+
+    def _meet(self, meter: str, now: float) -> None:
+        """There is one meter; another one takes its place."""
+        if meter != self._meter:
+            if self._meter is not None:
+                self._drop(f"meter-{self._meter}")
+            self._meter = meter
+            self._change(SITE_DEVICE, now)  # it says whether the meter is there
+
+    def _hear_meter(self, name: str, status: MeterStatus, now: float) -> None:
+        self._learn(name, _known(status.link, METER), now)
+        device = self._devices[name]
+        if status.identity is not None and status.identity != device.identity:
+            device.identity = status.identity
+            self._change(name, now)
+
+    def _hear_appliance(self, name: str, status: ApplianceStatus, now: float) -> None:
+        if status.forgotten:
+            self._drop(name)
+            return
+        if (device := self._device(name)) is None:
+            return
+        before, device.status = device.status, status
+        if before is None or _described(before) != _described(status):
+            self._change(name, now)
+
+    def _learn(self, name: str, words: set[str], now: float) -> None:
+        """Values that are known for the first time are entities from now on."""
+        device = self._device(name)
+        if device is not None and not words <= device.words:
+            device.words |= words
+            self._change(name, now)
+
+    def _device(self, name: str) -> _Device | None:
+        if name not in self._devices and len(self._devices) >= DEVICES_MAX:
+            return None
+        self._gone.pop(name, None)
+        return self._devices.setdefault(name, _Device())
+
+    def _drop(self, name: str) -> None:
+        if self._devices.pop(name, None) is not None:
+            self._gone[name] = None
+
+    def _change(self, name: str, now: float) -> None:
+        if (device := self._devices[name]).due_at is None:
+            device.due_at = now + SETTLE_S
+
+    def _standing(self) -> Iterator[str]:
+        """Devices of which enough is known to tell; hemsd itself first, since the others are behind it."""
+        for name, device in self._devices.items():
+            if name == SITE_DEVICE or (device.words and (name.startswith("meter-") or _is_known(device.status))):
+                yield name
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}/config"
+
+    def _publication(self, name: str, device: _Device, now: float) -> Publication:
+        """The device as it is now; once with what it was until now and is no more."""
+        if device.status is not None:
+            about, entities = self._appliance_device(device.status, device)
+        elif name == SITE_DEVICE:
+            about, entities = self._site_device(device)
+        else:
+            about, entities = self._meter_device(name.removeprefix("meter-"), device)
+        gone = {key: {"platform": platform} for key, platform in device.told.items() if key not in entities}
+        device.told = {key: str(entity["platform"]) for key, entity in entities.items()}
+        if gone:
+            self._change(name, now)
+        origin = {"name": "hemsd", "sw_version": __version__}
+        payload = about | {"origin": origin, "components": gone | entities, "qos": QOS}
+        return Publication(self._path(name), msgspec.json.encode(payload), QOS, True)
+
+    def _site_device(self, device: _Device) -> tuple[dict[str, Any], dict[str, Entity]]:
+        site, health = self._home.site, self._topic("bridge/health")
+        entities = {
+            key_of("sensor", word): reading(meaning, self._topic("site/live"), word)
+            for word, meaning in SITE.items()
+            if word in device.words
+        }
+        trouble = Meaning("Trouble", "binary_sensor", {"device_class": "problem", **_OFF_IS_GOOD, **DIAGNOSTIC})
+        entities[key_of("binary_sensor", "trouble")] = reading(trouble, health, "ok")
+        backlog = Meaning("Records to be sent", about={"state_class": "measurement", **DIAGNOSTIC})
+        entities[key_of("sensor", "backlog")] = reading(backlog, health, "backlog.records")
+        if self._meter is not None:
+            entities[key_of("binary_sensor", "meter")] = {
+                "platform": "binary_sensor",
+                "name": "Smart meter",
+                "device_class": "connectivity",
+                "state_topic": self._topic("meter/+/availability", self._meter),
+                "payload_on": "online",
+                "payload_off": "offline",
+                **DIAGNOSTIC,
+            }
+        about = {
+            "identifiers": [f"hemsd_site_{site}"],
+            "name": "hemsd",
+            "manufacturer": "hemsd",
+            "model": "Home energy management controller",
+            "sw_version": __version__,
+        }
+        shared = available([self._topic("availability")])
+        return {"device": about, **shared}, named(entities, f"site_{site}", "hemsd")
+
+    def _meter_device(self, meter: str, device: _Device) -> tuple[dict[str, Any], dict[str, Entity]]:
+        topic, expires_s = self._topic("meter/+/live", meter), round(POLLS * self._home.live_s)
+        entities = {
+            key_of("sensor", word): reading(meaning, topic, word, expires_s=expires_s)
+            for word, meaning in METER.items()
+            if word in device.words
+        }
+        said = device.identity or MeterIdentity(meter=meter)
+        generation = f", generation {said.generation}" if said.generation else ""
+        about = {
+            "identifiers": [f"hemsd_meter_{meter}"],
+            "name": "Smart meter",
+            "model": f"Smart meter for low voltage{generation}",
+            "via_device": f"hemsd_site_{self._home.site}",
+            **_made(said.maker or "", said.serial or ""),
+        }
+        shared = available([self._topic("availability"), self._topic("meter/+/availability", meter)])
+        return {"device": about, **shared}, named(entities, f"meter_{meter}", "smart_meter")
+
+    def _appliance_device(self, status: ApplianceStatus, device: _Device) -> tuple[dict[str, Any], dict[str, Entity]]:
+        name = status.appliance
+        topic, order = self._topic("appliance/+/state", name), f"{self._topics.root}/appliance/{name}/set"
+        wishes = status.wishes if exposes(self._home.exposure, "control") else {}
+        entities: dict[str, Entity] = {}
+        for word in WORDS:
+            if word not in device.words:
+                continue
+            entity = setting(word, status.kind, wishes[word], topic, order) if word in wishes else None
+            entity = entity or showing(word, status.kind, topic)
+            entities[key_of(entity["platform"], word)] = entity
+            if not device.told.keys() & _either(word, status.kind):  # an earlier run may have told the other one
+                device.told |= _either(word, status.kind)
+        about = {
+            "identifiers": [f"hemsd_appliance_{name}"],
+            "name": status.name,
+            "model": " ".join(filter(None, (status.product, f"({status.kind})"))),
+            "via_device": f"hemsd_site_{self._home.site}",
+            **({"suggested_area": status.room} if status.room else {}),
+            **_made(status.maker, status.serial),
+        }
+        shared = available([self._topic("availability"), self._topic("appliance/+/availability", name)])
+        return {"device": about, **shared}, named(entities, f"appliance_{name}", f"hemsd_{name}")
+
+    def _topic(self, topic: str, which: str = "") -> str:
+        return self._topics.path((topic, which))
+
+
+_OFF_IS_GOOD = {"payload_on": "False", "payload_off": "True"}
+
+
+def _known(message: MeterReading | Link | SiteAggregate, fields: Mapping[str, Meaning]) -> set[str]:
+    return {name for name in fields if getattr(message, name, None) is not None}
+
+
+def _is_known(status: ApplianceStatus | None) -> bool:
+    return status is not None and status.known
+
+
+def _described(status: ApplianceStatus) -> tuple[object, ...]:
+    """All that its device is made of."""
+    named = status.name, status.room, status.kind, status.maker, status.product, status.serial
+    return *named, status.known, status.wishes
+
+
+def _either(word: str, kind: str) -> dict[str, str]:
+    """The components that a word can be, by their platform; empty where it is always the same."""
+    if word not in CONTROLS:
+        return {}
+    return {key_of(platform, word): platform for platform in (CONTROLS[word], meaning_of(word, kind).platform)}
+
+
+def _made(maker: str, serial: str) -> dict[str, str]:
+    """Who made it, by the code that the ECHONET Consortium gives out, and its number."""
+    said = {"manufacturer": f"ECHONET {maker}" if maker else "", "serial_number": re.sub(r"\s+", " ", serial).strip()}
+    return {key: text for key, text in said.items() if text}
