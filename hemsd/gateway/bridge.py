@@ -99,7 +99,7 @@ class Bridge:
             case UserResponse():
                 self._requests.hear(message, self._wall())
             case _:
-                self._standing.hear(message, now)
+                self._standing.hear(message, now, self._wall())
 
     def _take(self, incoming: Incoming) -> None:
         self._requests.take(incoming, self._clock(), self._wall())
@@ -175,6 +175,8 @@ class Bridge:
             if tidied_for != (deadline := standing.deadline()):  # once a minute, when we are awake anyway
                 tidied_for = deadline
                 self._tell_health()
+                for question in standing.questions(now, self._wall()):
+                    self._seat.publish(question)
                 await self._tidy(now, connection)
             await self._rest(min(deadline, requests.deadline() or deadline))
 
