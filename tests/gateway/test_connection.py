@@ -25,7 +25,7 @@ from support.mosquitto import PASSWORD, USER, Mosquitto, Pki
 
 from hemsd.gateway.config import BrokerConfig
 from hemsd.gateway.connection import BrokerError, Connection, Version, connect
-from hemsd.gateway.topics import Topics
+from hemsd.gateway.topics import Publication, Topics
 
 pytestmark = [
     pytest.mark.needs("mosquitto"),
@@ -177,6 +177,31 @@ async def test_a_broker_that_says_why_it_hangs_up(caplog: pytest.LogCaptureFixtu
             while greetings < 3:
                 await asyncio.sleep(0.05)
     assert caplog.text.count("give one of them another client_id") == 1
+
+
+@pytest.mark.parametrize(("version", "why"), [("5", "its access rules do not allow it to us"), ("3.1.1", "")])
+async def test_a_topic_that_is_denied(broker: Mosquitto, pki: Pki, version: Version, why: str) -> None:
+    """MQTT 5 tells it with the acknowledgement; in 3.1.1 there is no word for it."""
+    async with connect(tls(broker, pki), version, "test", WILL) as connection:
+        assert await connection.publish(Publication("elsewhere/x", b"", 1, False)) == why
+        assert await connection.publish(Publication("hemsd/x", b"", 1, False)) == ""
+        assert await connection.publish(Publication("elsewhere/x", b"", 0, False)) == ""
+
+
+@pytest.mark.parametrize(("connack", "in_flight"), [("20 03 00 00 00", 65_534), ("20 06 00 00 03 21 00 0A", 9)])
+async def test_how_many_a_broker_takes_at_once(connack: str, in_flight: int) -> None:
+    """MQTT 5, 3.2.2.3.3: Receive Maximum in CONNACK; one of them is for what is published beside records."""
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(4096)
+        writer.write(bytes.fromhex(connack))
+        await reader.read(4096)
+        writer.close()
+
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
+        config = BrokerConfig(url=f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        async with connect(config, "5", "test", WILL) as connection:
+            assert connection.in_flight == in_flight
 
 
 async def test_a_password_file_that_is_gone(broker: Mosquitto, tmp_path: Path) -> None:
