@@ -153,7 +153,10 @@ class Bridge:
             _log.info("connected to the broker %s:%d (MQTT %s)", self._config.host, self._config.port, version)
             self._requests.connected()
             work = (connection.listen(self._take), self._publish(connection), self._forwarder.run(connection))
-            await _together(*work)
+            try:
+                await _together(*work)
+            finally:
+                self._standing.counters["requests_dropped"] += connection.dropped
 
     async def _publish(self, connection: Connection) -> None:
         """Everything retained anew, since the broker may have forgotten it; from then on what changes."""
