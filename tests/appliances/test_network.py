@@ -387,19 +387,6 @@ def test_both_families_are_not_met_at_once() -> None:
     assert HALL_6 in house.network.remember()["nodes"][0]["addresses"]
 
 
-def test_an_appliance_of_another_network_is_left_to_it() -> None:
-    """8.20: a gateway with two legs is set by one of two networks, the one that heard it first."""
-    first, second = (
-        House({HALL: hall()}),
-        House({CELLAR: hall()}, elsewhere=lambda appliance: first.network.has(appliance)),
-    )
-    first.run(30.0)
-    second.run(30.0)
-    assert len(list(first.network.appliances())) == 2
-    assert not list(second.network.appliances())
-    assert second.network.counters()["appliances_elsewhere"] > 0
-
-
 def test_forgotten_while_somebody_claims_to_be_it() -> None:
     """Who waits to hear whether a node is where it was goes on when that one is forgotten."""
     house = House({CELLAR: cellar()})
