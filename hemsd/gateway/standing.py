@@ -96,7 +96,7 @@ class Standing:
             case MeterInterval():
                 self._totals.more()
             case HistoryAnswer():
-                if (period := self._totals.hear(message, at)) is not None:
+                if (period := self._totals.hear(message, now, at)) is not None:
                     self._change(f"site/{period}", "")
             case ApplianceStatus() | ApplianceState() if not exposes(self._home.exposure, "appliances"):
                 pass  # there is no door for them

@@ -10,6 +10,7 @@ from hemsd.gateway.payloads import JST, Total, timestamp
 from hemsd.hub.messages import Domain, HistoryAnswer, HistoryQuery
 
 ASK_EVERY_S = 1800.0  # whether or not a half-hour came: history may have learnt of older ones
+ASK_AGAIN_S = 300.0  # where there was no answer to be had
 
 Period = Literal["day", "month"]
 PERIODS: Mapping[str, Period] = {"total-day": "day", "total-month": "month"}
@@ -40,11 +41,11 @@ class Totals:
             for name, period in PERIODS.items()
         ]
 
-    def hear(self, answer: HistoryAnswer, at: datetime) -> Period | None:
+    def hear(self, answer: HistoryAnswer, now: float, at: datetime) -> Period | None:
         """Take an answer; the period whose total is another one now. A question that failed is asked again."""
         period = PERIODS.get(answer.request)
         if answer.error:
-            self._more = True
+            self._ask_at = min(self._ask_at, now + ASK_AGAIN_S)
         if period is None or not answer.rows:
             return None
         row, before = answer.rows[-1], self._totals.get(period)

@@ -12,7 +12,7 @@ from support.historian import House
 from support.history import NOON
 
 from hemsd.gateway.payloads import Total
-from hemsd.gateway.totals import ASK_EVERY_S, Totals
+from hemsd.gateway.totals import ASK_AGAIN_S, ASK_EVERY_S, Totals
 from hemsd.hub.messages import Domain, HistoryAnswer, HistoryRow
 
 AT = datetime(2025, 1, 15, 3, 0, tzinfo=UTC)
@@ -47,7 +47,7 @@ def test_history_is_asked_when_there_may_be_more() -> None:
 def test_an_answer_is_a_total() -> None:
     """What is not known is null; an answer to something else, or without rows, changes nothing."""
     totals = Totals()
-    assert totals.hear(answer(), AT) == "day"
+    assert totals.hear(answer(), 0.0, AT) == "day"
     assert totals.get("day") == Total(
         ts="2025-01-15T12:00:00+09:00",
         period="day",
@@ -59,16 +59,17 @@ def test_an_answer_is_a_total() -> None:
     )
     assert totals.get("month") is None
     for other in (answer("history-1"), answer(rows=()), answer()):
-        assert totals.hear(other, AT) is None
-    assert totals.hear(answer("total-month"), AT) == "month"
+        assert totals.hear(other, 0.0, AT) is None
+    assert totals.hear(answer("total-month"), 0.0, AT) == "month"
 
 
 def test_a_history_in_trouble_is_asked_again() -> None:
-    """Its disk may be well again, or it was not open yet."""
+    """Its disk may be well again, or there may be something by now; not every minute, for each question wakes it."""
     totals = Totals()
     asked(totals, 0.0)
-    assert totals.hear(answer(rows=(), error="the disk is full"), AT) is None
-    assert asked(totals, 60.0) == ["day", "month"]
+    assert totals.hear(answer(rows=(), error="the disk is full"), 0.0, AT) is None
+    assert asked(totals, 60.0) == []
+    assert asked(totals, ASK_AGAIN_S) == ["day", "month"]
 
 
 @pytest.mark.parametrize("slots", [0, 1, 5])
@@ -84,7 +85,7 @@ def test_what_the_real_history_answers(tmp_path: Path, slots: int) -> None:
             for question in totals.questions(0.0, NOON + timedelta(minutes=30 * slots)):
                 house.gateway.publish(question)
             for told in await house.told(house.gateway, HistoryAnswer):
-                totals.hear(told, NOON)
+                totals.hear(told, 0.0, NOON)
         return {period: totals.get(period) for period in ("day", "month")}
 
     found = run(scenario())
