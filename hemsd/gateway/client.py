@@ -30,6 +30,7 @@ class Client(aiomqtt.Client):
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self.receive_maximum = RECEIVE_MAXIMUM
+        self.dropped = 0  # messages that came faster than they were taken
         self._unanswered: dict[int, Answer] = {}
 
     def post(self, publication: Publication, answered: Answer) -> None:
@@ -58,6 +59,12 @@ class Client(aiomqtt.Client):
     def _on_disconnect(self, *arguments: Any) -> None:
         if not self._connected.cancelled():  # it was, where CONNECT was not answered in time; aiomqtt trips over that
             super()._on_disconnect(*arguments)
+
+    def _on_message(self, client: Any, userdata: Any, message: Any) -> None:
+        if self._queue.full():
+            self.dropped += 1
+        else:
+            super()._on_message(client, userdata, message)
 
     def _on_publish(self, client: Any, userdata: Any, mid: int, reason_code: Any, properties: Any) -> None:
         if (answered := self._unanswered.pop(mid, None)) is not None:

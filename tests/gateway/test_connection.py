@@ -18,11 +18,13 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from paho.mqtt.client import MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 from support.gateway import House, bridging
 from support.mosquitto import PASSWORD, USER, Mosquitto, Pki
 
+from hemsd.gateway.client import Client
 from hemsd.gateway.config import BrokerConfig
 from hemsd.gateway.connection import BrokerError, Connection, Version, connect
 from hemsd.gateway.topics import Publication, Topics
@@ -229,6 +231,15 @@ async def test_renewed_certificates_are_used(broker: Mosquitto, pki: Pki) -> Non
     assert await trouble(config) == ""
 
 
+async def test_what_comes_too_fast_is_dropped_and_counted() -> None:
+    """The queue of incoming messages has a bound; what does not fit is not mistaken for a fault."""
+    client = Client("h", max_queued_incoming_messages=2)
+    for number in range(5):
+        client._on_message(None, None, MQTTMessage(topic=b"a/%d" % number))
+    assert Connection(client, BrokerConfig(url="mqtt://h"), "5").dropped == client.dropped == 3
+    assert [str((await anext(client.messages)).topic) for _ in range(2)] == ["a/0", "a/1"]
+
+
 @pytest.mark.parametrize(
     ("answers", "says"),
     [
@@ -241,11 +252,11 @@ async def test_renewed_certificates_are_used(broker: Mosquitto, pki: Pki) -> Non
 async def test_a_subscription_that_is_refused(answers: Any, says: str) -> None:
     """Told by its reason code (MQTT 5) or as a mere failure (3.1.1); mosquitto itself never refuses one."""
 
-    class Client:
+    class Refusing:
         async def subscribe(self, *_: object) -> Any:
             return answers
 
     config = BrokerConfig(url="mqtt://h")
-    connection = Connection(Client(), config, "5" if isinstance(answers, list) else "3.1.1")  # type: ignore[arg-type]
+    connection = Connection(Refusing(), config, "5" if isinstance(answers, list) else "3.1.1")  # type: ignore[arg-type]
     why = await connection.subscribe("a/+")
     assert says in why if says else why == ""
