@@ -19,8 +19,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from paho.mqtt.client import MQTTMessage
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
+from support.clock import run
 from support.gateway import House, bridging
 from support.mosquitto import PASSWORD, USER, Mosquitto, Pki
 
@@ -238,6 +240,31 @@ async def test_what_comes_too_fast_is_dropped_and_counted() -> None:
         client._on_message(None, None, MQTTMessage(topic=b"a/%d" % number))
     assert Connection(client, BrokerConfig(url="mqtt://h"), "5").dropped == client.dropped == 3
     assert [str((await anext(client.messages)).topic) for _ in range(2)] == ["a/0", "a/1"]
+
+
+@pytest.mark.parametrize(("keepalive_s", "looks"), [(30, 12), (60, 6), (1, 60)])
+def test_pings_do_not_wake_the_process_every_second(keepalive_s: int, looks: int) -> None:
+    """Whether one is due is looked at six times in a keepalive, at most once a second, until the connection ends."""
+
+    class Paho:
+        keepalive, looks = keepalive_s, 0
+
+        def loop_misc(self) -> MQTTErrorCode:
+            self.looks += 1
+            over = asyncio.get_running_loop().time() >= began + 60
+            return MQTTErrorCode.MQTT_ERR_CONN_LOST if over else MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    began = 0.0
+
+    async def scenario() -> int:
+        nonlocal began
+        began = asyncio.get_running_loop().time()
+        client = Client("h")
+        client._client = paho = Paho()  # type: ignore[assignment]
+        await client._misc_loop()
+        return paho.looks
+
+    assert run(scenario()) == looks + 1
 
 
 @pytest.mark.parametrize(
