@@ -21,6 +21,7 @@ from msgspec.structs import replace
 
 from hemsd.gateway.config import BrokerConfig, advice
 from hemsd.gateway.connection import BrokerError, Connection, Version, connect
+from hemsd.gateway.renewal import Files
 from hemsd.gateway.topics import Publication, Topics
 from hemsd.hub.hub import Seat
 from hemsd.hub.messages import Link, Message, MeterInterval, MeterReading, MeterStatus
@@ -143,15 +144,18 @@ class Bridge:
                     told.add(str(error))
                 if error.try_other_version and self._config.version == "auto":
                     version = "3.1.1" if version == "5" else "5"
+            else:
+                failures = 0
             await asyncio.sleep(min(BACKOFF_CAP_S, BACKOFF_S * 2.0**failures) * (1 + self._chance()) / 2)
             failures = min(failures + 1, 10)
 
     async def _session(self, version: Version) -> None:
-        """One connection, from its birth to its end, which raises BrokerError."""
+        """One connection, from its birth to its end, which raises BrokerError; or until its files are renewed."""
         will = self._topics.availability(False)
+        files = Files(self._config)
         async with connect(self._config, version, self._client_id, will) as connection:
             _log.info("connected to the broker %s:%d (MQTT %s)", self._config.host, self._config.port, version)
-            await _together(connection.lost(), self._publish(connection))
+            await _together(connection.lost(), self._publish(connection), files.renewed())
 
     async def _publish(self, connection: Connection) -> None:
         """Everything retained anew, since the broker may have forgotten it; from then on what changes."""

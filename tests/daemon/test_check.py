@@ -90,7 +90,10 @@ def test_the_state_directory_must_be_private_if_it_is_there(home: Home) -> None:
 
 def test_the_broker_is_checked_too(home: Home) -> None:
     """What keeps a connection from being made is an error; what should be changed all the same is a warning."""
-    home.add('[gateway.broker]\nurl = "mqtt://broker.home"\nusername = "u"\npassword_file = "mqtt-password"\n')
+    home.add(
+        '[gateway.broker]\nurl = "mqtt://broker.home"\nplain = true\n'
+        'username = "u"\npassword_file = "mqtt-password"\n'
+    )
     severity, text = only(home.findings()[:1])
     assert severity is Severity.ERROR
     assert text.startswith(f"[gateway.broker] password_file {home.directory}/mqtt-password: no such file")

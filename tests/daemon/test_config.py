@@ -282,7 +282,7 @@ def test_relative_paths_start_at_the_file(tmp_path: Path) -> None:
 meter.credentials = "credentials.toml"
 daemon.state_directory = "~/state"
 [gateway.broker]
-url = "mqtt://h"
+url = "mqtts://h"
 username = "u"
 password_file = "/run/secret"
 """
@@ -296,7 +296,7 @@ password_file = "/run/secret"
 def test_files_of_etc_are_taken_from_systemd_where_it_handed_them_over(tmp_path: Path) -> None:
     """The daemon may not read root's /etc/hemsd/mqtt-password; systemd's copy of it is used. Other files are not."""
     (tmp_path / "mqtt-password").touch()
-    text = 'version = 1\n[gateway.broker]\nurl = "mqtt://h"\nusername = "u"\npassword_file = "{}"'
+    text = 'version = 1\n[gateway.broker]\nurl = "mqtts://h"\nusername = "u"\npassword_file = "{}"'
     for path, used in (("/etc/hemsd/mqtt-password", tmp_path / "mqtt-password"), ("/a/mqtt-password",) * 2):
         broker = parse(text.format(path), FILE, {"CREDENTIALS_DIRECTORY": str(tmp_path)}).gateway.broker
         assert broker is not None

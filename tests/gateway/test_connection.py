@@ -134,7 +134,7 @@ async def test_a_name_that_does_not_resolve(monkeypatch: pytest.MonkeyPatch) -> 
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    assert await trouble(BrokerConfig(url="mqtt://broker.example")) == (
+    assert await trouble(BrokerConfig(url="mqtt://broker.example", plain=True)) == (
         "the name broker.example cannot be resolved: see url, and the network's DNS"
     )
 
@@ -146,7 +146,7 @@ async def test_a_host_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None
         raise TimeoutError("timed out")
 
     monkeypatch.setattr(socket, "create_connection", never)
-    assert "cannot be reached: timed out" in await trouble(BrokerConfig(url="mqtt://192.0.2.1"))
+    assert "cannot be reached: timed out" in await trouble(BrokerConfig(url="mqtt://192.0.2.1", plain=True))
 
 
 async def test_a_broker_that_is_frozen_from_the_start(broker: Mosquitto) -> None:
