@@ -58,6 +58,7 @@ def _pinned(pin: str) -> type[ssl.SSLSocket]:
         def do_handshake(self, *arguments: Any) -> None:
             super().do_handshake(*arguments)
             if (found := _shown(self)) != pin:
+                self.close()  # paho leaves that to the garbage collector
                 raise WrongKey(found)
 
     return PinnedSocket

@@ -24,7 +24,7 @@ from hemsd.gateway.topics import Topics
 pytestmark = [
     pytest.mark.needs("mosquitto"),
     # paho leaves a socket to the garbage collector when the TLS handshake fails on it
-    pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:unclosed <.*(SSL|Pinned)Socket:ResourceWarning"),
 ]
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 WILL = Topics("hemsd", "home-1").availability(False)
