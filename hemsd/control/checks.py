@@ -14,9 +14,10 @@ from datetime import datetime
 from msgspec import Struct
 
 from hemsd.control.limits import Orders, Switches
-from hemsd.control.settings import Exposure, Refused, Settings
+from hemsd.control.settings import Refused, Settings
 from hemsd.control.targets import listed, nearest, shortened
 from hemsd.hub.messages import ApplianceStatus, Domain, UserRequest
+from hemsd.hub.routes import Exposure
 
 VALUES_MAX, PROPERTIES_MAX = 32, 256  # of one request
 WORD_MAX = 64  # letters of a name or a value, but for EDTs
@@ -24,8 +25,9 @@ EDT_MAX = 512  # "0x", and 255 bytes in hexadecimal
 LINE_S = 50.0  # a set waits so long for its turn, as a person might
 
 LEVELS: tuple[Exposure, ...] = ("aggregates", "appliances", "control")
-FROM_GATEWAY: Mapping[str, Exposure] = {"get": "appliances", "set": "control", "identify": "control"}
-"""Which level of exposure opens an operation to the home gateway. To forget is for the operator alone."""
+FROM_GATEWAY: Mapping[str, Exposure] = {"get": "control", "set": "control", "identify": "control"}
+"""Which level of exposure opens an operation to the home gateway: to ask an appliance costs it something, too. To
+forget is for the operator alone."""
 
 _CODE = re.compile("0[xX][89A-Fa-f][0-9A-Fa-f]")
 

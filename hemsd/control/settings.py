@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from hemsd.hub.messages import ErrorCode
-
-Exposure = Literal["aggregates", "appliances", "control"]
-"""What the home gateway may have: sums only; also each appliance; also the setting of it."""
+from hemsd.hub.routes import Exposure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

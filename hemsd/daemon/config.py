@@ -28,6 +28,7 @@ from hemsd.daemon.networks import (
 )
 from hemsd.daemon.schema import Problem, Table, line_numbers, problems
 from hemsd.gateway.config import BrokerConfig
+from hemsd.hub.routes import Exposure
 
 SYSTEM_FILE = Path("/etc/hemsd/hemsd.toml")
 UDEV_NAME = Path("/dev/hemsd-wisun")  # given by systemd/60-hemsd.rules
@@ -63,8 +64,9 @@ class MeterTable(Table, frozen=True, kw_only=True):
 
 
 class GatewayTable(Table, frozen=True, kw_only=True):
-    """[gateway]: the home gateway; without a broker nothing is published."""
+    """[gateway]: the home gateway and what it may have; without a broker nothing is published."""
 
+    exposure: Exposure = "aggregates"
     broker: BrokerConfig | None = None
 
 
@@ -235,7 +237,7 @@ def _anchored(config: Config, base: Path, environ: Mapping[str, str]) -> Config:
     return replace(
         config,
         meter=replace(config.meter, credentials=absolute(config.meter.credentials)),
-        gateway=GatewayTable(broker=broker),
+        gateway=replace(config.gateway, broker=broker),
         daemon=replace(
             config.daemon,
             state_directory=absolute(config.daemon.state_directory),

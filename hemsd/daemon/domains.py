@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from drivers.ports import PermanentPortError, PortError, PortLost, PortMissing, TransientPortError
 from hemsd.control.controller import Controller
@@ -19,6 +22,7 @@ from hemsd.daemon.supervision import Kind
 from hemsd.daemon.wires import back_again, open_wire
 from hemsd.gateway.bridge import Bridge
 from hemsd.gateway.config import BrokerConfig
+from hemsd.gateway.standing import Home
 from hemsd.history.database import NewerDatabase
 from hemsd.history.historian import Historian
 from hemsd.history.store import Retention
@@ -197,6 +201,7 @@ async def run_control(config: Config, hub: Hub) -> None:
     """The one way to an appliance, and the sum of the house, until cancelled."""
     seat = hub.seat(Domain.CONTROL)
     settings = Settings(
+        exposure=config.gateway.exposure,
         watched_only=frozenset(name for name, each in config.appliances.items() if not each.control),
         gap_s=config.control.write_gap_s,
         per_hour=config.control.writes_per_hour,
@@ -217,10 +222,16 @@ def stewards(config: Config, state: Path, hub: Hub) -> list[Steward]:
     return stewards_of(config, state, hub)
 
 
-async def run_gateway(broker: BrokerConfig, site: str, hub: Hub) -> None:
+async def run_gateway(config: Config, broker: BrokerConfig, site: str, state: Path, hub: Hub) -> None:
     """The home gateway's world: the MQTT bridge, until cancelled."""
     seat = hub.seat(Domain.GATEWAY)
+    home = Home(
+        site=site,
+        exposure=config.gateway.exposure,
+        profile=config.profile,
+        config_hash=hashlib.sha256(msgspec.json.encode(config)).hexdigest()[:12],
+    )
     try:
-        await Bridge(seat, broker, site).run()
+        await Bridge(seat, broker, home, state).run()
     finally:
         seat.close()

@@ -25,7 +25,7 @@ from hemsd.daemon.state import StateError, find_state_directory, prepare, site_i
 from hemsd.daemon.supervision import KeepsFailing, supervise
 from hemsd.hub.hub import Hub, Seat
 from hemsd.hub.messages import ApplianceStatus, Domain, Event, MeterReading, MeterStatus
-from hemsd.hub.routes import ROUTES_6_4_3
+from hemsd.hub.routes import DOORS_6_4_3
 
 STOP_S = 4.5  # after a signal everything has ended within 5 s, whatever the kernel thinks of closing a port
 STOPPED, FAILED, ALREADY_RUNNING = 0, 1, 75  # exit codes; 75 is EX_TEMPFAIL of sysexits.h
@@ -75,7 +75,7 @@ async def run(
         path = find_operator_socket(config.daemon, state, environ)
         with ExitStack() as held:
             held.enter_context(claim_state(state, path))
-            hub = Hub(ROUTES_6_4_3)
+            hub = Hub(DOORS_6_4_3[config.gateway.exposure])
             if (operator := _operator(config.daemon, hub, path)) is not None:
                 held.callback(operator.close)
             claim = MeterClaim(config.meter, environ)
@@ -121,7 +121,7 @@ async def _run(
             for each in networks:
                 keep(f"network {each.name}", each.run, on_failure=each.failed, sooner=each.sooner)
             if config.gateway.broker is not None:
-                keep("gateway", partial(run_gateway, config.gateway.broker, site, hub))
+                keep("gateway", partial(run_gateway, config, config.gateway.broker, site, state, hub))
             await asyncio.sleep(0)  # now they have begun, and signals are heard
             manager.tell("READY=1", "STATUS=started")
             overdue = [meter.overdue_s, *(each.overdue_s for each in networks)]

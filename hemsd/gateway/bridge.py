@@ -1,7 +1,8 @@
 """Publishes what the house tells the home gateway to an MQTT broker, and comes back for ever when that goes away.
 
-Live values are kept in one copy and sent as they are when the broker can take them. Half hours wait in line until the
-broker has acknowledged each.
+How things stand is kept in one copy and sent as it is when the broker can take it: see hemsd.gateway.standing. What
+must arrive, half-hours and events, comes out of history: hemsd.gateway.forward. What others ask of the house goes
+through hemsd.gateway.requests.
 """
 
 from __future__ import annotations
@@ -10,97 +11,82 @@ import asyncio
 import logging
 import random
 import time
-from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
-
-from msgspec.structs import replace
 
 from hemsd.gateway.config import BrokerConfig, advice
 from hemsd.gateway.connection import BrokerError, Connection, Version, connect
+from hemsd.gateway.cursor import CursorFile
+from hemsd.gateway.exposure import REQUESTS, exposes
+from hemsd.gateway.files import place
+from hemsd.gateway.forward import Forwarder
 from hemsd.gateway.renewal import Files
+from hemsd.gateway.requests import Incoming, Requests
+from hemsd.gateway.retained import Retained
+from hemsd.gateway.standing import REPEAT_S, Home, Standing
 from hemsd.gateway.topics import Publication, Topics
 from hemsd.hub.hub import Seat
-from hemsd.hub.messages import Link, Message, MeterInterval, MeterReading, MeterStatus
+from hemsd.hub.messages import Domain, Event, HistoryHead, Message, Records, UserResponse
 
-INTERVALS_MAX = 4_800  # 100 days of half hours; a meter itself remembers as many
-SILENT_AFTER_S = 600.0  # two of the longest intervals at which a meter is asked for anything
-REPEAT_S = 60.0  # availability: the will of an earlier connection may arrive after the birth of this one
 BACKOFF_S, BACKOFF_CAP_S = 1.0, 60.0
-LIVE_VALUES = ("power_w", "current_r_a", "current_t_a", "energy_import_kwh", "energy_export_kwh")
+REFUSALS_MAX = 256  # topics; more are not told of
 
 _log = logging.getLogger("hemsd.gateway")
-
-
-@dataclass(slots=True)
-class _Meter:
-    """The latest of one meter; the times in seconds are this process's."""
-
-    heard_at: float
-    status: MeterStatus | None = None
-    reading: MeterReading | None = None
-    read_at: float = 0.0
-    energy_at: datetime | None = None
-
-    def current(self, now: float) -> bool:
-        status = self.status  # none yet where a reading came first
-        if status is not None and not (status.online and (status.fresh or status.read_at is None)):
-            return False
-        return now - self.heard_at < SILENT_AFTER_S
-
-    def stand(self, status: MeterStatus, now: float) -> None:
-        if self.status and (status.last_heard_at, status.online) != (self.status.last_heard_at, self.status.online):
-            self.heard_at = now
-        self.status = status
-
-    def read(self, reading: MeterReading, now: float) -> None:
-        """A value that this reading says nothing of, not even why it is missing, stays what it was."""
-        told = {name for name in LIVE_VALUES if getattr(reading, name) is not None or name in reading.states}
-        if any(name.startswith("energy_") for name in told):
-            self.energy_at = reading.measured_at
-        if self.reading is not None:
-            kept = {name: getattr(self.reading, name) for name in LIVE_VALUES if name not in told}
-            states = {name: why for name, why in self.reading.states.items() if name not in told}
-            reading = replace(reading, **kept, states=states | reading.states)
-        self.reading, self.read_at, self.heard_at = reading, now, now
 
 
 class Bridge:
     """The gateway's seat in the hub on one side, a broker on the other.
 
-    `clock` is monotonic, in seconds; `chance` (0 to 1) spreads the delays before a new attempt. Raises ValueError for
-    a site id that cannot be part of a topic.
+    The directory `state` remembers what the broker has of us. `clock` is monotonic, in seconds, `wall` the time of
+    day; `chance` (0 to 1) spreads the delays before a new attempt. Raises ValueError for a site id that cannot be
+    part of a topic.
     """
 
     def __init__(
         self,
         seat: Seat,
         config: BrokerConfig,
-        site: str,
+        home: Home,
+        state: Path,
         *,
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], datetime] = lambda: datetime.now(UTC),
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._seat = seat
         self._config = config
         self._clock = clock
+        self._wall = wall
         self._chance = chance
-        self._client_id = config.client_id or f"hemsd-{site}"
-        self._topics = Topics(config.base_topic, site)
-        self._meters: dict[str, _Meter] = {}
-        self._unsent: set[str] = set()  # meters whose live values have changed
-        self._intervals: deque[Publication] = deque()
-        self._overflowed = 0  # half hours dropped since the broker was last there
+        self._client_id = config.client_id or f"hemsd-{home.site}"
+        self._topics = topics = Topics(config.base_topic, home.site)
+        self._standing = Standing(topics, home, clock())
+        self._requests = Requests(topics, f"mqtt-{int(wall().timestamp() * 1000):x}", self._standing.counters)
+        self._subscriptions = [
+            f"{topics.root}/{topic}" for topic, level in REQUESTS.items() if exposes(home.exposure, level)
+        ]
+        self._retained = Retained(place(state, "retained", config))
+        self._refusals: set[tuple[str, str]] = set()  # told of
+        self._forwarder = Forwarder(
+            seat.publish,
+            CursorFile(state, config.host, config.port, self._client_id),
+            lambda record, replay: topics.record(record, home.exposure, replay=replay),
+            replay_days=config.replay_days,
+            refused=self._hear_refusal,
+            anew=lambda text: self._tell("gateway.replay", text),
+        )
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
         """Publish until cancelled; then say offline and disconnect within 2 s. Trouble with the broker is logged."""
         for text in advice(self._config):
             _log.warning("%s", text)
-        await _together(self._listen(), self._stay_connected())
+        await _together(self._listen(), self._stay_connected(), self._forwarder.keep())
+
+    # --- the house
 
     async def _listen(self) -> None:
         async for message in self._seat.messages():
@@ -109,23 +95,31 @@ class Bridge:
 
     def _note(self, message: Message, now: float) -> None:
         match message:
-            case MeterReading():
-                self._meters.setdefault(message.meter, _Meter(now)).read(message, now)
-                self._unsent.add(message.meter)
-            case MeterStatus(meter=str(meter)):
-                self._meters.setdefault(meter, _Meter(now)).stand(message, now)
-            case MeterInterval():
-                self._queue(self._topics.interval(message))
+            case HistoryHead() | Records():
+                self._forwarder.note(message)
+            case UserResponse():
+                self._requests.hear(message, self._wall())
             case _:
-                pass  # nothing of it is published
+                self._standing.hear(message, now)
 
-    def _queue(self, interval: Publication) -> None:
-        if len(self._intervals) == INTERVALS_MAX:
-            self._intervals.popleft()
-            self._overflowed += 1
-            if self._overflowed == 1:
-                _log.warning("the broker has been away too long: the oldest half hours are dropped from now on")
-        self._intervals.append(interval)
+    def _take(self, incoming: Incoming) -> None:
+        self._requests.take(incoming, self._clock(), self._wall())
+        for request in self._requests.outgoing():
+            self._seat.publish(request)
+        self._changed.set()
+
+    def _hear_refusal(self, topic: str, why: str) -> None:
+        """Tell it once: with MQTT 5 a broker says that its access rules, say, forbid a topic."""
+        if (topic, why) not in self._refusals and len(self._refusals) < REFUSALS_MAX:
+            self._refusals.add((topic, why))
+            self._tell("gateway.refused", f"the broker {self._config.host} refused {topic}: {why}")
+
+    def _tell(self, kind: str, text: str) -> None:
+        _log.warning("%s", text)
+        event = Event(at=self._wall(), source=Domain.GATEWAY, kind=kind, severity="warning", text=text)
+        self._seat.publish(event)
+
+    # --- the broker
 
     async def _stay_connected(self) -> None:
         version: Version = "3.1.1" if self._config.version == "3.1.1" else "5"
@@ -155,49 +149,59 @@ class Bridge:
         files = Files(self._config)
         async with connect(self._config, version, self._client_id, will) as connection:
             _log.info("connected to the broker %s:%d (MQTT %s)", self._config.host, self._config.port, version)
-            await _together(connection.lost(), self._publish(connection), files.renewed())
+            self._requests.connected()
+            work = (connection.listen(self._take), self._publish(connection), self._forwarder.run(connection))
+            await _together(*work, files.renewed())
 
     async def _publish(self, connection: Connection) -> None:
         """Everything retained anew, since the broker may have forgotten it; from then on what changes."""
-        self._unsent.update(self._meters)
-        told: dict[str, Publication] = {}
-        repeat_at = self._clock() + REPEAT_S
+        for topic in self._subscriptions:
+            if why := await connection.subscribe(topic):
+                self._hear_refusal(topic, why)
+        standing, requests = self._standing, self._requests
+        standing.renew(self._clock())
+        await self._expect(map(self._topics.path, standing.retained()))
+        tidy_at = self._clock()
         while True:
             self._changed.clear()
             now = self._clock()
-            if now >= repeat_at:
-                told, repeat_at = {}, now + REPEAT_S
-            for publication in self._availability(now):
-                if told.get(publication.topic) != publication:
-                    await connection.publish(publication)
-                    told[publication.topic] = publication
-            while self._unsent:
-                await self._publish_live(self._meters[self._unsent.pop()], connection)
-            if self._intervals:
-                await self._publish_oldest(connection)
-            else:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(REPEAT_S):
-                        await self._changed.wait()
+            standing.behind(self._forwarder.behind, now)
+            standing.tick(now)
+            requests.tick(now, self._wall())
+            while (publication := requests.answer() or standing.take(self._clock(), self._wall())) is not None:
+                await self._send(publication, connection)
+            if now >= tidy_at:
+                tidy_at = now + REPEAT_S
+                await self._tidy(now, connection)
+            await self._rest(min(filter(None, (standing.deadline(), tidy_at, requests.deadline()))))
 
-    async def _publish_live(self, meter: _Meter, connection: Connection) -> None:
-        if meter.reading:
-            link = meter.status.link if meter.status else Link()
-            age_s = self._clock() - meter.read_at
-            await connection.publish(self._topics.live(meter.reading, meter.energy_at, link, age_s))
+    async def _send(self, publication: Publication, connection: Connection) -> None:
+        """Publish; what is retained is noted first, so that it can be cleared whatever happens to us."""
+        if publication.retain and publication.payload:
+            await self._expect([publication.topic])
+        if why := await connection.publish(publication):
+            self._hear_refusal(publication.topic, why)
+        elif publication.retain and not publication.payload:
+            self._retained.cleared(publication.topic)
 
-    async def _publish_oldest(self, connection: Connection) -> None:
-        oldest = self._intervals[0]
-        await connection.publish(oldest)
-        if self._intervals[0] is oldest:  # otherwise it was pushed out meanwhile
-            self._intervals.popleft()
-        if self._overflowed:
-            _log.warning("%d half hours were dropped while the broker was away", self._overflowed)
-            self._overflowed = 0
+    async def _expect(self, topics: Iterable[str]) -> None:
+        if self._retained.expect(topics):
+            await asyncio.to_thread(self._retained.write)
 
-    def _availability(self, now: float) -> list[Publication]:
-        meters = (self._topics.meter_availability(meter, known.current(now)) for meter, known in self._meters.items())
-        return [self._topics.availability(True), *meters]
+    async def _tidy(self, now: float, connection: Connection) -> None:
+        """See to what was retained for an earlier run."""
+        told = {self._topics.path(key) for key in self._standing.retained()}
+        for topic in sorted(self._retained.topics - told):
+            if (publication := self._standing.leftover(topic, now)) is not None:
+                await self._send(publication, connection)
+
+    async def _rest(self, until: float) -> None:
+        """Until something changes, or for as long as this."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(until - self._clock()):
+                await self._changed.wait()
+                return
+        self._standing.lag_s = max(0.0, self._clock() - until)
 
 
 async def _together(*work: Coroutine[Any, Any, None]) -> None:

@@ -54,6 +54,7 @@ class BrokerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     client_id: ClientId | None = None  # hemsd-<site> without it
     keepalive_s: Annotated[int, Meta(ge=5, le=3600, description="a whole number of seconds from 5 to 3600")] = 30
     base_topic: BaseTopic = "hemsd"
+    replay_days: Annotated[int, Meta(ge=0, le=36_500, description="a whole number of days from 0 to 36500")] = 99
 
     def __post_init__(self) -> None:
         _check_url(self.url)

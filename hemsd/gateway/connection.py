@@ -9,18 +9,22 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from hemsd.gateway.config import BrokerConfig
+from hemsd.gateway.requests import Incoming
 from hemsd.gateway.tls import WrongKey, context_for
 from hemsd.gateway.topics import Publication
 
 if TYPE_CHECKING:
-    from aiomqtt import Client, MqttError
+    from aiomqtt import Message, MqttError
+
+    from hemsd.gateway.client import Client
 
 ANSWER_WITHIN_S = 10.0  # the broker: to CONNECT and to each publication that it acknowledges
+INCOMING_MAX = 256  # messages that wait for us; more are dropped
 FAREWELL_S = 0.8  # each for the last publication and for the DISCONNECT
 
 Version = Literal["5", "3.1.1"]
@@ -49,6 +53,15 @@ REFUSALS: Mapping[int, str] = {  # MQTT 5 reason codes (3.2.2.2, 3.14.2.1); paho
     0x9B: "does not support the quality of service that we need (1)",
 }
 
+PUBLISH_REFUSALS: Mapping[int, str] = {  # MQTT 5, 3.4.2.1: of PUBACK
+    0x80: "it does not say why",
+    0x83: "it does not take it",
+    0x87: "its access rules do not allow it to us",
+    0x90: "it does not accept the topic",
+    0x97: "a quota is used up",
+    0x99: "it does not accept the payload",
+}
+
 
 class BrokerError(Exception):
     """No connection, or no longer; the text says why and what to look at.
@@ -64,26 +77,64 @@ class BrokerError(Exception):
 class Connection:
     """An established connection; see connect()."""
 
-    def __init__(self, client: Client, config: BrokerConfig) -> None:
+    def __init__(self, client: Client, config: BrokerConfig, version: Version) -> None:
         self._client = client
         self._config = config
+        self._version = version
 
-    async def publish(self, publication: Publication) -> None:
-        """Publish, and with QoS 1 wait until the broker has it. Raises BrokerError."""
+    async def publish(self, publication: Publication) -> str:
+        """Publish, and with QoS 1 wait for the broker's answer: empty, or why it refused. Raises BrokerError."""
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.send(publication, lambda why: None if answer.done() else answer.set_result(why))
+        try:
+            async with asyncio.timeout(self._client.timeout):
+                return await answer
+        except TimeoutError:
+            raise self.silence() from None
+
+    def send(self, publication: Publication, answered: Callable[[str], None]) -> None:
+        """Publish without waiting; `answered` is called once, as publish() returns, or never. Raises BrokerError."""
         from aiomqtt import MqttError
 
         try:
-            await _cancellable(_publish(self._client, publication))
+            self._client.post(publication, lambda code: answered(_refusal(code)))
         except MqttError as error:
             raise BrokerError(_lost(error, self._config)) from error
 
-    async def lost(self) -> None:
-        """Wait for the end of the connection, which raises BrokerError."""
+    @property
+    def in_flight(self) -> int:
+        """Publications with QoS 1 that may be sent before any is acknowledged, beside one of publish()."""
+        return max(1, self._client.receive_maximum - 1)
+
+    def silence(self) -> BrokerError:
+        """What to raise where an answer is overdue."""
+        return BrokerError(f"the broker {self._config.host}:{self._config.port} does not answer")
+
+    async def subscribe(self, topic: str) -> str:
+        """Subscribe at QoS 1; empty, or why the broker refused. Raises BrokerError.
+
+        By MQTT 5 a message that the broker keeps says so whenever it comes, by 3.1.1 only after subscribing.
+        """
+        from aiomqtt import MqttError
+        from paho.mqtt.subscribeoptions import SubscribeOptions
+
+        how: tuple[int, SubscribeOptions | None] = (1, None)
+        if self._version == "5":
+            how = 0, SubscribeOptions(qos=1, noLocal=True, retainAsPublished=True)
+        try:
+            answers = await _cancellable(self._client.subscribe(topic, *how))
+        except MqttError as error:
+            raise BrokerError(_lost(error, self._config)) from error
+        codes = [answer if isinstance(answer, int) else int(answer.value) for answer in answers]
+        return _refusal(max(codes, default=0))
+
+    async def listen(self, hear: Callable[[Incoming], None]) -> None:
+        """Hand on what is delivered, until the end of the connection, which raises BrokerError."""
         from aiomqtt import MqttError
 
         try:
-            async for _ in self._client.messages:
-                pass
+            async for message in self._client.messages:
+                hear(_incoming(message))
         except MqttError as error:
             raise BrokerError(_lost(error, self._config)) from error
 
@@ -93,7 +144,9 @@ async def connect(
     config: BrokerConfig, version: Version, client_id: str, will: Publication
 ) -> AsyncIterator[Connection]:
     """Connect; leaving, for whatever reason, publishes the will and disconnects. Raises BrokerError."""
-    from aiomqtt import Client, MqttError, ProtocolVersion, Will
+    from aiomqtt import MqttError, ProtocolVersion, Will
+
+    from hemsd.gateway.client import Client
 
     last_words = _LastWords()
     client = Client(
@@ -107,6 +160,7 @@ async def connect(
         keepalive=config.keepalive_s,
         timeout=ANSWER_WITHIN_S,
         tls_context=_tls_context(config),
+        max_queued_incoming_messages=INCOMING_MAX,
         logger=last_words.logger,
     )
     try:
@@ -114,20 +168,29 @@ async def connect(
             await _cancellable(client.__aenter__())
         except MqttError as error:
             raise _refused(error, last_words.text, config) from error
+        connection = Connection(client, config, version)
         try:
-            yield Connection(client, config)
+            yield connection
         finally:
             client.timeout = FAREWELL_S
-            with suppress(MqttError):
-                await _publish(client, will)
+            with suppress(BrokerError):
+                await connection.publish(will)
     finally:  # where connecting failed too: aiomqtt leaves the socket open
         client.timeout = FAREWELL_S
         with suppress(MqttError):
             await client.__aexit__(None, None, None)
 
 
-async def _publish(client: Client, publication: Publication) -> None:
-    await client.publish(publication.topic, publication.payload, publication.qos, publication.retain)
+def _incoming(message: Message) -> Incoming:
+    properties = message.properties  # has only the attributes that were sent
+    return Incoming(
+        topic=str(message.topic),
+        payload=message.payload,
+        retained=message.retain,
+        response_topic=getattr(properties, "ResponseTopic", ""),
+        correlation=getattr(properties, "CorrelationData", None),
+        expiry_s=getattr(properties, "MessageExpiryInterval", None),
+    )
 
 
 async def _cancellable(work: Coroutine[Any, Any, T]) -> T:
@@ -202,6 +265,11 @@ def _refused(error: MqttError, last_words: str, config: BrokerConfig) -> BrokerE
         case _:
             why = last_words or "no answer to CONNECT"
             return BrokerError(f"{broker} did not let us in ({why}): {scheme}", try_other_version=True)
+
+
+def _refusal(code: int) -> str:
+    """Why a publication was refused, by the reason code of its acknowledgement; empty where it was not."""
+    return "" if code < 0x80 else PUBLISH_REFUSALS.get(code, f"reason code 0x{code:02X}")
 
 
 def _lost(error: MqttError, config: BrokerConfig) -> str:

@@ -1,103 +1,88 @@
-"""What hemsd says over MQTT: the topics, how each is delivered, and the JSON in it.
+"""Messages of the house as publications: under which topic, how delivered, with which JSON. Pure.
 
-A topic is ``<base>/v1/<site>/...``; within the major version fields are only ever added. A value that is not there is
-null, never 0. An interval record stands alone: registers at its end, no difference to the record before, which a
-consumer may not have.
+A topic is ``<base>/v1/<site>/...``; within the major version fields are only ever added. An interval record stands
+alone: registers at its end, no difference to the record before, which a consumer may not have.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
-from typing import Literal, NamedTuple
+from datetime import datetime, timedelta
 
 import msgspec
 from msgspec import Struct
 
-from hemsd.hub.messages import Link, MeterInterval, MeterReading
+from hemsd.gateway import payloads
+from hemsd.gateway.exposure import TOPICS, event_level, exposes
+from hemsd.gateway.payloads import timestamp
+from hemsd.hub.messages import (
+    ApplianceState,
+    ApplianceStatus,
+    Event,
+    Link,
+    MeterInterval,
+    MeterReading,
+    PropertyValue,
+    Record,
+    SiteAggregate,
+)
+from hemsd.hub.routes import Exposure
 
 MAJOR = "v1"
 INTERVAL = timedelta(minutes=30)  # of a meter's load profile (ECHONET Lite class 0x0288, EPC EA and EB)
-JST = timezone(timedelta(hours=9))
 
-
-class Delivery(NamedTuple):
-    """How a topic is published."""
-
-    qos: Literal[0, 1]
-    retain: bool
-
-
-DELIVERY: Mapping[str, Delivery] = {
-    "availability": Delivery(qos=1, retain=True),
-    "meter/+/availability": Delivery(qos=1, retain=True),
-    "meter/+/live": Delivery(qos=0, retain=True),
-    "meter/+/interval": Delivery(qos=1, retain=False),
-}
+Key = tuple[str, str]
+"""A topic of exposure.TOPICS, and what stands for its + (empty where there is none)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """One message for the broker."""
+    """One message for the broker; an empty payload clears what is retained. `correlation`: of MQTT 5 (4.10.2)."""
 
     topic: str
     payload: bytes
     qos: int
     retain: bool
-
-
-class Live(Struct, frozen=True, kw_only=True):
-    """Payload of ``meter/<m>/live``: the latest of each value; energy is asked less often and has its own time."""
-
-    schema: Literal["hemsd.meter.live/1"] = "hemsd.meter.live/1"
-    ts: str
-    age_s: float  # of the values, when this was published
-    power_w: int | None  # negative = export
-    current_r_a: float | None
-    current_t_a: float | None
-    energy_import_kwh: float | None  # register readings
-    energy_export_kwh: float | None
-    energy_ts: str | None
-    states: Mapping[str, str]  # why a value is null
-    lqi: int | None
-    rssi_dbm: float | None
-    channel: int | None
-
-
-class Interval(Struct, frozen=True, kw_only=True):
-    """Payload of ``meter/<m>/interval``: one half hour; (site, meter, start) is its key, and it may come twice."""
-
-    schema: Literal["hemsd.meter.interval/1"] = "hemsd.meter.interval/1"
-    site: str
-    meter: str
-    start: str
-    end: str
-    energy_import_kwh: float | None  # register readings at `end`
-    energy_export_kwh: float | None
-    states: Mapping[str, str]  # why a value is null
-    source: Literal["notified", "read", "backfill"]
+    correlation: bytes | None = None
 
 
 class Topics:
     """Everything that one site publishes. Raises ValueError for an id that is not of a-z, 0-9 and hyphen."""
 
     def __init__(self, base: str, site: str) -> None:
-        self._root = f"{base}/{MAJOR}/{_checked(site)}"
+        self.root = f"{base}/{MAJOR}/{_checked(site)}"
         self._site = site
+
+    def path(self, key: Key) -> str:
+        """The whole topic."""
+        topic, which = key
+        return f"{self.root}/{topic.replace('+', _checked(which)) if '+' in topic else topic}"
+
+    def key(self, path: str) -> Key | None:
+        """What path() makes of it; None for a topic that is not, or no longer, ours."""
+        below = path.removeprefix(f"{self.root}/")
+        if below == path:
+            return None
+        for topic in TOPICS:
+            which = re.fullmatch(re.escape(topic).replace(r"\+", "([a-z0-9-]{1,64})"), below)
+            if which is not None:
+                return topic, "".join(which.groups())
+        return None
+
+    def publication(self, key: Key, payload: bytes | Struct) -> Publication:
+        """A payload as its topic is delivered."""
+        delivery = TOPICS[key[0]]
+        content = payload if isinstance(payload, bytes) else msgspec.json.encode(payload)
+        return Publication(self.path(key), content, delivery.qos, delivery.retain)
 
     def availability(self, online: bool) -> Publication:
         """Whether hemsd itself is there; the offline one is also its last will."""
-        return self._publication("availability", None, _presence(online))
-
-    def meter_availability(self, meter: str, online: bool) -> Publication:
-        """Whether what is told of this meter is current."""
-        return self._publication("meter/+/availability", meter, _presence(online))
+        return self.publication(("availability", ""), presence(online))
 
     def live(self, reading: MeterReading, energy_at: datetime | None, link: Link, age_s: float) -> Publication:
         """The latest values of a meter; `energy_at` is when its registers were read."""
-        live = Live(
+        live = payloads.Live(
             ts=timestamp(reading.measured_at),
             age_s=round(age_s, 1),
             power_w=reading.power_w,
@@ -111,34 +96,88 @@ class Topics:
             rssi_dbm=link.rssi_dbm,
             channel=link.channel,
         )
-        return self._publication("meter/+/live", reading.meter, msgspec.json.encode(live))
+        return self.publication(("meter/+/live", reading.meter), live)
 
-    def interval(self, record: MeterInterval) -> Publication:
-        """One half hour that ended."""
-        interval = Interval(
-            site=self._site,
-            meter=record.meter,
-            start=timestamp(record.end - INTERVAL),
-            end=timestamp(record.end),
-            energy_import_kwh=record.energy_import_kwh,
-            energy_export_kwh=record.energy_export_kwh,
-            states=record.states,
-            source=record.source,
+    def record(self, record: Record, level: Exposure, *, replay: bool) -> Publication | None:
+        """A half-hour or an event out of history; None where it is not for this level.
+
+        `replay`: late, or perhaps not for the first time.
+        """
+        match record.content:
+            case MeterInterval() as interval:
+                return self._interval(interval, record.seq, replay)
+            case Event() as event:
+                return self._event(event, record.seq, replay) if exposes(level, event_level(event.kind)) else None
+
+    def site(self, aggregate: SiteAggregate) -> Publication:
+        """The sum of the house."""
+        sums = payloads.Site(
+            ts=timestamp(aggregate.at),
+            grid_w=aggregate.grid_w,
+            pv_w=aggregate.pv_w,
+            battery_w=aggregate.battery_w,
+            ev_w=aggregate.ev_w,
+            known_loads_w=aggregate.known_loads_w,
+            rest_w=aggregate.rest_w,
         )
-        return self._publication("meter/+/interval", record.meter, msgspec.json.encode(interval))
+        return self.publication(("site/live", ""), sums)
 
-    def _publication(self, kind: str, meter: str | None, payload: bytes) -> Publication:
-        path = kind if meter is None else kind.replace("+", _checked(meter))
-        return Publication(f"{self._root}/{path}", payload, *DELIVERY[kind])
+    def appliance(self, state: ApplianceState, status: ApplianceStatus | None) -> Publication:
+        """All that one appliance told; `status` says what people call it."""
+        told = payloads.Appliance(
+            ts=timestamp(state.at),
+            appliance=state.appliance,
+            name=status.name if status else state.appliance,
+            room=status.room if status else "",
+            kind=status.kind if status else "",
+            values=state.values,
+            requested=state.requested,
+            properties={name: _property(each) for name, each in state.properties.items()},
+        )
+        return self.publication(("appliance/+/state", state.appliance), told)
+
+    def response(self, response: payloads.Response) -> Publication:
+        """The answer to a request."""
+        return self.publication(("response/+", response.op), response)
+
+    def _interval(self, told: MeterInterval, seq: int, replay: bool) -> Publication:
+        interval = payloads.Interval(
+            site=self._site,
+            meter=told.meter,
+            start=timestamp(told.end - INTERVAL),
+            end=timestamp(told.end),
+            energy_import_kwh=told.energy_import_kwh,
+            energy_export_kwh=told.energy_export_kwh,
+            states=told.states,
+            source=told.source,
+            seq=seq,
+            replay=replay,
+        )
+        return self.publication(("meter/+/interval", told.meter), interval)
+
+    def _event(self, told: Event, seq: int, replay: bool) -> Publication:
+        event = payloads.Event(
+            site=self._site,
+            id=seq,
+            ts=timestamp(told.at),
+            type=told.kind,
+            severity=told.severity,
+            source=told.source.value,
+            text=told.text,
+            replay=replay,
+        )
+        return self.publication(("bridge/event", ""), event)
 
 
-def timestamp(at: datetime) -> str:
-    """RFC 3339 to the second in Japan's time, +09:00. `at` is aware."""
-    return at.astimezone(JST).isoformat(timespec="seconds")
-
-
-def _presence(online: bool) -> bytes:
+def presence(online: bool) -> bytes:
+    """The payload of every topic called availability."""
     return b"online" if online else b"offline"
+
+
+def _property(told: PropertyValue) -> payloads.Property:
+    return payloads.Property(
+        value=told.value, unit=told.unit, state=told.state, ts=timestamp(told.at), source=told.source
+    )
 
 
 def _checked(name: str) -> str:

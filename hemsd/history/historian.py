@@ -31,6 +31,7 @@ from hemsd.hub.messages import (
     Event,
     Health,
     HistoryAnswer,
+    HistoryHead,
     HistoryQuery,
     Message,
     MeterDay,
@@ -89,6 +90,7 @@ class Historian:
         self._meter: str | None = None  # the one that is online
         self._health_at = self._samples_at = self._tidy_at = 0.0
         self._summary = Summary(0, 0)
+        self._head: HistoryHead | None = None  # as told last
         self._well: bool | None = None  # as Health told last
 
     async def run(self) -> None:
@@ -189,6 +191,9 @@ class Historian:
             self._inbox.read_at = self._inbox.read_at or await self._off(self._store.newest_sample)
         while batch := self._inbox.batch():
             self._tell_outcome(await self._off(partial(self._store_batch, batch)), batch)
+        if (head := await self._off(self._store.head)) != self._head:
+            self._head = head
+            self._seat.publish(head)
         if self._trouble:
             self._trouble, self._retry_s = "", RETRY_S
             self._tell("history.disk_ok", "info", "the history can be written again; nothing was lost meanwhile")

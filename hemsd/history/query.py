@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 from hemsd.history import calendar
 from hemsd.history.calendar import HALF_HOUR_S, SLOTS, day_of, moment, periods, slot_of
 from hemsd.history.counters import Piece
-from hemsd.history.database import LAST_RECORD, explained, open_to_read
+from hemsd.history.database import HEAD, LAST_RECORD, explained, open_to_read
 from hemsd.history.days import SOURCES, Day
 from hemsd.history.intervals import EXPORT, IMPORT, kwh, message_of
 from hemsd.history.schema import HISTORY
@@ -36,6 +36,7 @@ from hemsd.hub.messages import (
 FILE_NAME = "history.db"
 ROWS_IN_AN_ANSWER = 500
 RECORDS_LIMIT = 1000
+TEXT_IN_AN_ANSWER = 100_000  # characters of events: with the rest less than a line of hemsd.hub.wire
 LARGEST_SEQ = FOREVER = 1 << 62
 DUE_AFTER_S = 15 * 60  # a half-hour younger than this may still come by itself
 
@@ -162,7 +163,7 @@ class History:
         """What was kept after a cursor, at most RECORDS_LIMIT, in the order of seq."""
         limit = max(1, min(asked.limit, RECORDS_LIMIT))
         query = "SELECT seq, meter, at, half_hours FROM record WHERE seq > ? - ? ORDER BY seq LIMIT ?"
-        after = max(0, min(asked.seq, LARGEST_SEQ))
+        after = max(0, min(asked.seq, LARGEST_SEQ), 0 if asked.last_days is None else self._before(asked.last_days))
         runs = self._db.execute(query, (after, SLOTS, limit + SLOTS)).fetchall()
         half_hours = (
             (seq + number, meter, at + number * HALF_HOUR_S)
@@ -184,12 +185,26 @@ class History:
             slots = {register: slots[slot_of(at)] for register, slots in day.items() if slots is not None}
             found.append(Record(seq=seq, content=message_of(names[meter], at, slots, tables.scales)))
         merged = sorted([*found, *events], key=lambda record: record.seq)[:limit]
-        return Records(request=asked.request, to=asked.asker, records=tuple(merged), head=self.head())
+        return Records(request=asked.request, to=asked.asker, records=tuple(_fitting(merged)), head=self.head())
+
+    def _before(self, days: int) -> int:
+        """The seq before the first record of the last days; the newest one where they are none."""
+        since = (self.newest() or 0) - days * calendar.DAY_S
+        query = """SELECT min(seq + max(0, (:since - at) / :step + 1)) FROM record
+                   WHERE at + (half_hours - 1) * :step > :since"""
+        first = self._db.execute(query, {"since": since, "step": HALF_HOUR_S}).fetchone()
+        first += self._db.execute("SELECT min(seq) FROM event WHERE at_us > ?", (since * 1_000_000,)).fetchone()
+        return min((seq - 1 for seq in first if days and seq is not None), default=self.head())
 
     def head(self) -> int:
         """The newest seq of a record, 0 where there is none."""
         head: int = self._db.execute(f"SELECT {LAST_RECORD}").fetchone()[0]
         return head
+
+    def highest(self) -> int:
+        """The highest seq that was ever given away, to a record or not."""
+        highest: int = self._db.execute(HEAD).fetchone()[0]
+        return highest
 
     def newest(self) -> int | None:
         """The newest boundary known, by the meters' clocks."""
@@ -251,6 +266,16 @@ def _row(registers: dict[str, _Register], start: int, end: int, until: int) -> H
         energy_export_kwh=shown.get(EXPORT, (None, ""))[0],
         source=next((source for _, source in shown.values() if source), ""),
     )
+
+
+def _fitting(records: Iterable[Record]) -> Iterator[Record]:
+    """As many as fit into one answer, and at least one."""
+    room = TEXT_IN_AN_ANSWER
+    for record in records:
+        if room <= 0:
+            return
+        yield record
+        room -= len(record.content.text) if isinstance(record.content, Event) else 0
 
 
 def _without_doubt(chain: list[Span], pieces: list[Piece]) -> Iterator[tuple[int, int]]:

@@ -12,10 +12,10 @@ from typing import NamedTuple, TypeVar
 
 from hemsd.history.calendar import DAY_S
 from hemsd.history.database import (
-    HEAD,
     Damaged,
     copy_path,
     explained,
+    identity,
     leap,
     make_copy,
     open_database,
@@ -27,7 +27,7 @@ from hemsd.history.query import FILE_NAME, History
 from hemsd.history.samples import Samples
 from hemsd.history.schema import HISTORY, SAMPLES
 from hemsd.history.totals import Outcome
-from hemsd.hub.messages import MeterMinute, MeterReading
+from hemsd.hub.messages import HistoryHead, MeterMinute, MeterReading
 
 T = TypeVar("T")
 
@@ -84,8 +84,8 @@ class Store:
         except Damaged as error:
             restored.append(Restored(*restore(self.samples_path, now), str(error)))
             self._samples_db = open_database(self.samples_path, SAMPLES, durable=False)
-        if self._db.execute(HEAD).fetchone() == (0,):
-            leap(self._db, now)
+        leap(self._db, now, 0)  # an older copy may have been put in its place by hand
+        self.identity = identity(self._db)
         self._keeper, self._samples = Keeper(self._db), Samples(self._samples_db)
         self.history = History(self._db)
         return restored
@@ -104,6 +104,11 @@ class Store:
             if db is not None:
                 db.close()
         self._db = self._samples_db = None
+
+    def head(self) -> HistoryHead:
+        """How far this history has come."""
+        with explained(self.path):
+            return HistoryHead(history=self.identity, seq=self.history.highest())
 
     def write(self, batch: Batch) -> Outcome:
         """Keep half-hours, events and days asked; what this returns from is there after a power cut."""

@@ -466,13 +466,21 @@ class Record(Struct, frozen=True, kw_only=True):
     content: MeterInterval | Event
 
 
+class HistoryHead(Message, frozen=True, kw_only=True, tag=True):
+    """How far history has come. Seqs of different histories do not compare: a cursor is one of both."""
+
+    history: str  # which one it is; another one where the database was replaced
+    seq: int  # the highest that was given away, to a record that there may not be any more
+
+
 class RecordsAfter(Message, frozen=True, kw_only=True, tag=True):
     """Ask history for records after a cursor; Records answers."""
 
     request: str
     asker: Domain
     seq: int
-    limit: int = 100  # at most 1000
+    limit: int = 100  # at most 1000, and fewer where their texts are long
+    last_days: int | None = None  # not before the first of so many days; they end with the newest half-hour
 
 
 class Records(Message, frozen=True, kw_only=True, tag=True):

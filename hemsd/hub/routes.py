@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from hemsd.hub.messages import (
     ApplianceCommand,
@@ -18,6 +19,7 @@ from hemsd.hub.messages import (
     Event,
     Health,
     HistoryAnswer,
+    HistoryHead,
     HistoryQuery,
     Message,
     MeterDay,
@@ -39,12 +41,15 @@ from hemsd.hub.messages import (
 Routes = Mapping[tuple[Domain, type[Message]], frozenset[Domain]]
 """From a domain and what it says to the domains that may hear it; a message with a `to` is heard there only."""
 
+Exposure = Literal["aggregates", "appliances", "control"]
+"""What the home gateway may have: sums only; also each appliance; also the setting of it."""
+
 ROUTEB, APPLIANCES, GATEWAY, CONTROL, HISTORY, OPERATOR = Domain
 
 _READERS = frozenset({HISTORY, GATEWAY, OPERATOR})
 
 # Configuration 6.4.3: nothing passes between the meter and the home gateway but readings, outward. The gateway hears
-# aggregates only, so appliances one by one, and orders from outside, have no door.
+# aggregates only, so appliances one by one, and orders from outside, have no door unless a higher exposure opens one.
 ROUTES_6_4_3: Routes = {
     (ROUTEB, MeterReading): _READERS | {CONTROL},
     (ROUTEB, MeterStatus): _READERS | {CONTROL},
@@ -76,6 +81,7 @@ ROUTES_6_4_3: Routes = {
     (HISTORY, ReadMeter): frozenset({ROUTEB}),
     (HISTORY, Backfill): frozenset({ROUTEB}),
     (HISTORY, Records): frozenset({GATEWAY, OPERATOR}),
+    (HISTORY, HistoryHead): frozenset({GATEWAY}),
     (HISTORY, HistoryAnswer): frozenset({OPERATOR}),
     (HISTORY, Event): _READERS,
     (HISTORY, Health): _READERS,
@@ -87,3 +93,23 @@ ROUTES_6_4_3: Routes = {
     (OPERATOR, Event): _READERS,
     (OPERATOR, Health): _READERS,
 }
+
+_APPLIANCES: Routes = {
+    **ROUTES_6_4_3,
+    (APPLIANCES, ApplianceState): frozenset({CONTROL, HISTORY, GATEWAY, OPERATOR}),
+    (APPLIANCES, ApplianceStatus): frozenset({CONTROL, HISTORY, GATEWAY, OPERATOR}),
+    (APPLIANCES, ApplianceResult): frozenset({CONTROL, HISTORY, GATEWAY, OPERATOR}),
+}
+
+_CONTROL: Routes = {
+    **_APPLIANCES,
+    (GATEWAY, UserRequest): frozenset({CONTROL}),
+    (CONTROL, UserResponse): frozenset({GATEWAY, OPERATOR}),
+}
+
+DOORS_6_4_3: Mapping[Exposure, Routes] = {
+    "aggregates": ROUTES_6_4_3,
+    "appliances": _APPLIANCES,
+    "control": _CONTROL,
+}
+"""The doors of configuration 6.4.3 by what is exposed to the home gateway."""

@@ -27,7 +27,7 @@ def test_unknown_target() -> None:
 
 @pytest.mark.parametrize(
     ("level", "open_to_gateway"),
-    [("aggregates", set()), ("appliances", {"get"}), ("control", {"get", "set", "identify"})],
+    [("aggregates", set()), ("appliances", set()), ("control", {"get", "set", "identify"})],
 )
 def test_exposure(level: str, open_to_gateway: set[str]) -> None:
     """What the home gateway may do at each level; forgetting is never open to it. The operator may do all."""

@@ -106,6 +106,7 @@ def test_everything_may_be_said_at_once() -> None:
         "client_id": "Home_1",
         "keepalive_s": 60,
         "base_topic": "home/hemsd",
+        "replay_days": 0,
     }
     config = msgspec.convert(table, BrokerConfig)
     assert msgspec.to_builtins(config) == table | {"plain": False}

@@ -7,29 +7,19 @@ from datetime import UTC, datetime
 
 import pytest
 
-from hemsd.gateway.topics import DELIVERY, Publication, Topics
-from hemsd.hub.messages import Link, MeterInterval, MeterReading
+from hemsd.gateway.topics import Publication, Topics
+from hemsd.hub.messages import Domain, Event, Link, MeterInterval, MeterReading, Record
 
 AT = datetime(2025, 1, 15, 3, 30, 12, 345_000, tzinfo=UTC)
 TOPICS = Topics("hemsd", "home-1")
 LINK = Link(channel=0x3B, pan_id="8888", lqi=180, rssi_dbm=-60.5)
 
 
-def test_delivery_of_each_topic() -> None:
-    """What is state is retained; what must arrive has QoS 1; live values may be lost, the next is near."""
-    assert {topic: tuple(delivery) for topic, delivery in DELIVERY.items()} == {
-        "availability": (1, True),
-        "meter/+/availability": (1, True),
-        "meter/+/live": (0, True),
-        "meter/+/interval": (1, False),
-    }
-
-
 def test_availability() -> None:
     """Plain words, retained, at QoS 1, for the site and for a meter."""
     assert TOPICS.availability(True) == Publication("hemsd/v1/home-1/availability", b"online", 1, True)
     assert TOPICS.availability(False) == Publication("hemsd/v1/home-1/availability", b"offline", 1, True)
-    assert TOPICS.meter_availability("m1", False) == Publication(
+    assert TOPICS.publication(("meter/+/availability", "m1"), b"offline") == Publication(
         "hemsd/v1/home-1/meter/m1/availability", b"offline", 1, True
     )
 
@@ -84,7 +74,8 @@ def test_interval() -> None:
         source="backfill",
         states={"energy_export_kwh": "no_data"},
     )
-    publication = TOPICS.interval(record)
+    publication = TOPICS.record(Record(seq=7, content=record), "aggregates", replay=True)
+    assert publication is not None
     assert (publication.topic, publication.qos, publication.retain) == (
         "hemsd/v1/home-1/meter/m1/interval",
         1,
@@ -100,12 +91,43 @@ def test_interval() -> None:
         "energy_export_kwh": None,
         "states": {"energy_export_kwh": "no_data"},
         "source": "backfill",
+        "seq": 7,
+        "replay": True,
     }
+
+
+def test_event() -> None:
+    """What happened, when, how bad it is, who says so; site and number are its key."""
+    told = Event(at=AT, source=Domain.ROUTEB, kind="meter.lost", severity="warning", text="the meter is silent")
+    publication = TOPICS.record(Record(seq=8, content=told), "aggregates", replay=False)
+    assert publication is not None
+    assert (publication.topic, publication.qos, publication.retain) == ("hemsd/v1/home-1/bridge/event", 1, False)
+    assert json.loads(publication.payload) == {
+        "schema": "hemsd.event/1",
+        "site": "home-1",
+        "id": 8,
+        "ts": "2025-01-15T12:30:12+09:00",
+        "type": "meter.lost",
+        "severity": "warning",
+        "source": "routeb",
+        "text": "the meter is silent",
+        "replay": False,
+    }
+
+
+def test_an_event_about_an_appliance_is_for_those_who_may_know_of_it() -> None:
+    """Below its level there is nothing to publish."""
+    told = Event(at=AT, source=Domain.APPLIANCES, kind="appliance.by_hand", severity="info", text="lamp: on")
+    record = Record(seq=8, content=told)
+    assert TOPICS.record(record, "aggregates", replay=False) is None
+    assert TOPICS.record(record, "appliances", replay=False) is not None
 
 
 def test_a_topic_has_seven_slashes_at_most() -> None:
     """AWS IoT Core takes no more, even below the deepest base."""
-    interval = Topics("a/b/c", "home-1").interval(MeterInterval(meter="m1", end=AT, source="read"))
+    record = Record(seq=1, content=MeterInterval(meter="m1", end=AT, source="read"))
+    interval = Topics("a/b/c", "home-1").record(record, "aggregates", replay=False)
+    assert interval is not None
     assert interval.topic.count("/") == 7
 
 
@@ -115,4 +137,4 @@ def test_ids_that_cannot_be_in_a_topic_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match="cannot be part of a topic"):
         Topics("hemsd", name)
     with pytest.raises(ValueError, match="cannot be part of a topic"):
-        TOPICS.meter_availability(name, True)
+        TOPICS.path(("meter/+/availability", name))

@@ -1,9 +1,10 @@
-"""The doors of configuration 6.4.3, walked one by one."""
+"""The doors of configuration 6.4.3, at each level of exposure, walked one by one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
+from typing import get_args
 
 import msgspec
 import pytest
@@ -13,7 +14,7 @@ from support.hub import VALUES, heard, make
 from hemsd.hub.hub import Denial, Hub
 from hemsd.hub.messages import Domain, Message, MeterProperty, MeterReading, MeterStatus
 from hemsd.hub.queue import POLICIES
-from hemsd.hub.routes import ROUTES_6_4_3, Routes
+from hemsd.hub.routes import DOORS_6_4_3, ROUTES_6_4_3, Exposure, Routes
 
 # The table of messages as the architecture has it, for exposure `aggregates`: message, senders, receivers.
 DOORS = """
@@ -40,17 +41,35 @@ ProviderEvent        gateway                 control
 Decision             control                 history gateway operator
 Records              history                 gateway operator
 RecordsAfter         gateway operator        history
+HistoryHead          history                 gateway
 HistoryQuery         operator                history
 HistoryAnswer        history                 operator
 Event                *                       history gateway operator
 Health               *                       history gateway operator
 """
+# What the home gateway has besides, from a level on.
+OPENED = {
+    "aggregates": "",
+    "appliances": """
+ApplianceState       appliances              gateway
+ApplianceStatus      appliances              gateway
+ApplianceResult      appliances              gateway
+""",
+    "control": """
+UserRequest          gateway                 control
+UserResponse         control                 gateway
+""",
+}
+LEVELS = get_args(Exposure)
 KINDS = {kind.__name__: kind for kind in Message.__subclasses__()}
 
 
-def expected() -> set[tuple[Domain, str, Domain]]:
+def expected(level: Exposure = "aggregates") -> set[tuple[Domain, str, Domain]]:
     found = set()
-    for line in DOORS.strip().splitlines():
+    lines = [DOORS, *(OPENED[each] for each in LEVELS[: LEVELS.index(level) + 1])]
+    for line in "".join(lines).strip().splitlines():
+        if not line:
+            continue
         name, rest = line[:21].strip(), line[21:]
         senders = list(Domain) if rest[:24].strip() == "*" else [Domain(word) for word in rest[:24].split()]
         found |= set(product(senders, [name], [Domain(word) for word in rest[24:].split()]))
@@ -73,9 +92,15 @@ async def opened(routes: Routes) -> set[tuple[Domain, str, Domain]]:
     return found
 
 
-async def test_only_the_doors_of_the_architecture_are_open() -> None:
-    """Every triple of domain, message and domain passes, or does not pass, as the table says."""
-    assert await opened(ROUTES_6_4_3) == expected()
+@pytest.mark.parametrize("level", LEVELS)
+async def test_only_the_doors_of_the_architecture_are_open(level: Exposure) -> None:
+    """Every triple of domain, message and domain passes, or does not pass, as the table of the level says."""
+    assert await opened(DOORS_6_4_3[level]) == expected(level)
+
+
+async def test_without_a_word_only_sums_are_exposed() -> None:
+    """The routes that go by the name of the configuration are those of the lowest level."""
+    assert DOORS_6_4_3["aggregates"] is ROUTES_6_4_3
 
 
 async def test_a_breach_would_be_found() -> None:

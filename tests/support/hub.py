@@ -56,6 +56,7 @@ VALUES: dict[str, Any] = {
     "total": 2,
     "records": (),
     "head": 7,
+    "history": "0123456789abcdef",
     "what": "day",
 }
 

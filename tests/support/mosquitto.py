@@ -25,6 +25,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from support.published import check
+
 USER, PASSWORD = "hemsd", "correct-horse"
 WITHIN_S = 10.0
 
@@ -189,7 +191,7 @@ def _listens(port: int) -> bool:
 
 
 class Observer:
-    """Another client: everything that was published, in the order it came."""
+    """Another client: everything that was published, in the order it came, checked against the schemas."""
 
     def __init__(self, client: aiomqtt.Client) -> None:
         self._client = client
@@ -200,7 +202,8 @@ class Observer:
         async with asyncio.timeout(WITHIN_S):
             messages = aiter(self._client.messages)
             while not done(self.seen):
-                self.seen.append(await anext(messages))
+                self.seen.append(message := await anext(messages))
+                check(str(message.topic), message.payload)
         return self.seen
 
     async def next(self, topic: str) -> aiomqtt.Message:

@@ -1,0 +1,60 @@
+"""What is not as it should be, for as long as it lasts. Pure."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from hemsd.gateway.payloads import Alert, timestamp
+from hemsd.hub.messages import Health, MeterStatus, Trouble
+
+LASTING: frozenset[Trouble] = frozenset({"port", "module", "credentials"})  # until a person does something
+
+Notice = tuple[str, Alert | None]
+"""The id of an alert, and the alert while it is active."""
+
+
+def of_meter(status: MeterStatus) -> Notice:
+    """That the meter is not there, and what keeps it away; not while nothing has gone wrong yet."""
+    if status.online or not status.trouble:
+        return "meter", None
+    alert = Alert(
+        id="meter",
+        ts=timestamp(status.since),
+        severity="error" if status.trouble in LASTING else "warning",
+        code=status.trouble,
+        text=status.detail,
+    )
+    return "meter", alert
+
+
+def of_health(health: Health) -> Notice:
+    """That a part of hemsd is not well: a full disk, a network of appliances that is down."""
+    name = health.source.value
+    if health.ok:
+        return name, None
+    return name, Alert(id=name, ts=timestamp(health.at), severity="error", code="unwell", text=health.detail)
+
+
+class Alerts:
+    """Those that are active, by id; one of the same code is the same one and keeps its beginning."""
+
+    def __init__(self) -> None:
+        self._active: dict[str, Alert] = {}
+
+    def hear(self, notice: Notice) -> str | None:
+        """Take one; its id where it is not as it was."""
+        name, alert = notice
+        before = self._active.pop(name, None)
+        if alert is not None:
+            if before is not None and before.code == alert.code:
+                alert = replace(alert, ts=before.ts)
+            self._active[name] = alert
+        return name if alert != before else None
+
+    def get(self, name: str) -> Alert | None:
+        """The active one of that id."""
+        return self._active.get(name)
+
+    def names(self) -> list[str]:
+        """The ids of the active ones."""
+        return list(self._active)
