@@ -29,9 +29,10 @@ from hemsd.gateway.retained import Retained
 from hemsd.gateway.standing import REPEAT_S, Home, Standing
 from hemsd.gateway.topics import Publication, Topics
 from hemsd.hub.hub import Seat
-from hemsd.hub.messages import Domain, Event, HistoryHead, Message, Records, UserResponse
+from hemsd.hub.messages import Domain, Event, Health, HistoryHead, Message, Records, UserResponse
 
 BACKOFF_S, BACKOFF_CAP_S = 1.0, 60.0
+HEALTH_EVERY_S = 60.0
 REFUSALS_MAX = 256  # topics; more are not told of
 
 _log = logging.getLogger("hemsd.gateway")
@@ -79,12 +80,13 @@ class Bridge:
             anew=lambda text: self._tell("gateway.replay", text),
         )
         self._changed = asyncio.Event()
+        self._trouble = f"not connected to the broker {config.host} yet"  # none: connected
 
     async def run(self) -> None:
         """Publish until cancelled; then say offline and disconnect within 2 s. Trouble with the broker is logged."""
         for text in advice(self._config):
             _log.warning("%s", text)
-        await _together(self._listen(), self._stay_connected(), self._forwarder.keep())
+        await _together(self._listen(), self._stay_connected(), self._forwarder.keep(), self._beat())
 
     # --- the house
 
@@ -119,6 +121,25 @@ class Bridge:
         event = Event(at=self._wall(), source=Domain.GATEWAY, kind=kind, severity="warning", text=text)
         self._seat.publish(event)
 
+    async def _beat(self) -> None:
+        while True:
+            self._tell_health()
+            await asyncio.sleep(HEALTH_EVERY_S)
+
+    def _stand(self, trouble: str) -> None:
+        """Whether there is a connection, or what keeps it from being made."""
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self._tell_health()
+
+    def _tell_health(self) -> None:
+        detail = "; ".join(text for text in (self._trouble, *advice(self._config)) if text)
+        behind, counters = self._forwarder.behind, dict(self._standing.counters)
+        if behind is not None:
+            counters["behind"] = behind
+        well = not self._trouble
+        self._seat.publish(Health(at=self._wall(), source=Domain.GATEWAY, ok=well, detail=detail, counters=counters))
+
     # --- the broker
 
     async def _stay_connected(self) -> None:
@@ -133,6 +154,7 @@ class Bridge:
                 if self._clock() - began > BACKOFF_CAP_S:
                     told.clear()
                     failures = 0
+                self._stand(str(error))
                 if str(error) not in told:
                     _log.warning("%s", error)
                     told.add(str(error))
@@ -149,6 +171,7 @@ class Bridge:
         files = Files(self._config)
         async with connect(self._config, version, self._client_id, will) as connection:
             _log.info("connected to the broker %s:%d (MQTT %s)", self._config.host, self._config.port, version)
+            self._stand("")
             self._requests.connected()
             work = (connection.listen(self._take), self._publish(connection), self._forwarder.run(connection))
             await _together(*work, files.renewed())

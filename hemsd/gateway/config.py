@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -95,6 +96,41 @@ class BrokerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def read_password(self) -> str | None:
         """The password, or None where none is configured. Raises OSError, UnicodeDecodeError."""
         return Path(self.password_file).read_text("utf-8").rstrip("\r\n") if self.password_file else None
+
+
+class MetricsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[gateway.metrics]: where Prometheus may ask. Raises ValueError where `listen` is no address with a port."""
+
+    listen: Annotated[str, Meta(description='an address of this machine and a port, like "127.0.0.1:9850"')]
+
+    def __post_init__(self) -> None:
+        try:
+            ipaddress.ip_address(self.host)
+            valid = (":" in self.host) == self.listen.startswith("[")
+        except ValueError:
+            valid = False
+        if not valid or not 0 < self.port < 65536:
+            raise ValueError('listen must be an address and a port, like "127.0.0.1:9850" or "[fd00::1]:9850"')
+
+    @property
+    def host(self) -> str:
+        """The address, without brackets."""
+        return self.listen.rpartition(":")[0].removeprefix("[").removesuffix("]")
+
+    @property
+    def port(self) -> int:
+        """The TCP port."""
+        digits = self.listen.rpartition(":")[2]
+        return int(digits) if re.fullmatch("[0-9]{1,5}", digits) else 0
+
+    def advice(self) -> list[str]:
+        """What works and should be changed all the same, one plain sentence each."""
+        if not ipaddress.ip_address(self.host).is_unspecified:
+            return []
+        return [
+            f'listen = "{self.listen}" is every network of this machine, those of meter and appliances too: '
+            "name the address that Prometheus reaches"
+        ]
 
 
 def check(config: BrokerConfig, now: datetime | None = None) -> list[str]:

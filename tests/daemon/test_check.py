@@ -103,6 +103,20 @@ def test_the_broker_is_checked_too(home: Home) -> None:
     assert "in clear" in text
 
 
+def test_metrics_are_checked_too(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Listening everywhere is a warning, what is not installed an error; an address is good."""
+    home.add('[gateway.metrics]\nlisten = "0.0.0.0:9850"\n')
+    severity, text = only(home.findings())
+    assert severity is Severity.WARNING
+    assert text.startswith('[gateway.metrics] listen = "0.0.0.0:9850" is every network')
+    home.write("hemsd.toml", (home.directory / "hemsd.toml").read_text().replace("0.0.0.0", "127.0.0.1"))
+    assert home.findings() == []
+    monkeypatch.setattr("hemsd.daemon.check.find_spec", lambda name: None)
+    severity, text = only(home.findings())
+    assert severity is Severity.ERROR
+    assert "pip install 'hemsd[metrics]'" in text
+
+
 @pytest.mark.needs("ip", "root")
 def test_a_network_interface_is_looked_at_in_place_of_port_and_credentials(tmp_path: Path) -> None:
     """Not there or not usable: the daemon waits, so a warning; with other addresses it is used for more (R51)."""
