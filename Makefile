@@ -8,7 +8,7 @@ help:
 	@echo "make demo      a simulated meter, the daemon and an MQTT broker, in this terminal"
 	@echo "make test      lint, types, import contracts and the whole test suite"
 	@echo "make lint      ruff, mypy --strict and the import contracts only"
-	@echo "make bench     measurements, beside momonga and pychonet (a quarter of an hour)"
+	@echo "make bench     measurements, beside momonga, pychonet and pyhems (a quarter of an hour)"
 	@echo "make soak      property tests and storms with random seeds, for longer"
 	@echo "make guest     cut the power of an emulated machine while history is written (root, some minutes)"
 	@echo "make rehearse  'make test' and 'make demo' on pristine Debian 12 and 13 trees (root)"
@@ -21,7 +21,7 @@ $(BIN)/.demo: pyproject.toml
 $(BIN)/.test: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[demo,metrics,test]'
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps uecho==1.0.3  # codec oracle; its network half needs a compiler
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps uecho==1.0.3  # without netifaces, which needs a compiler; see tests/interop/peers/standin
 	touch $@ $(BIN)/.demo
 
 demo: $(BIN)/.demo
@@ -39,6 +39,7 @@ test: lint
 
 bench: $(BIN)/.test
 	tests/packages.sh
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python pyhems==0.6.0 bidict  # runs on any Python that hemsd does
 	$(BIN)/python -m tests.benchmarks
 
 soak: $(BIN)/.test

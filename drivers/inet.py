@@ -19,6 +19,7 @@ RECEIVE_BUFFER = 1 << 20  # bytes asked of the kernel: the answers of a few hund
 RECEIVE_BUFFER_MIN = 256 << 10  # many kernels give 416 KiB: some 150 at once, as Ethernet drivers count
 NODES_MAX = 1024  # of which is remembered whether they are of this link
 ANCILLARY_SIZE = 64
+TRUNCATED = int(socket.MSG_TRUNC)  # the enumeration itself takes longer to compare with than recvmsg() takes
 IP_PKTINFO, IP_MULTICAST_ALL, IPV6_MULTICAST_ALL = 8, 49, 29  # linux/in.h, in6.h
 IN_PKTINFO = struct.Struct("i4s4s")  # interface, our address that it is for, destination
 IN6_PKTINFO = struct.Struct("16si")  # destination, interface
@@ -63,7 +64,7 @@ class Inet:
             return verdict
         if index != self._interface.index:
             return OFF_LINK
-        if flags & socket.MSG_TRUNC:
+        if flags & TRUNCATED:
             return TOO_LONG
         return Packet(address, payload, source[1], to_all)
 

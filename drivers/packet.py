@@ -9,7 +9,7 @@ ALL_NODES = "ff02::1"  # what every node with IPv6 listens to,
 ALL_NODES_IPV4 = "224.0.23.0"  # and with IPv4
 
 
-class Packet(Struct, frozen=True):
+class Packet(Struct, frozen=True, gc=False):
     """A datagram from, or for, one other node of the link, or for all of them. Goes out to port 3610, always."""
 
     address: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Sequence
-from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from drivers.module import ItemT, Line
 from drivers.packet import Packet
@@ -55,6 +55,15 @@ class PortUnclear(PermanentPortError):
     """No port was named and several, or none that is likely, could be meant; the text lists them."""
 
 
+ItemT_contra = TypeVar("ItemT_contra", contravariant=True)
+
+
+class Delivery(Protocol[ItemT_contra]):
+    """Is given what arrived: each item, or together those that came in together."""
+
+    def __call__(self, /, *items: ItemT_contra) -> None: ...
+
+
 class Port(Protocol[ItemT]):
     """A serial line or one network interface, open and held exclusively; what goes in and out is an item each."""
 
@@ -62,7 +71,7 @@ class Port(Protocol[ItemT]):
     def name(self) -> str:
         """The path or interface it was opened by."""
 
-    def start(self, on_item: Callable[[ItemT], None], on_lost: Callable[[PortError], None], /) -> None:
+    def start(self, on_items: Delivery[ItemT], on_lost: Callable[[PortError], None], /) -> None:
         """Begin delivering what arrives, within the running event loop; `on_lost` is called at most once."""
 
     def write(self, item: ItemT, /) -> None:
@@ -123,7 +132,7 @@ class Pump(Generic[ItemT, EventT]):
         """Pump until cancelled. Raises PortError on loss of the port, and whatever machine or `on_event` raised."""
         self._ended = ended = self._loop.create_future()
         try:
-            self._port.start(self._turn, self._fail)
+            self._port.start(self._take, self._fail)
             self.poke()
             await ended
         finally:
@@ -132,21 +141,26 @@ class Pump(Generic[ItemT, EventT]):
 
     def poke(self) -> None:
         """Do now what the machine wants done: send, hand on events, re-arm the timer. Nothing while not running."""
-        self._turn(b"")
+        self._turn(())
 
     def overdue_s(self) -> float:
         """How long ago the machine's own deadline passed unheeded; 0 while it is in time (for a watchdog)."""
         return 0.0 if self._due is None else max(0.0, self._loop.time() - self._due)
 
-    def _turn(self, item: ItemT | Literal[b""] | None) -> None:
-        """Let the machine have bytes or a packet, or the time (None), and do what it wants done."""
+    def _take(self, *items: ItemT) -> None:
+        self._turn(items)
+
+    def _turn(self, items: Sequence[ItemT] | None) -> None:
+        """Let the machine have what arrived, or the time (None), and do what it wants done."""
         if self._ended is None:
             return
+        now = self._loop.time()
         try:
-            if item:
-                self._machine.receive(item, self._loop.time())
-            elif item is None:
-                self._tick(self._loop.time())
+            if items is None:
+                self._tick(now)
+            else:
+                for item in items:
+                    self._machine.receive(item, now)
             if not self._turning:  # otherwise the turn under way does the rest
                 self._turning = True
                 self._settle()

@@ -33,7 +33,7 @@ from typing import TextIO
 from drivers.j11.framing import REQUEST_CODE
 from drivers.masking import MASKED, Masker, Message, Splitter
 from drivers.module import Credentials, Line
-from drivers.ports import BytePort, PermanentPortError, PortError
+from drivers.ports import BytePort, Delivery, PermanentPortError, PortError
 from drivers.serialport import FdPort
 
 _VERSION = "1"
@@ -157,7 +157,7 @@ class Recorder:
     def name(self) -> str:
         return self._port.name
 
-    def start(self, on_bytes: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
+    def start(self, on_bytes: Delivery[bytes], on_lost: Callable[[PortError], None]) -> None:
         self._on_bytes = on_bytes
         self._port.start(self._heard, on_lost)
 
@@ -177,10 +177,11 @@ class Recorder:
         if self._failure is not None:
             raise self._failure
 
-    def _heard(self, data: bytes) -> None:
-        self._note(self._sent.settle(), ">")
-        self._note(self._received.feed(data, self._now_s()), "<")
-        self._on_bytes(data)
+    def _heard(self, *chunks: bytes) -> None:
+        for data in chunks:
+            self._note(self._sent.settle(), ">")
+            self._note(self._received.feed(data, self._now_s()), "<")
+        self._on_bytes(*chunks)
 
     def _now_s(self) -> float:
         return self._clock() - self._began_s

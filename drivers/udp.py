@@ -18,7 +18,7 @@ from drivers.inet import OFF_LINK, Inet, Inet4, Inet6
 from drivers.interface import Interface, Watch, look
 from drivers.module import Line
 from drivers.packet import ECHONET_PORT, Packet
-from drivers.ports import PortBusy, PortDenied, PortError, PortLost, PortMissing
+from drivers.ports import Delivery, PortBusy, PortDenied, PortError, PortLost, PortMissing
 
 READ_AT_ONCE = 64  # datagrams, before others get their turn
 
@@ -80,8 +80,8 @@ class UdpPort:
         """Our own main IPv4 address; None where IPv4 is not open."""
         return str(self._interface.ipv4[0].ip) if Inet4 in self._open else None
 
-    def start(self, on_packet: Callable[[Packet], None], on_lost: Callable[[PortError], None]) -> None:
-        self._on_packet = on_packet
+    def start(self, on_packets: Delivery[Packet], on_lost: Callable[[PortError], None]) -> None:
+        self._on_packets = on_packets
         self._on_lost = on_lost
         for each in self._open.values():
             self._loop.add_reader(each.socket, self._readable, each)
@@ -120,20 +120,19 @@ class UdpPort:
         self._detach(f"{self.name} is closed")
 
     def _readable(self, inet: Inet) -> None:
-        for _ in range(READ_AT_ONCE):
-            if self._gone:  # closed by what a packet led to
-                return
-            try:
-                received = inet.receive()
-            except BlockingIOError:
-                return
-            except OSError:
-                self._look()
-                return
-            if isinstance(received, str):
-                self.dropped[received] += 1
-            else:
-                self._on_packet(received)
+        packets: list[Packet] = []
+        try:
+            for _ in range(READ_AT_ONCE):
+                if isinstance(received := inet.receive(), str):
+                    self.dropped[received] += 1
+                else:
+                    packets.append(received)
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._look()
+        if packets:
+            self._on_packets(*packets)
 
     def _look(self) -> None:
         """Whether the interface is still the one that was opened, usable, and known by the same addresses."""

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +26,9 @@ DEBIAN_PACKAGE = {
     "systemd-analyze": "systemd",
     "mmdebstrap": "mmdebstrap",
     "umockdev-wrapper": "umockdev",
+    "node": "nodejs",
 }
+NPM_PACKAGES = Path(__file__).parents[1] / ".cache/npm/node_modules"  # as tests/packages.sh installs them
 _missing: set[str] = set()
 
 
@@ -42,6 +45,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if program == "root":
                 if os.geteuid() != 0:
                     pytest.skip("needs root")
+            elif program == "echonet-lite":
+                if not (NPM_PACKAGES / program).is_dir():
+                    pytest.skip(f"needs npm's {program}, which tests/packages.sh installs")
             elif shutil.which(program) is None:
                 package = DEBIAN_PACKAGE.get(program, program)
                 _missing.add(package)

@@ -1,13 +1,32 @@
 #!/bin/sh
-# Installs the Debian packages the tests use when run as root; otherwise the tests that need them say so.
+# Installs what the tests use beside Python: Debian packages when run as root, third-party devices from npm wherever
+# npm is. What is missing all the same, the tests that need it say.
 set -eu
-[ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || exit 0
-missing=
-for package in mosquitto valgrind iproute2 systemd-container mmdebstrap umockdev; do
-    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
-done
-[ -z "$missing" ] && exit 0
-echo "installing$missing"
-export DEBIAN_FRONTEND=noninteractive
-apt-get update -qq
-apt-get install -y -qq --no-install-recommends $missing >/dev/null
+cd "$(dirname "$0")/.."
+
+debian() {
+    missing=
+    for package in mosquitto valgrind iproute2 systemd-container mmdebstrap umockdev; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
+    done
+    command -v node >/dev/null || missing="$missing nodejs"
+    command -v npm >/dev/null || missing="$missing npm"
+    [ -n "$missing" ] || return 0
+    echo "installing$missing"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    apt-get install -y -qq --no-install-recommends $missing >/dev/null
+}
+
+npm_packages() { # as pinned in tests/interop/npm; the copy of the lock file is there once all is installed
+    cmp -s tests/interop/npm/package-lock.json .cache/npm/installed.json && return
+    echo "installing npm packages"
+    rm -rf .cache/npm
+    mkdir -p .cache/npm
+    cp tests/interop/npm/package.json tests/interop/npm/package-lock.json tests/interop/npm/.npmrc .cache/npm
+    (cd .cache/npm && npm ci --loglevel=error --ignore-scripts --no-audit --no-fund >/dev/null) || return 0
+    cp tests/interop/npm/package-lock.json .cache/npm/installed.json
+}
+
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then debian; fi
+if command -v npm >/dev/null; then npm_packages; fi

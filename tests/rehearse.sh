@@ -5,13 +5,15 @@ set -u
 cd "$(dirname "$0")/.."
 targets=${*:-demo}
 trees=$PWD/.cache/rehearsal
+registry=$(npm config get registry 2>/dev/null || true)
 verdict=0
 
-run() { # run TREE SECONDS COMMAND: within the tree, with this machine's network and package index
+run() { # run TREE SECONDS COMMAND: within the tree, with this machine's network and package indexes
     timeout --kill-after=10 "$2" systemd-nspawn --quiet --directory="$1" --register=no --keep-unit --as-pid2 \
         --console=pipe --capability=CAP_NET_ADMIN \
         --bind-ro="$PWD/.git:/mnt/hemsd.git" --setenv=SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
         --setenv=PIP_CERT=/etc/ssl/certs/ca-certificates.crt ${PIP_INDEX_URL:+--setenv=PIP_INDEX_URL="$PIP_INDEX_URL"} \
+        --setenv=NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt ${registry:+--setenv=NPM_CONFIG_REGISTRY="$registry"} \
         sh -c "$3" </dev/null 2>&1
 }
 

@@ -59,12 +59,12 @@ class Dialogue:
     receive() fill outgoing() and events().
     """
 
-    def __init__(self, manners: Manners, next_tid: Callable[[], int]) -> None:
+    def __init__(self, manners: Manners, next_tid: Callable[[], int], *, gap_s: float = GAP_S) -> None:
         self.manners = manners
         self.counters: Counter[str] = Counter()  # requests, repeats, silences, late, partial
         self._next_tid = next_tid
         self._batches = Batches(manners)
-        self._gap_s, self._answer_s = GAP_S, 0.0
+        self._gap_s, self._answer_s = gap_s, 0.0
         self._urgent: deque[Ticket] = deque()
         self._routine: deque[Ticket] = deque()
         self._open: list[Ticket] = []  # begun and not in flight: to go on, to be repeated, or to be waited for
@@ -209,7 +209,7 @@ class Dialogue:
 
     def _blocked(self) -> bool:
         """Whether a routine ticket is under way already, even if it is not in flight."""
-        return any(not each.urgent and each.retry_at < math.inf for each in self._open)
+        return bool(self._open) and any(not each.urgent and each.retry_at < math.inf for each in self._open)
 
     def _next(self, now: float) -> Ticket | None:
         if (held := self._held) is not None:
@@ -238,6 +238,7 @@ class Dialogue:
         if len(recent) >= RECENT_LIMIT:
             del recent[next(iter(recent))]
         recent[tid] = asking
+        ticket.asked_at = min(ticket.asked_at, now)
         if ticket.limit_at == math.inf:
             ticket.limit_at = now + (SECTION_LIMIT_S if ticket.kind == "section" else LIMIT_S)
         soft_s, answer_s = self.manners.soft_s, self._answer_s
@@ -315,6 +316,7 @@ class Dialogue:
             return
         if not ticket.heard or ticket.gave_up:
             ticket.silent = True
+            ticket.unanswered = () if ticket.last is None else ticket.last.epcs
             self._events.append(Quiet(ticket))
         self._finish(ticket)
 
@@ -329,7 +331,7 @@ class Dialogue:
         if ticket.kind == "section":
             for why in [each for each in answers.values() if isinstance(each, Missing)][:1]:
                 answers.update(dict.fromkeys(answers, why))
-        ticket.wanted = ()
+        ticket.wanted, ticket.last = (), None
         ticket.done = True
         if not ticket.dropped:
             self._events.append(Finished(ticket))

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct
 
 from hemsd.echonet.classes.device import Device
 
 Source = Literal["read", "notified"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Appliance:
+class Appliance(Struct, frozen=True, kw_only=True):
     """One device object as it is known now. Times are seconds on the monotonic clock of its network."""
 
     id: str  # stable whatever its address: class code, hyphen, 8 hexadecimal digits of a hash of its identity
@@ -28,22 +28,19 @@ class Appliance:
     properties_per_request: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Changed:
+class Changed(Struct, frozen=True):
     """An appliance is new, or something about it (not its values) is."""
 
     appliance: Appliance
 
 
-@dataclass(frozen=True, slots=True)
-class Forgotten:
+class Forgotten(Struct, frozen=True):
     """Nothing more will be told of it, unless it is found anew."""
 
     appliance: Appliance
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """Properties that an appliance told, by key of device.Known.
 
     `known` is all that is believed of it now, with ages; it is live: to be used before the network goes on. `by_hand`
@@ -57,8 +54,7 @@ class Told:
     by_hand: frozenset[int] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(Struct, frozen=True):
     """One property for a query; without an EDT `error` says why: absent, refused, timeout."""
 
     query: str
@@ -69,8 +65,7 @@ class Answered:
     last: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(Struct, frozen=True):
     """What became of a command; the words are those of hub.messages.ApplianceResult."""
 
     command: str
@@ -78,11 +73,10 @@ class Settled:
     outcome: Literal["applied", "unverified", "rejected", "refused", "timeout"]
     error: str = ""  # a hub.messages.ErrorCode
     detail: str = ""
-    read_back: Mapping[int, bytes] = field(default_factory=dict)
+    read_back: Mapping[int, bytes] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Noted:
+class Noted(Struct, frozen=True):
     """Something for people: an appliance came, went, moved, was set by hand, ..."""
 
     kind: str  # dotted, stable: appliance.found, .lost, .back, .moved, .by_hand, ...

@@ -131,6 +131,14 @@ class Instance:
         told = Told(self.shown(), source, properties, values, frozenset(by_hand))
         return [told, *(self._noted(key) for key in by_hand)] if by_hand else [told]
 
+    def not_overtaken(self, told: Mapping[int, bytes], asked_at: float) -> dict[int, bytes]:
+        """Of answers to what was asked then, those that are not older than what it has notified since."""
+        return {
+            key: edt
+            for key, edt in told.items()
+            if (value := self.values.get(key)) is None or value[2] == "read" or value[1] <= asked_at
+        }
+
     def ordered(self, writes: Iterable[Write]) -> None:
         """An order of ours begins: what changes from now is its doing."""
         self._orders += 1

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Literal, assert_never
+
+from msgspec.structs import replace
 
 from hemsd.appliances.events import Answered, Appliance, Changed, Forgotten, NetworkEvent, Noted, Settled, Told
 from hemsd.appliances.telling import Believed, Teller, epcs_of

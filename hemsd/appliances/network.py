@@ -18,6 +18,7 @@ from typing import Any, Final, assert_never
 
 from drivers.packet import ALL_NODES, ALL_NODES_IPV4, Packet
 from hemsd.appliances import memory
+from hemsd.appliances.dialogue import GAP_S
 from hemsd.appliances.discovery import Discovery
 from hemsd.appliances.events import Appliance, Changed, NetworkEvent, Noted, Settled
 from hemsd.appliances.introspection import Met
@@ -48,10 +49,11 @@ class Addresses:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkSettings:
-    """`nodes`: addresses that multicast does not reach."""
+    """`nodes`: addresses that multicast does not reach; `gap_s`: how long a node rests after an answer, at least."""
 
     name: str
     nodes: tuple[str, ...] = ()
+    gap_s: float = GAP_S
 
 
 class Network:
@@ -76,7 +78,7 @@ class Network:
         self._both = len(self._own) == 2
         self._ourselves = ourselves
         self._discovery = Discovery(groups, settings.nodes, chance)
-        self._commons = Commons(self._next_tid, chance, elsewhere)
+        self._commons = Commons(self._next_tid, chance, elsewhere, settings.gap_s)
         self._registry = Registry(remembered.shared)
         self._rivals: dict[Node, list[tuple[Node, str]]] = {}  # candidates, and their claims, by who is being asked
         self._tid = 0

@@ -16,7 +16,7 @@ from typing import Final
 
 from drivers.packet import Packet
 from hemsd.appliances.courses import Courses
-from hemsd.appliances.dialogue import Dialogue, Quiet
+from hemsd.appliances.dialogue import GAP_S, Dialogue, Quiet
 from hemsd.appliances.echoes import Echoes
 from hemsd.appliances.events import Changed, Forgotten, NetworkEvent, Source
 from hemsd.appliances.exploring import Exploring
@@ -63,6 +63,7 @@ class Commons:
     next_tid: Callable[[], int]
     chance: Callable[[], float]  # numbers in [0, 1)
     elsewhere: Callable[[str], bool]  # whether another network has the appliance of this id
+    gap_s: float = GAP_S  # after an answer of a node, at least
     events: list[NetworkEvent] = field(default_factory=list)
     appliances: dict[str, Instance] = field(default_factory=dict)  # by id
     counters: Counter[str] = field(default_factory=Counter)
@@ -78,7 +79,7 @@ class Node:
         self.fickle = False  # its number changes, and says nothing of who it is
         self.said = Particulars()
         self.manners = manners or Manners()
-        self.dialogue = Dialogue(self.manners, commons.next_tid)
+        self.dialogue = Dialogue(self.manners, commons.next_tid, gap_s=commons.gap_s)
         self.instances: dict[int, Instance] = {}
         self.orders = Orders(self.dialogue, commons.events)
         self.heard_at = -math.inf
@@ -171,7 +172,11 @@ class Node:
     def listed_itself(self, instance_list: bytes, now: float, *, announced: bool) -> None:
         """It told what it has. If that is news, or as it `announced` it may have restarted: is it who it was?"""
         eojs = appliances_of(instance_list)
-        if eojs is None or not self.identity:
+        if eojs is None:
+            return
+        if not self.identity:
+            if self.failures:  # perhaps it had not started yet
+                self._meet_soon(now)
             return
         news_s = RESTARTED_S if announced else DAY_S
         if now > self.met_at + news_s or not self.listed.issuperset(eojs) or len(eojs) != len(self.listed):
@@ -213,6 +218,8 @@ class Node:
                     self._exploring.go_on(now)
                 else:
                     self._ordered(ticket, now)
+            if now >= self._watch.due:
+                self._watch.tick(now)
             dialogue.tick(now)
         if self.orders:
             self.orders.settle(now)
@@ -349,9 +356,11 @@ class Node:
     def _ordered(self, ticket: Ticket, now: float) -> None:
         """A ticket of a command or a query is done."""
         instance = self.instances.get(ticket.eoj)
-        if instance is not None and ticket.kind == "read" and (told := given(ticket.answers)):
-            self._watch.heard(instance, told, "read", now)
-            self.told(instance, told, "read", now)
+        if instance is not None and ticket.kind == "read":
+            told = instance.not_overtaken(given(ticket.answers), ticket.asked_at)
+            if told:
+                self._watch.heard(instance, told, "read", now)
+                self.told(instance, told, "read", now)
         self.orders.finished(ticket, now)
 
     def told(self, instance: Instance, told: Mapping[int, bytes], source: Source, now: float) -> None:

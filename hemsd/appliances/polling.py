@@ -4,7 +4,7 @@ Theory. Each property has its tempo, and is due that long after it was last told
 those due soon go with it: properties of one tempo come to be read together, in one request or few. Notifications are
 what one would like to rely on, but the announcement map is a promise often broken: only where a change was told
 before a poll found it is a state polled at the slow tempo, which never ends, and a change that a poll finds first
-ends it. What an appliance does not give is asked ever more seldom. After a silence all else is asked for, because it
+ends it. What an appliance does not give is asked ever more seldom. After a silence all else is asked for first, as it
 may be only one property that it is silent about; one that says nothing at all is left alone for longer and longer,
 never for more than ten minutes.
 """
@@ -20,6 +20,7 @@ from hemsd.appliances.events import Source
 from hemsd.appliances.manners import PROPERTIES_MAX
 from hemsd.appliances.tickets import Ticket
 from hemsd.echonet.classes.device import Section, Tempo
+from hemsd.echonet.exchange import Missing
 
 START_S = 10.0  # over which first reads are spread
 SECTION_S = Tempo.STATE.value  # lists that have to be selected
@@ -78,8 +79,10 @@ class Polls:
         self._pace = {epc: every if every < math.inf else AGAIN_S for epc, every in self._every.items()}
         self._due = dict.fromkeys(self._every, now)
         self._failed: dict[int, int] = {}  # times in a row, by EPC
+        self._suspects: set[int] = set()  # what was asked last in a turn to which nothing was said
         self._promises = {epc: _Promise() for epc, each in tempo.items() if each is Tempo.STATE and epc in announced}
         self._sections: dict[Section, float] = {}  # when each is due
+        self._missed: dict[Section, int] = {}  # times in a row
         self._held_until = now + START_S * chance()  # nothing at all before
         self._silences = 0  # of the whole appliance, in a row
         self._turn: tuple[int, ...] | Section | None = None
@@ -118,36 +121,42 @@ class Polls:
             if self._sections[section] <= min(self._due.values(), default=math.inf):
                 self._turn = section
                 return section
-        due = self._due
+        due, suspects = self._due, self._suspects
         if self._silences:
             failed = self._failed
             candidates = [epc for epc, at in due.items() if at < math.inf]
-            candidates.sort(key=lambda epc: (failed.get(epc, 0), due[epc]))
+            candidates.sort(key=lambda epc: (epc in suspects, failed.get(epc, 0), due[epc]))
         else:
             pace = self._pace
             candidates = [epc for epc, at in due.items() if at <= now + SOON * pace[epc]]
-            candidates.sort(key=lambda epc: (due[epc] - now) / pace[epc])
+            candidates.sort(key=lambda epc: (epc in suspects, (due[epc] - now) / pace[epc]))
         self._turn = tuple(candidates[:most])
         return self._turn
 
-    def concluded(self, ticket: Ticket, now: float) -> None:
-        """The turn was read: Ticket of a Dialogue, done."""
+    def concluded(self, ticket: Ticket, now: float) -> dict[int, bytes]:
+        """The turn was read: Ticket of a Dialogue, done. Gives what was told."""
         turn, self._turn, self._at = self._turn, None, None
         given = {epc: edt for epc, edt in ticket.answers.items() if isinstance(edt, bytes)}
         if isinstance(turn, Section):
             if turn in self._sections:
-                self._sections[turn] = now + (SECTION_S if given else SELDOM_S)
+                missed = 0 if given else min(self._missed.get(turn, 0) + 1, FAILED_MAX)
+                if Missing.REFUSED in ticket.answers.values():
+                    missed = FAILED_MAX
+                self._missed[turn] = missed
+                self._sections[turn] = now + min(SELDOM_S, SECTION_S * 2.0**missed)
         else:
             if given:
                 self.told(given, now, "read")
-            missing = ticket.answers.keys() - given.keys()
+            missing = [epc for epc in ticket.answers if epc not in given]
             if len(missing) == 1 or not ticket.silent:
                 for epc in missing:
                     self._not_given(epc, now)
+            self._suspects.update(ticket.unanswered)
         if ticket.silent:
             self._silent(now)
         else:
             self._silences = 0
+        return given
 
     def abandoned(self) -> None:
         """The turn was not read, and will not be: it is due as before."""
@@ -161,8 +170,9 @@ class Polls:
                 due.update(dict.fromkeys(self._failed, now))
                 self._failed.clear()
             self._silences, self._held_until = 0, now
-        for epc in self._every.keys() & properties.keys():
-            every = self._every[epc]
+        for epc in properties:
+            if (every := self._every.get(epc)) is None:
+                continue
             if promises and (promise := promises.get(epc)) is not None:
                 promise.told(properties[epc], now, source)
                 if promise.holds:
@@ -170,6 +180,8 @@ class Polls:
             due[epc] = now + every
             if self._failed:
                 self._failed.pop(epc, None)
+        if self._suspects:
+            self._suspects.difference_update(properties)
         self._at = None
 
     def _not_given(self, epc: int, now: float) -> None:

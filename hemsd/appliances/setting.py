@@ -101,7 +101,7 @@ class Setting:
 
     def told(self, properties: Mapping[int, bytes], now: float) -> None:
         """Take what the object says of itself, by whatever way."""
-        if self._stage is Stage.WRITING and (self._ticket is None or self._ticket.last is None):
+        if self._stage is Stage.WRITING and (self._ticket is None or not self._ticket.sent):
             return  # not sent yet
         expects = self._expects
         for epc in expects.keys() & properties.keys():
@@ -125,7 +125,7 @@ class Setting:
         newer = frozenset(epcs)
         self._overtaken = self._overtaken or any(not subjects(each).isdisjoint(newer) for each in self._left)
         self._left = [stripped for each in self._left if subjects(stripped := _without(each, newer))]
-        if self._stage is Stage.WRITING and self._ticket is not None and self._ticket.last is None:
+        if self._stage is Stage.WRITING and self._ticket is not None and not self._ticket.sent:
             self._dialogue.cancel(self._ticket)
             self._overtaken = self._overtaken or not subjects(self._write).isdisjoint(newer)
             if subjects(stripped := _without(self._write, newer)):

@@ -156,16 +156,16 @@ class Steward:
             self._gathered = self._loop.call_later(GATHER_S, self._tell_states)
 
     def _tell_states(self) -> None:
-        self._gathered = None
+        if self._gathered is not None:
+            self._gathered.cancel()
+            self._gathered = None
         self._publish(*self._ledger.states(self._loop.time()))
 
     def _end(self) -> None:
         if (run := self._running) is None:
             return
         self._counted, self._running = self._counters(), None
-        if self._gathered is not None:
-            self._gathered.cancel()
-            self._tell_states()
+        self._tell_states()
         self._publish(*self._ledger.end())
         kept = run.network.remember()
         self._remembered = Remembered.restored(kept)
@@ -199,7 +199,7 @@ class Steward:
                 case "forget":
                     network.forget(command.command, command.appliance)
             self._running.pump.poke()
-            self._gather()
+            self._tell_states()  # at once: what changes after that, as ordered, is seen to be its doing
 
     def _query(self, query: ApplianceQuery) -> None:
         epcs, answers = self._ledger.query(query)

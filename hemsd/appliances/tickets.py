@@ -13,7 +13,7 @@ from hemsd.echonet.frame import Property
 
 
 class Ticket(Struct, eq=False):
-    """Something asked of one object. To others only the first nine are of interest.
+    """Something asked of one object. To others only the first twelve are of interest.
 
     When done, `answers` has every EPC: its EDT (empty for a write that was accepted) or why not: REFUSED; ABSENT, it
     was said to be given and was empty; TIMEOUT. Of a section they are all EDTs, or none is. Before that, answers of a
@@ -28,7 +28,9 @@ class Ticket(Struct, eq=False):
     answers: dict[int, bytes | Missing] = {}
     done: bool = False
     silent: bool = False  # nothing was heard in answer within the limit
+    unanswered: tuple[int, ...] = ()  # what was asked last before that
     dropped: bool = False  # nobody waits for it any more
+    asked_at: float = math.inf  # when it was sent, for the first time
 
     wanted: tuple[int, ...] = ()  # not settled yet
     selected: bool = False  # (section) in this attempt
@@ -42,7 +44,12 @@ class Ticket(Struct, eq=False):
     failed_size: int = 0  # so many,
     managed: int = 0  # where so many are known to work
     alone: frozenset[int] = frozenset()  # failed in company
-    last: Asking | None = None
+    last: Asking | None = None  # until it is done, so that nothing goes round in a circle and stays
+
+    @property
+    def sent(self) -> bool:
+        """Whether it has been asked at all."""
+        return self.asked_at < math.inf
 
     @property
     def selecting(self) -> bool:
@@ -66,3 +73,4 @@ class Asking(Struct, eq=False):
     heard: bool = False
     void: bool = False  # of an attempt at a section that was given up
     named: int = 0  # of its EPCs, in all answers to it
+    given: set[int] = set()  # those with data, where one answer did not give all

@@ -76,14 +76,19 @@ class Watch:
         if (turn := self._turns.pop(ticket, None)) is None:
             return False
         instance, page = turn
+        told = given(ticket.answers)
+        if page is not None:
+            told = {epc << 8 | page: edt for epc, edt in told.items()}
+        elif len(fresh := instance.not_overtaken(told, ticket.asked_at)) < len(told):
+            for epc in told.keys() - fresh.keys():
+                del ticket.answers[epc]
+            told = fresh
         if (polls := self._polls.get(instance)) is not None:
             polls.concluded(ticket, now)
             self._next(polls)
         if len(self._turns) == TURNS_MAX - 1:
             self.due = now
-        if told := given(ticket.answers):
-            if page is not None:
-                told = {epc << 8 | page: edt for epc, edt in told.items()}
+        if told:
             self._told(instance, told, "read", now)
         return True
 

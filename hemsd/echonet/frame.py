@@ -55,14 +55,14 @@ ANSWERS: Final[Mapping[int, frozenset[ESV]]] = {
 """What may answer what; anything else is never answered."""
 
 
-class Property(Struct, frozen=True):
+class Property(Struct, frozen=True, gc=False):
     """A property in a frame: its code (EPC, 0x00-0xFF) and its data (EDT, 0-255 bytes)."""
 
     epc: int
     edt: bytes = b""
 
 
-class Frame(Struct, frozen=True):
+class Frame(Struct, frozen=True, gc=False):
     """One frame. `esv` is an ESV where it is a known one; SetGet and its answers have two lists."""
 
     tid: int  # 0-0xFFFF

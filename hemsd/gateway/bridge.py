@@ -26,13 +26,12 @@ from hemsd.gateway.forward import Forwarder
 from hemsd.gateway.renewal import Files
 from hemsd.gateway.requests import Incoming, Requests
 from hemsd.gateway.retained import Retained
-from hemsd.gateway.standing import REPEAT_S, Home, Standing
+from hemsd.gateway.standing import Home, Standing
 from hemsd.gateway.topics import Publication, Topics
 from hemsd.hub.hub import Seat
 from hemsd.hub.messages import Domain, Event, Health, HistoryHead, Message, Records, UserResponse
 
 BACKOFF_S, BACKOFF_CAP_S = 1.0, 60.0
-HEALTH_EVERY_S = 60.0
 REFUSALS_MAX = 256  # topics; more are not told of
 
 _log = logging.getLogger("hemsd.gateway")
@@ -73,20 +72,19 @@ class Bridge:
         self._refusals: set[tuple[str, str]] = set()  # told of
         self._forwarder = Forwarder(
             seat.publish,
-            CursorFile(state, config.host, config.port, self._client_id),
+            CursorFile(state, config, self._client_id),
             lambda record, replay: topics.record(record, home.exposure, replay=replay),
             replay_days=config.replay_days,
             refused=self._hear_refusal,
             anew=lambda text: self._tell("gateway.replay", text),
         )
         self._changed = asyncio.Event()
-        self._trouble = f"not connected to the broker {config.host} yet"  # none: connected
 
     async def run(self) -> None:
         """Publish until cancelled; then say offline and disconnect within 2 s. Trouble with the broker is logged."""
         for text in advice(self._config):
             _log.warning("%s", text)
-        await _together(self._listen(), self._stay_connected(), self._forwarder.keep(), self._beat())
+        await _together(self._listen(), self._stay_connected(), self._forwarder.keep())
 
     # --- the house
 
@@ -121,24 +119,14 @@ class Bridge:
         event = Event(at=self._wall(), source=Domain.GATEWAY, kind=kind, severity="warning", text=text)
         self._seat.publish(event)
 
-    async def _beat(self) -> None:
-        while True:
-            self._tell_health()
-            await asyncio.sleep(HEALTH_EVERY_S)
-
-    def _stand(self, trouble: str) -> None:
-        """Whether there is a connection, or what keeps it from being made."""
-        if trouble != self._trouble:
-            self._trouble = trouble
-            self._tell_health()
-
-    def _tell_health(self) -> None:
-        detail = "; ".join(text for text in (self._trouble, *advice(self._config)) if text)
-        behind, counters = self._forwarder.behind, dict(self._standing.counters)
-        if behind is not None:
+    def _tell_health(self, trouble: str = "") -> None:
+        """How it stands with the broker, and what should be changed though it works."""
+        detail = "; ".join(text for text in (trouble, *advice(self._config)) if text)
+        counters = dict(self._standing.counters)
+        if (behind := self._forwarder.behind) is not None:
             counters["behind"] = behind
-        well = not self._trouble
-        self._seat.publish(Health(at=self._wall(), source=Domain.GATEWAY, ok=well, detail=detail, counters=counters))
+        health = Health(at=self._wall(), source=Domain.GATEWAY, ok=not trouble, detail=detail, counters=counters)
+        self._seat.publish(health)
 
     # --- the broker
 
@@ -154,10 +142,10 @@ class Bridge:
                 if self._clock() - began > BACKOFF_CAP_S:
                     told.clear()
                     failures = 0
-                self._stand(str(error))
                 if str(error) not in told:
                     _log.warning("%s", error)
                     told.add(str(error))
+                self._tell_health(str(error))
                 if error.try_other_version and self._config.version == "auto":
                     version = "3.1.1" if version == "5" else "5"
             else:
@@ -171,7 +159,6 @@ class Bridge:
         files = Files(self._config)
         async with connect(self._config, version, self._client_id, will) as connection:
             _log.info("connected to the broker %s:%d (MQTT %s)", self._config.host, self._config.port, version)
-            self._stand("")
             self._requests.connected()
             work = (connection.listen(self._take), self._publish(connection), self._forwarder.run(connection))
             await _together(*work, files.renewed())
@@ -184,7 +171,7 @@ class Bridge:
         standing, requests = self._standing, self._requests
         standing.renew(self._clock())
         await self._expect(map(self._topics.path, standing.retained()))
-        tidy_at = self._clock()
+        tidied_for = 0.0
         while True:
             self._changed.clear()
             now = self._clock()
@@ -193,10 +180,11 @@ class Bridge:
             requests.tick(now, self._wall())
             while (publication := requests.answer() or standing.take(self._clock(), self._wall())) is not None:
                 await self._send(publication, connection)
-            if now >= tidy_at:
-                tidy_at = now + REPEAT_S
+            if tidied_for != (deadline := standing.deadline()):  # once a minute, when we are awake anyway
+                tidied_for = deadline
+                self._tell_health()
                 await self._tidy(now, connection)
-            await self._rest(min(filter(None, (standing.deadline(), tidy_at, requests.deadline()))))
+            await self._rest(min(deadline, requests.deadline() or deadline))
 
     async def _send(self, publication: Publication, connection: Connection) -> None:
         """Publish; what is retained is noted first, so that it can be cleared whatever happens to us."""

@@ -55,6 +55,10 @@ class Client(aiomqtt.Client):
         self.receive_maximum = getattr(properties, "ReceiveMaximum", RECEIVE_MAXIMUM)
         super()._on_connect(client, userdata, flags, reason_code, properties)
 
+    def _on_disconnect(self, *arguments: Any) -> None:
+        if not self._connected.cancelled():  # it was, where CONNECT was not answered in time; aiomqtt trips over that
+            super()._on_disconnect(*arguments)
+
     def _on_publish(self, client: Any, userdata: Any, mid: int, reason_code: Any, properties: Any) -> None:
         if (answered := self._unanswered.pop(mid, None)) is not None:
             answered(reason_code.value)

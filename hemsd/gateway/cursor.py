@@ -1,27 +1,25 @@
-"""How far a broker has what history keeps: one private file for each broker, replaced as a whole.
+"""How far a broker has what history keeps: one small file for each broker and each name that we have there.
 
-A broker is the one at an address and port, as the client that we are to it: another client id has other rights there,
-and perhaps other readers.
+Another client id has other rights at the broker, and perhaps other readers.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
 import threading
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
-SIZE_LIMIT = 4096  # bytes; a file above it is not ours
+from hemsd.gateway.config import BrokerConfig
+from hemsd.gateway.files import place, read, replace
 
 _log = logging.getLogger("hemsd.gateway")
 
 
-class Cursor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything up to `seq` of this history is the broker's."""
+class Cursor(Struct, frozen=True, kw_only=True):
+    """The broker has everything up to `seq` of this history."""
 
     broker: str  # for a person who looks
     client_id: str
@@ -32,18 +30,16 @@ class Cursor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class CursorFile:
     """The cursor of one broker in the state directory."""
 
-    def __init__(self, state: Path, host: str, port: int, client_id: str) -> None:
-        self.broker = f"{host}:{port}"
+    def __init__(self, state: Path, config: BrokerConfig, client_id: str) -> None:
+        self.path = place(state, f"cursor-{client_id}", config)
+        self.broker = f"{config.host}:{config.port}"
         self._client_id = client_id
-        name = hashlib.sha256(f"{self.broker}\n{client_id}".encode()).hexdigest()[:12]
-        self.path = state / f"broker-{name}.json"
         self._writing = threading.Lock()  # the last time is not in a thread
 
     def load(self) -> Cursor | None:
         """The cursor; None for a new broker, and where the file is of no use, which is logged."""
         try:
-            with self.path.open("rb") as file:
-                return msgspec.json.decode(file.read(SIZE_LIMIT), type=Cursor)
+            return msgspec.json.decode(read(self.path), type=Cursor)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, RecursionError) as error:  # msgspec's DecodeError is a ValueError
@@ -51,15 +47,7 @@ class CursorFile:
             return None
 
     def save(self, history: str, seq: int) -> None:
-        """Replace it, so that a power cut leaves the old one or the new. Slow. Raises OSError."""
+        """Replace it; a power cut leaves the old one or the new. Slow, may run in a thread. Raises OSError."""
         cursor = Cursor(broker=self.broker, client_id=self._client_id, history=history, seq=seq)
-        draft = self.path.with_name(f".{self.path.name}.new")
-        with self._writing, open(draft, "wb", opener=_open_private) as file:
-            file.write(msgspec.json.encode(cursor) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-            draft.replace(self.path)
-
-
-def _open_private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+        with self._writing:
+            replace(self.path, msgspec.json.encode(cursor) + b"\n")

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 
 from hemsd.gateway.connection import Connection
 from hemsd.gateway.cursor import CursorFile
@@ -64,7 +66,8 @@ class Forwarder:
         self._head: HistoryHead | None = None
         self._outbox: Outbox | None = None  # none before it is known where to begin
         self._asked: _Asked | None = None
-        self._asks = 0
+        self._asks = count()
+        self._name = secrets.token_hex(4)  # answers to another one are none to this
         self._changed = asyncio.Event()  # for the connection
         self._moved = asyncio.Event()  # for the cursor
         self._trouble = ""
@@ -185,8 +188,7 @@ class Forwarder:
         now = _now()
         if self._head is None or (self._asked is not None and now < self._asked.at + ASK_AGAIN_S):
             return
-        self._asks += 1
-        self._asked = _Asked(f"forward-{self._asks}", after, self._head.seq, now)
+        self._asked = _Asked(f"{self._name}-{next(self._asks)}", after, self._head.seq, now)
         limit = 100 if last_days is None else 1
         question = RecordsAfter(
             request=self._asked.request, asker=Domain.GATEWAY, seq=after, limit=limit, last_days=last_days

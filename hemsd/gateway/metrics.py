@@ -49,14 +49,14 @@ class Kind(NamedTuple):
 
 METER, APPLIANCE = ("meter",), ("appliance",)
 METRICS: Mapping[str, Kind] = {
-    "hemsd_build": Kind("gauge", "Always 1; the version of hemsd is in a label.", ("version",)),
+    "hemsd_build_info": Kind("gauge", "Always 1; the version of hemsd is in a label.", ("version",)),
     "hemsd_meter_online": Kind("gauge", "Whether the meter is connected.", METER),
     "hemsd_meter_fresh": Kind("gauge", "Whether what is told of the meter is how it is now.", METER),
     "hemsd_meter_power_watts": Kind("gauge", "Power taken from the grid; negative while exporting.", METER),
     "hemsd_meter_phase_current_amperes": Kind("gauge", "Current of one phase.", ("meter", "phase")),
     "hemsd_meter_energy_import_joules": Kind("counter", "Register of the energy taken from the grid.", METER),
     "hemsd_meter_energy_export_joules": Kind("counter", "Register of the energy given to the grid.", METER),
-    "hemsd_meter_read_timestamp_seconds": Kind("gauge", "When power and current were read last.", METER),
+    "hemsd_meter_read_timestamp_seconds": Kind("gauge", "When the meter was read last.", METER),
     "hemsd_meter_heard_timestamp_seconds": Kind("gauge", "When the meter was heard last.", METER),
     "hemsd_meter_link_quality": Kind("gauge", "Link quality of the last datagram, 0 to 255.", METER),
     "hemsd_meter_signal_dbm": Kind("gauge", "Signal strength of the last datagram, in dBm.", METER),
@@ -180,7 +180,7 @@ class Metrics:
 
     def samples(self, now: float) -> Iterator[tuple[str, Sample]]:
         """Name and sample of everything that is known and current."""
-        yield "hemsd_build", ((__version__,), 1)
+        yield "hemsd_build_info", ((__version__,), 1)
         every = (self._of_meters(now), self._of_site(now), self._of_domains(), self._of_appliances())
         for samples in every:
             yield from ((name, (labels, value)) for name, labels, value in samples if value is not None)

@@ -63,8 +63,8 @@ class Outbox:
 
     @property
     def behind(self) -> int:
-        """How many are not acknowledged, at most: not every seq is a record's."""
-        return max(0, self._head - self.acknowledged)
+        """How many are not acknowledged, at most: where they are not read yet not every seq has a record."""
+        return max(0, self._head - self._read) + len(self._waiting) + len(self._flying)
 
     def know(self, head: int) -> None:
         """History has come so far."""

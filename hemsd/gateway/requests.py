@@ -166,7 +166,8 @@ class Requests:
 
     def _asked(self, topic: str) -> tuple[str, str] | None:
         """Operation and target by the topic."""
-        below = topic.removeprefix(f"{self._topics.root}/")
+        root = f"{self._topics.root}/"
+        below = topic.removeprefix(root) if topic.startswith(root) else ""
         if found := re.fullmatch("request/([a-z0-9-]{1,64})", below):
             return found[1], ""
         if found := re.fullmatch("appliance/([a-z0-9-]{1,64})/set", below):
@@ -179,7 +180,7 @@ class Requests:
         if correlation is not None and len(correlation) > CORRELATION_MAX:
             raise _Refused("bad_request", f"at most {CORRELATION_MAX} bytes of correlation data")
         if topic and not self._is_response_topic(topic):
-            raise _Refused("bad_request", "the response topic cannot be used: see docs/mqtt.md")
+            raise _Refused("bad_request", "no answer may go to that response topic: take one that is not hemsd's")
         return replace(caller, response_topic=topic, correlation=correlation)
 
     def _is_response_topic(self, topic: str) -> bool:
@@ -199,11 +200,11 @@ class Requests:
         if operation is None:
             raise _Refused("bad_request", f"no operation {caller.op}: there are get, set and identify")
         asked = _request(caller, incoming.payload)
-        if holds_frame(asked.values, list(asked.properties)):
+        if holds_frame(asked.target, asked.values, asked.properties):
             raise _Refused("bad_request", "a whole frame is not let through: give properties one by one")
         if len(self._open) >= IN_FLIGHT_MAX:
             raise _Refused("busy", f"{IN_FLIGHT_MAX} requests are being carried out: try again in a minute")
-        ttl_s = min(asked.ttl_s or TTL_S, TTL_MAX_S if incoming.expiry_s is None else incoming.expiry_s)
+        good_s = [ttl_s for ttl_s in (asked.ttl_s, incoming.expiry_s) if ttl_s is not None]
         self._numbers += 1
         request = f"{self._name}-{self._numbers}"
         self._open[request] = _Open(replace(caller, target=asked.target), now + ANSWER_S)
@@ -215,7 +216,7 @@ class Requests:
                 target=asked.target,
                 values=asked.values,
                 properties=asked.properties,
-                expires_at=min(asked.ts or at, at) + timedelta(seconds=ttl_s),
+                expires_at=min(asked.ts or at, at) + timedelta(seconds=min(*good_s, TTL_MAX_S) if good_s else TTL_S),
             )
         )
 

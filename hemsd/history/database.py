@@ -207,16 +207,15 @@ def _usable(copy: Path, now: datetime) -> bool:
     return True
 
 
-def leap(db: sqlite3.Connection, now: datetime, least: int = SEQ_LEAP) -> None:
+def leap(db: sqlite3.Connection, now: datetime) -> None:
     """Go on above every seq that may have been given away, by this database before or by another in its place.
 
-    That is, from the present in epoch milliseconds, which no home has a record in each of; and by `least` above the
-    newest, where the clock is not set.
+    That is, from the present in epoch milliseconds, which no home has a record in each of; and by SEQ_LEAP at least,
+    where the clock is not set.
     """
     head: int = db.execute(HEAD).fetchone()[0]
-    floor = max(head + least if head else 0, int(now.timestamp() * 1000) if now >= CLOCK_SET else 0)
-    if floor > head:
-        db.execute("INSERT OR REPLACE INTO meta VALUES ('seq_floor', ?)", (floor,))
+    floor = max(head + SEQ_LEAP if head else 0, int(now.timestamp() * 1000) if now >= CLOCK_SET else 0)
+    db.execute("INSERT OR REPLACE INTO meta VALUES ('seq_floor', ?)", (floor,))
 
 
 def identity(db: sqlite3.Connection) -> str:

@@ -84,10 +84,11 @@ class Store:
         except Damaged as error:
             restored.append(Restored(*restore(self.samples_path, now), str(error)))
             self._samples_db = open_database(self.samples_path, SAMPLES, durable=False)
-        leap(self._db, now, 0)  # an older copy may have been put in its place by hand
+        self.history = History(self._db)
+        if not self.history.highest():
+            leap(self._db, now)
         self.identity = identity(self._db)
         self._keeper, self._samples = Keeper(self._db), Samples(self._samples_db)
-        self.history = History(self._db)
         return restored
 
     def heal(self, now: datetime, reason: str) -> list[Restored]:

@@ -68,6 +68,15 @@ def test_a_maker_s_gap_is_kept(line: Line) -> None:
     assert len(line.wait(0.02)) == 1
 
 
+def test_no_gap_where_none_is_wanted() -> None:
+    """Whoever sets up a network may leave the gap out; a maker's stays."""
+    line = Line(gap_s=0.0)
+    line.dialogue.read(AIRCON, (ON,))
+    line.dialogue.read(AIRCON, (ROOM,))
+    line.tell(line.one(), ESV.GET_RES, {ON: b"\x30"})
+    assert len(line.wait(0.0)) == 1
+
+
 def test_urgent_before_routine(one_by_one: Line) -> None:
     """A command that comes later goes before polls, and between two batches of one that has begun."""
     line = one_by_one

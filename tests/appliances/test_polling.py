@@ -310,6 +310,18 @@ def test_sections_take_turns() -> None:
     assert [turn.page for _, turn in house.turns if isinstance(turn, Section)] == [0, 0, 0]
 
 
+def test_a_section_that_was_lost_is_soon_due_again() -> None:
+    """A timeout may be a lost datagram: after the first one two minutes, and only then ever longer."""
+    house = House({POWER: Tempo.LIVE}, sections=PAGES[:1])
+    house.live(1.0)
+    house.missing[0xB3] = Missing.TIMEOUT
+    house.turns.clear()
+    house.live(1400.0)
+    moments = [moment for moment, turn in house.turns if isinstance(turn, Section)]
+    pauses = [after - before for before, after in pairwise(moments)]
+    assert pauses == pytest.approx([20 + n * SECTION_S for n in (2, 4, 8)], abs=2.0)  # 20 s of silence each
+
+
 def test_new_sections_are_due() -> None:
     """Once it is known how many channels there are."""
     house = House({POWER: Tempo.LIVE})

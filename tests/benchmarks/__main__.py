@@ -23,14 +23,30 @@ from tests.benchmarks.counting import history, reading
 from tests.benchmarks.daemon import daemon
 from tests.benchmarks.line import line
 from tests.benchmarks.onward import onward
+from tests.benchmarks.polling import polling
 from tests.benchmarks.processes import PROJECT
 from tests.benchmarks.report import Row, table
 from tests.benchmarks.start import start
 from tests.benchmarks.store import history_store
+from tests.benchmarks.watching import watching
 
 BENCHMARKS = {
     each.__name__: each
-    for each in (start, onward, asking, reading, history, history_store, backfill, line, codec, airtime, daemon)
+    for each in (
+        start,
+        onward,
+        asking,
+        reading,
+        history,
+        history_store,
+        backfill,
+        line,
+        codec,
+        airtime,
+        polling,
+        watching,
+        daemon,
+    )
 }
 NEEDS = {  # programs and packages that may be missing
     "start": ["momonga"],
@@ -43,6 +59,8 @@ NEEDS = {  # programs and packages that may be missing
     "line": ["momonga"],
     "codec": ["pychonet"],
     "airtime": ["pytest"],
+    "polling": ["pyhems", "pychonet"],
+    "watching": [],
     "daemon": ["mosquitto", "momonga"],
 }
 DEADLINE_S = 270.0  # of one benchmark

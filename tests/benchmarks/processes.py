@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import sys
 import tempfile
@@ -142,6 +143,12 @@ def memory_mb(pid: int) -> tuple[float, float]:
 def wakeups(pid: int) -> int:
     """How often its threads have gone to sleep so far."""
     return sum(_kb(task / "status", "voluntary_ctxt_switches") for task in Path(f"/proc/{pid}/task").iterdir())
+
+
+def processor_s(pid: int) -> float:
+    """How long it has had a processor so far, all its threads together."""
+    told = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()  # proc(5); its name may contain anything
+    return (int(told[11]) + int(told[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _kb(file: Path, name: str) -> int:

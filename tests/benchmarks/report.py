@@ -59,4 +59,4 @@ def _short(value: float) -> str:
 
 
 def _fraction(ratio: float) -> str:
-    return f"1/{1 / ratio:.3g}" if ratio < 1 else f"{ratio:.3g}"
+    return f"1/{1 / ratio:.3g}" if 0 < ratio < 1 else f"{ratio:.3g}"

@@ -41,8 +41,15 @@ def test_the_shipped_example_shows_the_defaults() -> None:
     assert [appliance.id for appliance in full.appliances.values()] == ["0130-1f2e3d4c", None]
     assert full.meter.live_s == Config(version=1).meter.live_s
     assert all(f"[{key}]" in text for key in keys)
-    tables = (full.site, full.meter, full.control, full.controller, full.history, full.daemon, full.gateway.broker)
-    for struct in (full, *tables, full.networks["home"], full.appliances["battery"]):
+    tables = (full.site, full.meter, full.control, full.controller, full.history, full.daemon)
+    for struct in (
+        full,
+        *tables,
+        full.gateway,
+        full.gateway.broker,
+        full.networks["home"],
+        full.appliances["battery"],
+    ):
         for name in struct.__struct_fields__:
             assert re.search(rf"^#?(\[[a-z.]*)?{name}\b", text, re.MULTILINE), f"{name} is not in the example"
 
@@ -107,6 +114,10 @@ def test_the_shipped_credentials_example_is_valid(tmp_path: Path) -> None:
         ('profile = "6.3.1"', ':2: profile "6.3.1" of G.9958 is not supported by this version, only "6.4.3"'),
         ('profile = "6.5"', ':2: profile must be "6.4.3"'),
         ("profile = 6.4", ':2: profile must be text in quotes, "6.4.3", not 6.4'),
+        (
+            '[gateway]\nexposure = "all"',
+            ':3: [gateway] exposure must be one of "aggregates", "appliances", "control", not this',
+        ),
         ('[gateway.broker]\nusername = "x"', ":2: [gateway.broker] url is missing"),
         ('[gateway.broker]\nurl = "http://x"', ":2: [gateway.broker] url must begin with mqtt:// or mqtts://"),
         ("[gateway]\nbroker = { url = 1 }", ": [gateway.broker] url must be an address like"),
@@ -291,6 +302,15 @@ password_file = "/run/secret"
     assert read.daemon.state_directory == str(Path.home() / "state")
     assert read.gateway.broker is not None
     assert read.gateway.broker.password_file == "/run/secret"
+
+
+@pytest.mark.parametrize("broker", ["", '[gateway.broker]\nurl = "mqtts://h"'])
+def test_exposure_is_as_written(broker: str) -> None:
+    """With a broker or without one; sums only where nothing is said."""
+    for exposure in ("aggregates", "appliances", "control"):
+        text = f'version = 1\n[gateway]\nexposure = "{exposure}"\n{broker}'
+        assert parse(text, FILE, {}).gateway.exposure == exposure
+    assert parse(f"version = 1\n{broker}", FILE, {}).gateway.exposure == "aggregates"
 
 
 def test_files_of_etc_are_taken_from_systemd_where_it_handed_them_over(tmp_path: Path) -> None:

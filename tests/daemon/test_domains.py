@@ -1,7 +1,8 @@
-"""What of the configuration reaches the networks of appliances, and control over them."""
+"""What of the configuration reaches the networks of appliances, control over them, and the bridge."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from hemsd.appliances.steward import Plan
 from hemsd.appliances.telling import Label
 from hemsd.control.settings import Settings
 from hemsd.daemon import appliances, domains
-from hemsd.daemon.config import Config, load
+from hemsd.daemon.config import Config, load, parse
+from hemsd.gateway.standing import Home
 from hemsd.hub.hub import Hub
 from hemsd.hub.routes import ROUTES_6_4_3
 
@@ -90,3 +92,29 @@ async def test_control_keeps_to_the_configuration(config: Config, monkeypatch: p
             minimums={"living-ac": (900, None), "battery": (None, None)},
         )
     ]
+
+
+async def test_control_and_bridge_keep_to_the_exposure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both go by what the configuration exposes; of the configuration itself only a hash is told."""
+    text = 'version = 1\n[site]\nid = "home-1"\n[gateway]\nexposure = "control"\n[gateway.broker]\nurl = "mqtts://h"'
+    config = parse(text, tmp_path / "hemsd.toml", {})
+    controls: list[Settings] = []
+    homes: list[Home] = []
+
+    class Recorder:
+        def __init__(self, seat: object, *given: Any) -> None:
+            controls.extend(each for each in given if isinstance(each, Settings))
+            homes.extend(each for each in given if isinstance(each, Home))
+
+        async def run(self) -> None: ...
+
+    monkeypatch.setattr(domains, "Controller", Recorder)
+    monkeypatch.setattr(domains, "Bridge", Recorder)
+    hub = Hub(ROUTES_6_4_3)
+    assert config.gateway.broker is not None
+    await domains.run_control(config, hub)
+    await domains.run_gateway(config, config.gateway.broker, "home-1", tmp_path, hub)
+    (control,), (home,) = controls, homes
+    assert (control.exposure, home.exposure, home.site, home.profile) == ("control", "control", "home-1", "6.4.3")
+    assert home.config_hash is not None
+    assert re.fullmatch("[0-9a-f]{12}", home.config_hash)

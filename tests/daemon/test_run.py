@@ -20,7 +20,9 @@ from support.routeb import FakeSeat
 from drivers.serialport import open_serial
 from hemsd.daemon import run as daemon
 from hemsd.daemon.config import Config, load
+from hemsd.hub.hub import Hub
 from hemsd.hub.messages import ApplianceStatus, Domain, MeterReading, MeterStatus
+from hemsd.hub.routes import DOORS_6_4_3, Exposure
 from hemsd.routeb.errors import CredentialsRefused
 from hemsd.simulator import Fault, Household, Meter, Network, SkModule, Spell, Timing
 from hemsd.simulator.pty import serve_on_pty
@@ -183,6 +185,22 @@ def test_a_domain_that_keeps_failing_ends_the_process(
     monkeypatch.setattr(daemon, "run_gateway", fail)
     assert run_virtually(daemon.run(configured(tmp_path, BROKER), {})) == 1
     assert "gateway keeps failing: ZeroDivisionError: ours" in caplog.text
+
+
+@pytest.mark.parametrize("exposure", ["aggregates", "appliances", "control"])
+def test_the_doors_are_those_of_the_exposure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exposure: Exposure
+) -> None:
+    """What the home gateway may have is the hub's to keep, whatever the bridge does."""
+    doors = []
+
+    async def look(*given: object) -> None:
+        doors.extend(each._routes for each in given if isinstance(each, Hub))
+
+    monkeypatch.setattr(daemon, "run_gateway", look)
+    config = configured(tmp_path, f'gateway.exposure = "{exposure}"\n{BROKER}')
+    assert run_virtually(daemon.run(config, {})) == 1  # whoever returns at once keeps failing
+    assert doors[0] is DOORS_6_4_3[exposure]
 
 
 def test_a_state_directory_that_cannot_be_used_ends_the_process(

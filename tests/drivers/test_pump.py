@@ -86,6 +86,23 @@ def test_sends_then_tells_in_order() -> None:
     virtual(scenario)
 
 
+def test_what_arrives_together_is_settled_once() -> None:
+    """The machine gets all that came in one wake-up, in order, before anything is sent, told or timed."""
+
+    async def scenario() -> None:
+        bench = Bench()
+        machine = bench.machine
+        await asyncio.sleep(0)
+        before = machine.asked
+        machine.receive = lambda data, now: machine.to_send.append(data.lower())  # type: ignore[method-assign]
+        bench.port.receive(b"ONE", b"TWO", b"THREE")
+        assert bench.port.written == [b"one", b"two", b"three"]
+        assert machine.asked == before + 1
+        await bench.stop()
+
+    virtual(scenario)
+
+
 def test_timer_follows_the_deadline() -> None:
     """tick() comes at the deadline, not before; a deadline that moves nearer, away or off moves the timer."""
 

@@ -19,7 +19,7 @@ from drivers.inet import Inet6
 from drivers.interface import Interface, look, usable
 from drivers.packet import ALL_NODES, Packet
 from drivers.ports import PortBusy, PortDenied, PortError, PortMissing
-from drivers.udp import open_udp
+from drivers.udp import READ_AT_ONCE, open_udp
 
 pytestmark = pytest.mark.needs("ip", "root")
 
@@ -92,12 +92,13 @@ async def test_other_sources_are_dropped_and_counted(link: Street) -> None:
 
 
 async def test_three_hundred_at_once(link: Street) -> None:
-    """The answers of a whole neighbourhood to one question: the kernel keeps all until they are read."""
+    """The answers of a whole neighbourhood to one question: the kernel keeps all; many are read at once."""
     async with listening() as home:
         with link.socket(link.grid) as sender:
             for number in range(300):
                 sender.sendto(number.to_bytes(2, "big") + bytes(200), (home.port.address, 3610))
         assert [int.from_bytes(packet.payload[:2], "big") for packet in await home.hears(300)] == list(range(300))
+        assert max(home.together) == READ_AT_ONCE
 
 
 async def test_a_port_that_is_taken_names_who_has_it(link: Street) -> None:

@@ -8,6 +8,8 @@ import logging
 import socket
 import sys
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +20,7 @@ from support.mosquitto import Mosquitto, Observer, Pki, observer, wire
 from hemsd.gateway.config import BrokerConfig
 from hemsd.gateway.meters import SILENT_AFTER_S
 from hemsd.gateway.standing import REPEAT_S
+from hemsd.hub.messages import Domain, Health
 
 pytestmark = pytest.mark.needs("mosquitto")
 
@@ -311,3 +314,35 @@ async def test_mqtt_is_loaded_when_it_is_spoken() -> None:
     code = "import sys, hemsd.gateway.bridge; sys.exit('aiomqtt' in sys.modules or 'cryptography' in sys.modules)"
     child = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
     assert await child.wait() == 0
+
+
+async def test_the_house_hears_how_the_bridge_does(broker: Mosquitto) -> None:
+    """That the broker is away, and why; that it is back; with each minute what was counted."""
+    house = House()
+    healths: list[Health] = []
+
+    async def listen() -> None:
+        async for message in house.operator.messages():
+            if isinstance(message, Health):
+                healths.append(message)  # noqa: PERF401 (what came before the cancellation counts)
+
+    async def until(done: Callable[[Health], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not (healths and done(healths[-1])):
+                await asyncio.sleep(0.01)
+
+    listening = asyncio.create_task(listen())
+    async with bridging(house, plain(broker.ports.open)):
+        await until(lambda health: health.ok)
+        broker.stop()
+        await until(lambda health: "is the broker running?" in health.detail and not health.ok)
+        broker.start()
+        await until(lambda health: health.ok)
+        count = len(healths)
+        house.now += REPEAT_S
+        house.read(power_w=1)
+        await until(lambda _: len(healths) > count)
+    assert {health.source for health in healths} == {Domain.GATEWAY}
+    listening.cancel()
+    with suppress(asyncio.CancelledError):
+        await listening

@@ -190,6 +190,14 @@ async def test_a_retained_command_is_refused(broker: Mosquitto, version: Literal
         assert home.ordered == []
 
 
+async def test_a_retained_command_is_refused_at_once_where_it_can_be_told(broker: Mosquitto) -> None:
+    """With MQTT 5 hemsd sees that the broker keeps it even when it is published before its eyes."""
+    async with living(broker) as (home, view):
+        await publish(broker, "set", wished(mode="cool"), retain=True)
+        assert (await answer(view, "set"))["error"]["code"] == "bad_request"
+    assert home.ordered == []
+
+
 async def test_a_flood_is_limited_and_does_not_hurt(broker: Mosquitto) -> None:
     """Of a thousand requests at once few are carried out; afterwards hemsd is as it was."""
     async with living(broker) as (home, view):

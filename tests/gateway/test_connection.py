@@ -22,11 +22,13 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from cryptography.x509 import load_pem_x509_certificate
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
 from support.gateway import House, bridging
 from support.mosquitto import PASSWORD, USER, Mosquitto, Pki
 
 from hemsd.gateway.config import BrokerConfig
-from hemsd.gateway.connection import BrokerError, Version, connect
+from hemsd.gateway.connection import BrokerError, Connection, Version, connect
 from hemsd.gateway.tls import pin_of
 from hemsd.gateway.topics import Topics
 
@@ -264,3 +266,25 @@ async def test_nothing_is_said_to_a_broker_of_another_key(pki: Pki, tmp_path: Pa
             told, failed = await asyncio.gather(asyncio.to_thread(heard), trouble(config))
             assert failed != ""
             assert (PASSWORD.encode() in told) is (name == "server")
+
+
+@pytest.mark.parametrize(
+    ("answers", "says"),
+    [
+        ([ReasonCode(PacketTypes.SUBACK, identifier=1)], ""),
+        ([ReasonCode(PacketTypes.SUBACK, identifier=0x87)], "access rules"),
+        ((1,), ""),
+        ((0x80,), "does not say why"),
+    ],
+)
+async def test_a_subscription_that_is_refused(answers: Any, says: str) -> None:
+    """Told by its reason code (MQTT 5) or as a mere failure (3.1.1); mosquitto itself never refuses one."""
+
+    class Client:
+        async def subscribe(self, *_: object) -> Any:
+            return answers
+
+    config = BrokerConfig(url="mqtts://h")
+    connection = Connection(Client(), config, "5" if isinstance(answers, list) else "3.1.1")  # type: ignore[arg-type]
+    why = await connection.subscribe("a/+")
+    assert says in why if says else why == ""

@@ -38,7 +38,7 @@ from hemsd.hub.routes import DOORS_6_4_3, Exposure
 AT = datetime(2026, 1, 15, 3, 30, tzinfo=UTC)
 BASE_UNITS = ("seconds", "joules", "watts", "amperes", "celsius", "bytes", "ratio", "dbm")
 COUNTED = ("records", "half_hours", "requests", "silences", "sessions", "recoveries", "datagrams", "counter")
-STATES = ("build", "online", "fresh", "quality", "ok", "connected", "on", "fault")
+STATES = ("info", "online", "fresh", "quality", "ok", "connected", "on", "fault")
 
 
 def reading(**values: Any) -> MeterReading:
@@ -137,8 +137,11 @@ def test_an_appliance() -> None:
     assert found["hemsd_appliance_online", "ac-1", "エアコン", "home_air_conditioner"] is True
     assert found["hemsd_appliance_charge_ratio", "ac-1"] == pytest.approx(0.55)
     assert found["hemsd_appliance_energy_import_joules", "ac-1"] == 7_200_000
-    assert {each[0] for each in told(appliance(online=False), state)} == {"hemsd_build", "hemsd_appliance_online"}
-    assert {each[0] for each in told(appliance(), state, appliance(forgotten=True))} == {"hemsd_build"}
+    assert {each[0] for each in told(appliance(online=False), state)} == {
+        "hemsd_build_info",
+        "hemsd_appliance_online",
+    }
+    assert {each[0] for each in told(appliance(), state, appliance(forgotten=True))} == {"hemsd_build_info"}
 
 
 def test_no_flood_of_names_grows_it() -> None:

@@ -215,14 +215,15 @@ def test_an_unknown_operation_is_answered_and_an_impossible_one_counted() -> Non
     assert "get, set and identify" in caller.refused("bad_request", "explode")
     for topic in ("request/SET", "request/a/b", "request/", "appliance/a/get", "bridge/info", "../request/set"):
         assert caller.ask(topic=f"{ROOT}/{topic}") == caller.answers() == []
-    assert caller.ask(topic="hemsd/v1/home-2/request/set") == caller.answers() == []
-    assert caller.counters["requests_ignored"] == 7
+    for topic in ("hemsd/v1/home-2/request/set", "request/set", ""):
+        assert caller.ask(topic=topic) == caller.answers() == []
+    assert caller.counters["requests_ignored"] == 9
 
 
 def test_a_frame_is_refused() -> None:
     """A whole ECHONET Lite frame does not get through as a value, nor as a name."""
     frame = "1081000105FF010130016001800130"
-    for body in ({"target": "a", "values": {"0xF1": frame}}, {"target": "a", "properties": [frame]}):
+    for body in ({"values": {"0xF1": frame}}, {"values": {frame: 1}}, {"properties": [frame]}, {"target": frame}):
         assert "frame" in Caller().refused("bad_request", "get", body)
 
 
@@ -270,6 +271,9 @@ def test_correlation_data_has_a_bound() -> None:
         ({"ttl_s": 5}, None, 5),
         ({"ttl_s": 500}, None, 500),
         ({}, 3, 3),
+        ({}, 0, 0),
+        ({}, 300, 300),
+        ({}, 2**32 - 1, 3600),
         ({"ttl_s": 5}, 3, 3),
         ({"ttl_s": 5}, 30, 5),
         ({"ts": "2025-01-15T02:59:50Z", "ttl_s": 5}, None, -5),

@@ -66,7 +66,7 @@ def test_anything_from_anywhere(comings: list[tuple[str, bytes, bool, float]]) -
             CELLAR: Node({BATTERY: battery()}, identification(2)),
         },
         asked=(HALL, CELLAR),
-        chance=0.0,
+        chance=lambda: 0.0,
     )
     house.run(2.0)
     for address, payload, multicast, pause_s in comings:

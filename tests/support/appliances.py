@@ -188,7 +188,7 @@ class House:
         own: Addresses | None = None,
         asked: tuple[str, ...] = (),
         now: float = 1000.0,
-        chance: float = 0.5,
+        chance: Callable[[], float] = lambda: 0.5,
         elsewhere: Callable[[str], bool] = lambda appliance: False,
     ) -> None:
         self.nodes = nodes or {}
@@ -206,7 +206,7 @@ class House:
             own=own or Addresses(ipv4=US_IPV4),
             remembered=remembered or Remembered(),
             ourselves=self.own_node,
-            chance=lambda: chance,
+            chance=chance,
             elsewhere=elsewhere,
         )
 

@@ -11,7 +11,7 @@ import tty
 from collections.abc import Callable, Iterator
 
 from drivers.module import Line
-from drivers.ports import PortError
+from drivers.ports import Delivery, PortError
 
 
 class MemoryPort:
@@ -24,8 +24,8 @@ class MemoryPort:
         self.refusal: PortError | None = None  # raised by the next write
         self.closed = False
 
-    def start(self, on_bytes: Callable[[bytes], None], on_lost: Callable[[PortError], None]) -> None:
-        self.receive, self.lose = on_bytes, on_lost
+    def start(self, on_items: Delivery[bytes], on_lost: Callable[[PortError], None]) -> None:
+        self.receive, self.lose = on_items, on_lost
 
     def write(self, data: bytes) -> None:
         if self.refusal is not None:

@@ -33,7 +33,7 @@ WITHIN_S = 10.0
 CONFIG = """
 {user}
 per_listener_settings true
-persistence false
+{persistence}
 log_dest none
 listener {open} 127.0.0.1
 allow_anonymous true
@@ -115,9 +115,15 @@ class Ports:
 
 
 class Mosquitto:
-    """A broker that keeps nothing over a restart. Use with `with`; stop() and start() again keep the ports."""
+    """A broker; use with `with`. stop() and start() again keep the ports.
 
-    def __init__(self, directory: Path, pki: Pki) -> None:
+    It keeps nothing over that, or where it is persistent what was there at the last save().
+    """
+
+    def __init__(self, directory: Path, pki: Pki, *, persistent: bool = False) -> None:
+        self._persistence = "persistence false"
+        if persistent:
+            self._persistence = f"persistence true\npersistence_location {directory}/\nautosave_interval 0"
         self.ports = Ports(0, 0, 0)
         self._directory = directory
         self._pki = pki
@@ -146,7 +152,7 @@ class Mosquitto:
         user = "user root" if os.geteuid() == 0 else ""
         places = {"directory": self._directory, "pki": self._pki.directory}
         path = self._directory / "mosquitto.conf"
-        path.write_text(CONFIG.format(user=user, **places, **vars(self.ports)))
+        path.write_text(CONFIG.format(user=user, persistence=self._persistence, **places, **vars(self.ports)))
         program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
         self._process = subprocess.Popen([program, "-c", path], stderr=subprocess.DEVNULL)
         until = time.monotonic() + WITHIN_S
@@ -163,6 +169,18 @@ class Mosquitto:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def save(self) -> None:
+        """Let it write what it has to its disk, and wait until it did."""
+        path = self._directory / "mosquitto.db"
+        path.unlink(missing_ok=True)
+        self._signal(signal.SIGUSR1)
+        _wait_for(path.exists)
+
+    def allow(self, rules: str) -> None:
+        """Give the clients of the TLS listener other rights."""
+        (self._directory / "acl").write_text(rules)
+        self._signal(signal.SIGHUP)
 
     def freeze(self) -> None:
         """Let it accept connections, as the kernel does for it, and do nothing else."""
@@ -183,6 +201,13 @@ def _free_ports(count: int) -> list[int]:
     for each in sockets:
         each.close()
     return ports
+
+
+def _wait_for(there: Callable[[], bool]) -> None:
+    until = time.monotonic() + WITHIN_S
+    while not there() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert there()
 
 
 def _listens(port: int) -> bool:
@@ -221,15 +246,18 @@ class Observer:
 
 
 @asynccontextmanager
-async def observer(port: int, pki: Pki | None = None, topic: str = "#") -> AsyncIterator[Observer]:
-    """Watch a broker; with an authority over TLS as the client `viewer`."""
+async def observer(
+    port: int, pki: Pki | None = None, topic: str = "#", *, session: str | None = None
+) -> AsyncIterator[Observer]:
+    """Watch a broker; with an authority over TLS as the client `viewer`; in a `session` that outlives it."""
     tls = None
     if pki is not None:
         tls = ssl.create_default_context(cafile=pki.directory / "ca.crt")
         tls.verify_flags &= ~ssl.VERIFY_X509_STRICT  # the certificates are as plain as home-made ones are
         tls.load_cert_chain(pki.directory / "viewer.crt", pki.directory / "viewer.key")
     version = aiomqtt.ProtocolVersion.V311
-    async with aiomqtt.Client("127.0.0.1", port, tls_context=tls, protocol=version) as client:
+    lasting = {} if session is None else {"identifier": session, "clean_session": False}
+    async with aiomqtt.Client("127.0.0.1", port, tls_context=tls, protocol=version, **lasting) as client:  # type: ignore[arg-type]
         await client.subscribe(topic, qos=1)
         yield Observer(client)
 

@@ -1,4 +1,4 @@
-"""Network namespaces made by a test, with a link between two of them; the kernel's own, so root makes them."""
+"""Network namespaces made by a test, two with a link or several on a switch; the kernel's own, so root makes them."""
 
 from __future__ import annotations
 
@@ -61,6 +61,20 @@ def run(*command: str) -> None:
     subprocess.run(command, check=True, timeout=30, capture_output=True)
 
 
+def wait_for_links(*ends: tuple[Namespace, str]) -> None:
+    """Until each of these interfaces has a carrier and a link-local address that can be used."""
+
+    def trouble(host: Namespace, name: str) -> str | None:
+        with host.entered():
+            found = look(name)
+        return "not there" if found is None else found.trouble()
+
+    end = time.monotonic() + WITHIN_S
+    while any(trouble(*each) for each in ends):
+        assert time.monotonic() < end, "the link does not come up"
+        time.sleep(0.005)
+
+
 class Street:
     """Two hosts, `home`, and `grid` where the meter is, joined by `wl`."""
 
@@ -82,10 +96,7 @@ class Street:
         sides = (self.home, self.grid)
         for side in sides:
             side.ip("link", "set", name, "up")
-        end = time.monotonic() + WITHIN_S
-        while any(self._trouble(side, name) for side in sides):
-            assert time.monotonic() < end, "the link does not come up"
-            time.sleep(0.005)
+        wait_for_links(*((side, name) for side in sides))
 
     def address(self, side: Namespace, name: str = "wl") -> str:
         """The link-local address of an interface."""
@@ -93,11 +104,6 @@ class Street:
             found = look(name)
         assert found is not None and found.address is not None
         return found.address
-
-    def _trouble(self, side: Namespace, name: str) -> str | None:
-        with side.entered():
-            found = look(name)
-        return "not there" if found is None else found.trouble()
 
     def socket(self, side: Namespace, source: str = "::", port: int = 0, name: str = "wl") -> socket.socket:
         """A plain UDP socket on one side of the link; `source` may be any address that side has."""
@@ -128,6 +134,54 @@ def street() -> Iterator[Street]:
     finally:
         home.remove()
         grid.remove()
+
+
+class Segment:
+    """Hosts on one switch, each by an interface `wl`, with an IPv4 address and a link-local IPv6 address."""
+
+    def __init__(self) -> None:
+        self._switch = Namespace()
+        self._hosts: list[Namespace] = []
+        self._switch.ip("link", "add", "br0", "type", "bridge", "mcast_snooping", "0")
+        self._switch.ip("link", "set", "br0", "up")
+
+    def hosts(self, count: int) -> list[Namespace]:
+        """Join hosts 1 to `count`, and wait until their addresses can be used; multicast needs no interface there."""
+        joined = [self._join(number) for number in range(1, count + 1)]
+        wait_for_links(*((host, "wl") for host in joined))
+        return joined
+
+    @staticmethod
+    def address(number: int) -> str:
+        """Of a host."""
+        return f"10.91.0.{number}"
+
+    def _join(self, number: int) -> Namespace:
+        host = Namespace()
+        self._hosts.append(host)
+        index = next(_numbers) + 100
+        plug = f"ip link add port{index} index {index + 1000} netns {self._switch.name} type veth"
+        run(*plug.split(), *f"peer name wl index {index} netns {host.name}".split())
+        self._switch.ip("link", "set", f"port{index}", "master", "br0", "up")
+        host.ip("link", "set", "lo", "up")
+        host.ip("address", "add", f"{self.address(number)}/24", "broadcast", "+", "dev", "wl")
+        host.ip("link", "set", "wl", "up")
+        host.ip("route", "add", "224.0.0.0/4", "dev", "wl")
+        return host
+
+    def remove(self) -> None:
+        for each in (*self._hosts, self._switch):
+            each.remove()
+
+
+@contextmanager
+def segment() -> Iterator[Segment]:
+    """A switch, to which hosts are joined."""
+    built = Segment()
+    try:
+        yield built
+    finally:
+        built.remove()
 
 
 class Capture:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from hemsd.appliances.dialogue import Dialogue, Finished, Quiet
+from hemsd.appliances.dialogue import GAP_S, Dialogue, Finished, Quiet
 from hemsd.appliances.manners import Manners
 from hemsd.echonet.frame import decode
 
@@ -77,10 +77,10 @@ class Node:
 class Line:
     """A dialogue, the time, and what came of it."""
 
-    def __init__(self, manners: Manners | None = None) -> None:
+    def __init__(self, manners: Manners | None = None, *, gap_s: float = GAP_S) -> None:
         self.manners = manners or Manners()
         self.tid = 0x00FF
-        self.dialogue = Dialogue(self.manners, self._next_tid)
+        self.dialogue = Dialogue(self.manners, self._next_tid, gap_s=gap_s)
         self.now = 100.0
         self.happened: list[Finished | Quiet] = []
         self.sent: list[bytes] = []

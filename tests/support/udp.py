@@ -22,8 +22,13 @@ class Listener:
     def __init__(self, port: UdpPort) -> None:
         self.port = port
         self.heard: list[Packet] = []
+        self.together: list[int] = []  # so many packets at once
         self.lost: list[PortError] = []
-        port.start(self.heard.append, self.lost.append)
+        port.start(self._take, self.lost.append)
+
+    def _take(self, *packets: Packet) -> None:
+        self.heard += packets
+        self.together.append(len(packets))
 
     async def hears(self, count: int) -> list[Packet]:
         await until(lambda: len(self.heard) >= count)
