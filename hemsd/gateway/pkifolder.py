@@ -127,7 +127,10 @@ class Folder:
         `place` is where the files will be on the broker's machine, at which it will listen on `port`.
         """
         entries = (self.authority, self.broker(), *self.clients.values())
-        (self.directory / "clients").mkdir(mode=0o755, parents=True, exist_ok=True)
+        if not self.directory.exists():
+            self.directory.mkdir(parents=True)
+            self.directory.chmod(0o755)  # whatever the umask: mosquitto has to get in
+        (self.directory / "clients").mkdir(exist_ok=True)
         for entry in entries:
             if entry.key is not None:
                 _write(entry.key_path, key_pem(entry.key), SECRET)

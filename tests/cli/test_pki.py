@@ -39,8 +39,10 @@ def _usual_umask() -> Iterator[None]:
 
 
 def test_what_a_first_run_makes(tmp_path: Path) -> None:
-    """Keys for their owner alone; what to do next, for the broker and for hemsd."""
+    """Keys for their owner alone, the rest for mosquitto too, whatever the umask; what to do next on both sides."""
+    os.umask(0o077)
     told = hemsd_pki(tmp_path / "a/pki", *FIRST, "--port", "8884")
+    assert stat.S_IMODE((tmp_path / "a/pki").stat().st_mode) == 0o755
     modes = {
         str(path.relative_to(tmp_path / "a/pki")): stat.S_IMODE(path.stat().st_mode)
         for path in (tmp_path / "a/pki").rglob("*")
@@ -52,7 +54,7 @@ def test_what_a_first_run_makes(tmp_path: Path) -> None:
         "server.key": 0o600,
         "mosquitto.conf": 0o644,
         "acl.conf": 0o600,
-        "clients": 0o755,
+        "clients": 0o700,
         "clients/hemsd-home.crt": 0o644,
         "clients/hemsd-home.key": 0o600,
     }
