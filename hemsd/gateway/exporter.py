@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from drivers.tcp import listen
 from hemsd.gateway.config import MetricsConfig
 from hemsd.gateway.metrics import Metrics
 from hemsd.hub.hub import Seat
@@ -64,7 +65,8 @@ class Exporter:
             task.add_done_callback(lambda _: writer.transport.abort())
 
         try:
-            server = await asyncio.start_server(serve, self._config.host, self._config.port, limit=REQUEST_MAX)
+            listening = listen(self._config.host, self._config.port)
+            server = await asyncio.start_server(serve, sock=listening, limit=REQUEST_MAX)
         except OSError as error:
             where = f"{self._config.host}, port {self._config.port}"
             why = (error.strerror or str(error)).lower()
