@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from hemsd.appliances.manners import PROPERTIES_MAX, Manners
+from hemsd.appliances.manners import LIMIT_S, PROPERTIES_MAX, Manners
 from hemsd.appliances.tickets import Asking, Ticket
 from hemsd.echonet.exchange import Missing
 from hemsd.echonet.frame import ESV, Frame, Property, encode
@@ -18,6 +18,8 @@ REFUSED_LIMIT = 256  # properties known to be refused
 SIZES_LIMIT = 256  # properties whose size is known
 
 ANSWER_BYTES = 1024  # of properties in one answer, so that it fits into one packet of any link
+TRIES = 2  # where requests get lost, of a larger size before it is taken for too large
+LAST_S = 5.0  # of the time that a request has, in which it may be company that it fails for
 USUAL_BYTES = 17  # of one property, where it was not seen to have more; maps and identifiers have as many
 
 BODY_AT: Final = 4  # in a frame, after EHD and TID
@@ -96,12 +98,14 @@ class Batches:
             ticket.size = min(ticket.size, last.named)
         return True
 
-    def overdue(self, asking: Asking) -> None:
+    def overdue(self, asking: Asking, now: float) -> None:
         """No answer in the usual time: ask next what is known to work, and at last one by one."""
         ticket, size = asking.ticket, len(asking.epcs)
+        left_s = ticket.limit_at - now
         if size > max(1, self.manners.proven):
-            self._too_many(asking)
-        elif ticket.repeats > 1 and size > 1:
+            if left_s < LIMIT_S / 2 or asking.tries == TRIES or not self.manners.loses:
+                self._too_many(asking)
+        elif size > 1 and left_s < LAST_S:
             ticket.alone |= frozenset(asking.epcs)
 
     def _batch(self, eoj: int, wanted: tuple[int, ...], size: int) -> tuple[Property, ...]:

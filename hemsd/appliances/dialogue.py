@@ -27,7 +27,7 @@ from hemsd.echonet.exchange import Missing, QueueFull
 from hemsd.echonet.frame import ANSWERS, EHD, ESV, Frame, Property
 
 GAP_S = 0.2  # after an answer; adapters that get two requests at once drop the second
-PAUSES_S = (1.0, 3.0)  # before a read is asked again; the last one repeats
+PAUSE_S = 1.0  # before a read is asked again
 SECTION_LIMIT_S = 3 * LIMIT_S  # selecting and reading, each as slow as may be, and one of them again
 LATE_S = 2 * LIMIT_S  # a TID may still be answered, counted from when it was sent
 QUEUE_LIMIT = 32  # tickets in either line
@@ -121,6 +121,10 @@ class Dialogue:
             line.remove(ticket)
         self._finish(ticket)
 
+    def rest(self, now: float) -> None:
+        """Leave the gap that follows an answer: the node gave one to somebody else."""
+        self._free_at = max(self._free_at, now + self._gap_s)
+
     @property
     def idle(self) -> bool:
         """Whether nothing is being asked or waits to be."""
@@ -143,7 +147,7 @@ class Dialogue:
             self.counters["late"] += 1
         first, asking.heard = not asking.heard, True
         if first:
-            self.manners.took(now - asking.asked_at)
+            self.manners.took(now - asking.asked_at, lost=asking.tries)
         ticket = asking.ticket
         if not ticket.done and not asking.void:
             asking.named += len(told)
@@ -232,13 +236,16 @@ class Dialogue:
             self.counters["partial"] += 1
         plan = self._batches.plan(ticket, writes=writes)
         tid = self._next_tid()
-        asking = ticket.last = self._asking = Asking(ticket, plan.epcs, writes, now)
+        last = ticket.last
+        tries = last.tries + 1 if last is not None and last.epcs == plan.epcs and not last.heard else 0
+        asking = ticket.last = self._asking = Asking(ticket, plan.epcs, writes, now, tries)
         recent = self._recent
         recent.pop(tid, None)
         if len(recent) >= RECENT_LIMIT:
             del recent[next(iter(recent))]
         recent[tid] = asking
-        ticket.asked_at = min(ticket.asked_at, now)
+        if not ticket.sent:
+            ticket.asked_at = now
         if ticket.limit_at == math.inf:
             ticket.limit_at = now + (SECTION_LIMIT_S if ticket.kind == "section" else LIMIT_S)
         soft_s, answer_s = self.manners.soft_s, self._answer_s
@@ -293,10 +300,10 @@ class Dialogue:
         self._open.append(ticket)
         if ticket.kind == "write":
             return
-        ticket.retry_at = now + PAUSES_S[min(ticket.repeats, len(PAUSES_S) - 1)]
+        ticket.retry_at = now + PAUSE_S
         ticket.repeats += 1
         if ticket.kind == "read":
-            self._batches.overdue(asking)
+            self._batches.overdue(asking, now)
             return
         for each in self._recent.values():
             each.void = each.void or each.ticket is ticket

@@ -64,6 +64,8 @@ class Exploring:
                 why = "it does not tell what it can do; it is asked again later"
                 node.tell(instance.stands(online=instance.online, detail=why, now=now))
             return
+        if found.told:
+            instance.heard_at = now
         if events := instance.explored(found):
             self._watch.remove(instance)
         node.tell(events)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from hemsd.appliances.events import Appliance, Changed, NetworkEvent, Noted, Source, Told
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
 
 KEPT_MAX: Final = 512  # values of one appliance: 128 properties, and pages of lists
 ECHO_S: Final = 10.0  # after an order of ours, in which what changes is its doing
+BY_HAND_MAX: Final = 12  # changes by hand that are told of one appliance
+BY_HAND_S: Final = 600.0  # within this time: more are no person's doing
+WORDS_MAX: Final = 64  # letters of a value in a sentence
 BY_ITSELF: Final = frozenset({0x92, 0x93, 0x96, 0x97, 0x98})  # settable, and goes on by itself: timers, line, clock
+ENDS: Final = frozenset({(0x026B, 0xE3), (0x0272, 0xE3)})  # and so, in these classes, does the filling of a bath
 
 
 class Instance:
@@ -39,6 +44,8 @@ class Instance:
         self.silences = 0  # in a row, of this object
         self.listed = True  # its node says that it has it
         self.values: dict[int, tuple[bytes, float, Source]] = {}  # by key of device.Known
+        self._noted_at = deque[float](maxlen=BY_HAND_MAX)  # changes by hand
+        self._notified_at = float("-inf")
         self._orders = 0  # of ours, under way
         self._echo_until = float("-inf")
         self.selectors: frozenset[int] = frozenset()  # what we ourselves set to read something else
@@ -119,6 +126,8 @@ class Instance:
     def told(self, properties: Mapping[int, bytes], source: Source, now: float) -> list[NetworkEvent]:
         """It told values, by key of device.Known."""
         self.heard_at = now
+        if source == "notified":
+            self._notified_at = now
         values, by_hand = self.values, []
         for key, edt in properties.items():
             before = values.get(key)
@@ -129,15 +138,14 @@ class Instance:
                 by_hand.append(key)
             values[key] = (edt, now, source)
         told = Told(self.shown(), source, properties, values, frozenset(by_hand))
-        return [told, *(self._noted(key) for key in by_hand)] if by_hand else [told]
+        return [told, *self._noted(by_hand, now)] if by_hand else [told]
 
-    def not_overtaken(self, told: Mapping[int, bytes], asked_at: float) -> dict[int, bytes]:
-        """Of answers to what was asked then, those that are not older than what it has notified since."""
-        return {
-            key: edt
-            for key, edt in told.items()
-            if (value := self.values.get(key)) is None or value[2] == "read" or value[1] <= asked_at
-        }
+    def overtaken(self, epcs: Iterable[int], asked_at: float) -> list[int]:
+        """Of what was asked then, what it has notified since: the answer to that is older."""
+        if self._notified_at <= asked_at:
+            return []
+        values = self.values
+        return [epc for epc in epcs if epc in values and values[epc][2] == "notified" and values[epc][1] > asked_at]
 
     def ordered(self, writes: Iterable[Write]) -> None:
         """An order of ours begins: what changes from now is its doing."""
@@ -153,6 +161,7 @@ class Instance:
         """Whether a change of a settable property is somebody else's doing."""
         if (
             epc in BY_ITSELF
+            or (self.device.code, epc) in ENDS
             or epc in self.selectors
             or self._orders
             or now < self._echo_until
@@ -162,20 +171,24 @@ class Instance:
         self._wrote.pop(epc, None)
         return True
 
-    def _noted(self, epc: int) -> Noted:
-        return Noted(
-            "appliance.by_hand",
-            "info",
-            f"{self.name}: {in_words(self.device, epc, self.values[epc][0], self.known_values())},"
-            " set by a person or another controller",
-        )
+    def _noted(self, epcs: Iterable[int], now: float) -> Iterator[Noted]:
+        """What a person may want to know; of one that changes all the time no more than so much."""
+        for epc in epcs:
+            if len(self._noted_at) == BY_HAND_MAX and now < self._noted_at[0] + BY_HAND_S:
+                return
+            self._noted_at.append(now)
+            often = len(self._noted_at) == BY_HAND_MAX and now < self._noted_at[0] + BY_HAND_S
+            said = in_words(self.device, epc, self.values[epc][0], self.known_values())
+            text = f"{self.name}: {said}, set by a person or another controller"
+            rest = f"; it changes all the time: no more is told for {BY_HAND_S / 60:.0f} minutes" if often else ""
+            yield Noted("appliance.by_hand", "info", text + rest)
 
 
 def in_words(device: Device, epc: int, edt: bytes, known: Mapping[int, bytes]) -> str:
     """A property and its value for people; in hexadecimal where the value means nothing to us."""
     declared = properties_of(device).get(epc)
     if declared is None:
-        return f"property {epc:02X} is now {edt.hex().upper()}"
+        return f"property {epc:02X} is now {_short(edt.hex().upper())}"
     try:
         value = declared.decode(edt, known)
     except PropertyError:
@@ -185,6 +198,12 @@ def in_words(device: Device, epc: int, edt: bytes, known: Mapping[int, bytes]) -
             said = "on" if value else "off"
         case State():
             said = value.value
+        case dict() | list():
+            return f"{declared.name.replace('_', ' ')} has changed"
         case _:
-            said = f"{value} {declared.unit}".strip()
+            said = _short(f"{value} {declared.unit}".strip())
     return f"{declared.name.replace('_', ' ')} is now {said}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= WORDS_MAX else f"{text[:WORDS_MAX]}..."

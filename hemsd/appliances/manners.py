@@ -4,11 +4,13 @@ Theory. How many properties a node takes in one Get is found out, never assumed:
 answered in full. Reactions to too many are a shortened answer, an empty refusal, silence, or a broken connection; any
 of them may also be one lost datagram. So a size is given up only when it failed DOUBTS times, each time while fewer
 properties of the same request were then answered, and was not answered in full in between. Likewise a property is
-asked alone for good when it failed DOUBTS times in company, and each time was answered by itself.
+asked alone for good when it failed DOUBTS times in company, and each time was answered by itself. Where datagrams get
+lost, that happens by chance: there it has to fail as often as makes CHANCE of it.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Annotated
@@ -20,6 +22,9 @@ from hemsd.echonet.roundtrips import RoundTrips
 
 PROPERTIES_MAX = 16  # in one Get, however many a node would answer
 DOUBTS = 3
+CHANCE = 0.00001
+WORST_SHARE = 0.8  # of requests lost; more is an absence
+SAMPLES = 64  # answers by which the loss is judged: when they are full, they count half
 ALONE_MAX = 256  # properties of one node known to fail in company
 
 SOFT_FIRST_S = 5.0  # wired and Wi-Fi adapters answer within one second, gateways to radio within three
@@ -53,12 +58,28 @@ class Manners:
         self._doubted, self._doubts = PROPERTIES_MAX + 1, 0  # the size that failed last, and how often in a row
         self.strikes: Counter[int] = Counter()  # by key: failed in company, answered alone, how often in a row
         self.properties_per_request = 1
+        self._answers, self._missed = 2.0, 0.0  # requests answered, and those lost
         self.soft_s = SOFT_FIRST_S
 
-    def took(self, round_trip_s: float) -> None:
-        """It answered after so long."""
+    def took(self, round_trip_s: float, *, lost: int = 0) -> None:
+        """It answered after so long, when so many requests for the same had been lost."""
+        self._answers += 1
+        self._missed += lost
+        if self._answers > SAMPLES:
+            self._answers, self._missed = self._answers / 2, self._missed / 2
         self._round_trips.observe(round_trip_s)
         self.soft_s = min(LIMIT_S, max(SOFT_MIN_S, SOFT_FACTOR * self._round_trips.p95_s))
+
+    @property
+    def loses(self) -> bool:
+        """Whether so much gets lost that it is to be reckoned with."""
+        return self.doubts > DOUBTS
+
+    @property
+    def doubts(self) -> int:
+        """How often in a row something has to fail before it is not taken for loss."""
+        share = min(self._missed / (self._answers + self._missed), WORST_SHARE)
+        return max(DOUBTS, math.ceil(math.log(CHANCE) / math.log(share))) if share else DOUBTS
 
     def answered(self, size: int) -> None:
         """It answered so many properties at once in full."""
@@ -71,7 +92,7 @@ class Manners:
         """It did not answer so many, and then did answer some of them: as many as it `managed`, or fewer."""
         self._doubts = self._doubts + 1 if size == self._doubted else 1
         self._doubted = size
-        if self._doubts >= DOUBTS:
+        if self._doubts >= self.doubts:
             self._limits(self.proven, max(1, min(managed, size - 1)))
             self._doubted, self._doubts = PROPERTIES_MAX + 1, 0
 
@@ -80,7 +101,7 @@ class Manners:
         if len(self.strikes) >= ALONE_MAX:
             self.strikes.clear()
         self.strikes[key] += 1
-        if self.strikes[key] < DOUBTS or len(self.alone) >= ALONE_MAX:
+        if self.strikes[key] < self.doubts or len(self.alone) >= ALONE_MAX:
             return False
         del self.strikes[key]
         self.alone.add(key)

@@ -21,7 +21,8 @@ from hemsd.echonet.classes.device import Device
 
 VERSION: Final = 1
 NODES_MAX: Final = 1000  # of one network, known or being looked at
-INSTANCES_MAX: Final = 255  # appliances of one node
+INSTANCES_MAX: Final = 255  # appliances of one node,
+APPLIANCES_MAX: Final = 1000  # and of all nodes: as many as the house keeps in mind
 
 Text = Annotated[str, Meta(max_length=TEXT_MAX)]
 Maker = Annotated[str, Meta(pattern="^([0-9A-F]{6})?$")]

@@ -59,8 +59,7 @@ class NetworkSettings:
 class Network:
     """Machine[Packet, NetworkEvent] for drivers.ports.Pump. After query(), order() and their like: poke().
 
-    `chance` gives numbers in [0, 1). `ourselves.location` is kept in what remember() gives. `elsewhere` tells whether
-    an appliance is on another network already: it belongs where it was heard first, so that nobody sets it twice.
+    `chance` gives numbers in [0, 1). `ourselves.location` is kept in what remember() gives.
     """
 
     def __init__(
@@ -71,14 +70,13 @@ class Network:
         remembered: Remembered,
         ourselves: OwnNode,
         chance: Callable[[], float],
-        elsewhere: Callable[[str], bool] = lambda appliance: False,
     ) -> None:
         groups = ((ALL_NODES,) if own.ipv6 else ()) + ((ALL_NODES_IPV4,) if own.ipv4 else ())
         self._own = frozenset(filter(None, (own.ipv4, own.ipv6)))
         self._both = len(self._own) == 2
         self._ourselves = ourselves
         self._discovery = Discovery(groups, settings.nodes, chance)
-        self._commons = Commons(self._next_tid, chance, elsewhere, settings.gap_s)
+        self._commons = Commons(self._next_tid, chance, settings.gap_s)
         self._registry = Registry(remembered.shared)
         self._rivals: dict[Node, list[tuple[Node, str]]] = {}  # candidates, and their claims, by who is being asked
         self._tid = 0
@@ -316,7 +314,7 @@ class Network:
                 if node.met is None and not node.lost:
                     node.lose(f"it is not at {node.address} any more", now)
                 elif not node.gone:
-                    self._registry.shared.add(claim)
+                    self._registry.share(claim)
                 self._identify(rival, rival.met, now)
                 self._turn(rival, now)
 
@@ -372,6 +370,7 @@ class Network:
             names = ", ".join(instance.name for instance in owner.instances.values())
             self._tell(Noted("appliance.moved", "info", f"{names}: moved from {before or 'nowhere'} to {address}"))
         owner.heard(now)
+        owner.dialogue.rest(now)
         owner.admit(owner.identity, met, now)
         self._tell(*(Changed(instance.shown()) for instance in owner.instances.values()))
         self._turn(owner, now)

@@ -30,7 +30,7 @@ from hemsd.appliances.introspection import (
     meet,
 )
 from hemsd.appliances.manners import Manners
-from hemsd.appliances.memory import INSTANCES_MAX, RememberedNode
+from hemsd.appliances.memory import APPLIANCES_MAX, INSTANCES_MAX, RememberedNode
 from hemsd.appliances.orders import Orders
 from hemsd.appliances.ourselves import ANNOUNCED_LIST, INSTANCE_LIST
 from hemsd.appliances.tickets import Ticket
@@ -62,7 +62,6 @@ class Commons:
 
     next_tid: Callable[[], int]
     chance: Callable[[], float]  # numbers in [0, 1)
-    elsewhere: Callable[[str], bool]  # whether another network has the appliance of this id
     gap_s: float = GAP_S  # after an answer of a node, at least
     events: list[NetworkEvent] = field(default_factory=list)
     appliances: dict[str, Instance] = field(default_factory=dict)  # by id
@@ -147,6 +146,7 @@ class Node:
         """An answer of it; whether it belongs to something asked."""
         if not self.dialogue.receive(frame, now):
             return False
+        self._watch.progressed(now)
         self._work(now)
         return True
 
@@ -319,7 +319,7 @@ class Node:
             instance.listed = True  # it is back as soon as it says something
             self._exploring.consider(instance, now)
         if met.whole:
-            for instance in self.instances.values():
+            for instance in list(self.instances.values()):
                 if instance.listed and instance.device.eoj not in met.instances:
                     self._unlist(instance, now)
         self._exploring.go_on(now)
@@ -328,18 +328,19 @@ class Node:
         """A new appliance, where there is room for it."""
         id = appliance_id(self.identity, device.eoj)
         commons = self._commons
-        if len(self.instances) >= INSTANCES_MAX or id in commons.appliances:
+        crowded = len(self.instances) >= INSTANCES_MAX or len(commons.appliances) >= APPLIANCES_MAX
+        if crowded or id in commons.appliances:
             commons.counters["appliances_too_many"] += 1
-            return None
-        if commons.elsewhere(id):
-            commons.counters["appliances_elsewhere"] += 1
             return None
         instance = Instance(self, id, device, now)
         self.instances[device.eoj] = self._commons.appliances[id] = instance
         return instance
 
     def _unlist(self, instance: Instance, now: float) -> None:
-        """Its node does not list it any more: it is not asked for anything."""
+        """Its node does not list it any more: it is not asked for anything. What never said anything was not."""
+        if not instance.known:
+            self.forget(instance)
+            return
         instance.listed = False
         self._watch.remove(instance)
         self.tell(instance.stands(online=False, detail="its node does not have it any more", now=now))
@@ -357,7 +358,9 @@ class Node:
         """A ticket of a command or a query is done."""
         instance = self.instances.get(ticket.eoj)
         if instance is not None and ticket.kind == "read":
-            told = instance.not_overtaken(given(ticket.answers), ticket.asked_at)
+            told = given(ticket.answers)
+            for epc in instance.overtaken(tuple(told), ticket.asked_at):
+                del told[epc]
             if told:
                 self._watch.heard(instance, told, "read", now)
                 self.told(instance, told, "read", now)

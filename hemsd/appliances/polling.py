@@ -28,7 +28,8 @@ SOON = 0.2  # of its interval before it is due, a property goes along: STATE alw
 AGAIN_S = 60.0  # what need be read only once is tried again first
 SELDOM_S = Tempo.SLOW.value  # the longest that anything is left alone
 FIRST_PAUSE_S = 30.0  # after the second silence in a row; doubled each time
-PROOFS = 3  # changes told in time, after one that was not, until notifications are believed in again
+PROOFS = 3  # changes told in time, after one that was not, until notifications are believed in again;
+PROOFS_MAX = 48  # twice as many each time, because some networks lose much of what is told to all
 FAILED_MAX = 16  # failures that are counted
 JITTER = 0.2  # of a pause, at most
 TARDY_S = 10.0  # a notification may come after a poll that found the same
@@ -58,7 +59,7 @@ class _Promise(Struct):
                 self.found_at = -math.inf
         elif changed:
             self.before = (self.kept, self.needed)
-            self.kept, self.needed, self.found_at = 0, PROOFS, now
+            self.kept, self.needed, self.found_at = 0, min(max(PROOFS, 2 * self.needed), PROOFS_MAX), now
 
 
 class Polls:
@@ -79,7 +80,7 @@ class Polls:
         self._pace = {epc: every if every < math.inf else AGAIN_S for epc, every in self._every.items()}
         self._due = dict.fromkeys(self._every, now)
         self._failed: dict[int, int] = {}  # times in a row, by EPC
-        self._suspects: set[int] = set()  # what was asked last in a turn to which nothing was said
+        self._suspects: set[int] = set()  # what was asked last when nothing was said
         self._promises = {epc: _Promise() for epc, each in tempo.items() if each is Tempo.STATE and epc in announced}
         self._sections: dict[Section, float] = {}  # when each is due
         self._missed: dict[Section, int] = {}  # times in a row
@@ -118,7 +119,9 @@ class Polls:
             return None
         if self._sections:
             section = min(self._sections, key=self._sections.__getitem__)
-            if self._sections[section] <= min(self._due.values(), default=math.inf):
+            pace = self._pace
+            late = max([(now - at) / pace[epc] for epc, at in self._due.items()], default=-math.inf)
+            if (now - self._sections[section]) / SECTION_S >= late:
                 self._turn = section
                 return section
         due, suspects = self._due, self._suspects
@@ -133,30 +136,29 @@ class Polls:
         self._turn = tuple(candidates[:most])
         return self._turn
 
-    def concluded(self, ticket: Ticket, now: float) -> dict[int, bytes]:
-        """The turn was read: Ticket of a Dialogue, done. Gives what was told."""
+    def concluded(self, ticket: Ticket, given: Mapping[int, bytes], now: float) -> None:
+        """The turn was read: Ticket of a Dialogue, done, and what it brought that was not told() before."""
         turn, self._turn, self._at = self._turn, None, None
-        given = {epc: edt for epc, edt in ticket.answers.items() if isinstance(edt, bytes)}
+        answers = ticket.answers
         if isinstance(turn, Section):
             if turn in self._sections:
                 missed = 0 if given else min(self._missed.get(turn, 0) + 1, FAILED_MAX)
-                if Missing.REFUSED in ticket.answers.values():
+                if Missing.REFUSED in answers.values():
                     missed = FAILED_MAX
                 self._missed[turn] = missed
                 self._sections[turn] = now + min(SELDOM_S, SECTION_S * 2.0**missed)
         else:
             if given:
                 self.told(given, now, "read")
-            missing = [epc for epc in ticket.answers if epc not in given]
+            missing = [epc for epc, answer in answers.items() if not isinstance(answer, bytes)]
             if len(missing) == 1 or not ticket.silent:
                 for epc in missing:
-                    self._not_given(epc, now)
+                    self._not_given(epc, now, lost=answers[epc] is Missing.TIMEOUT)
             self._suspects.update(ticket.unanswered)
         if ticket.silent:
             self._silent(now)
         else:
             self._silences = 0
-        return given
 
     def abandoned(self) -> None:
         """The turn was not read, and will not be: it is due as before."""
@@ -184,10 +186,12 @@ class Polls:
             self._suspects.difference_update(properties)
         self._at = None
 
-    def _not_given(self, epc: int, now: float) -> None:
+    def _not_given(self, epc: int, now: float, *, lost: bool) -> None:
+        """It is asked more seldom; but what may have got lost is due as before once."""
         if (pace := self._pace.get(epc)) is not None:
             failed = self._failed[epc] = min(self._failed.get(epc, 0) + 1, FAILED_MAX)
-            self._due[epc] = now + min(SELDOM_S, pace * 2.0**failed)
+            if failed > 1 or not lost:
+                self._due[epc] = now + min(SELDOM_S, pace * 2.0**failed)
 
     def _silent(self, now: float) -> None:
         """Nobody answered: at once again, then with growing pauses, for ever."""

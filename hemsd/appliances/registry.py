@@ -36,7 +36,7 @@ class Registry:
 
     def __init__(self, shared: Iterable[str] = ()) -> None:
         self.by_address: dict[str, Node] = {}
-        self.shared = set(shared)
+        self.shared = dict.fromkeys(shared)
         self.known: dict[Node, None] = {}  # wherever they are, or if nobody knows where
         self._by_claim: dict[str, Node] = {}
 
@@ -57,6 +57,12 @@ class Registry:
                     break
                 if claim not in self.shared:  # better than what it was first known by
                     self._by_claim.setdefault(claim, node)
+
+    def share(self, claim: str) -> None:
+        """Two living nodes make this claim. What was shared longest ago makes way."""
+        self.shared[claim] = None
+        if len(self.shared) > NODES_MAX:
+            del self.shared[next(iter(self.shared))]
 
     def remove(self, node: Node) -> None:
         """It is not known any more."""

@@ -29,7 +29,8 @@ from hemsd.hub.hub import Seat
 from hemsd.hub.messages import ApplianceCommand, ApplianceQuery, Message
 
 GATHER_S = 0.25  # what is told within this time goes out as one ApplianceState
-HEALTH_S = 60.0
+HEALTH_SOON_S = 10.0  # after the start of a run, by when most of what is there has been found,
+HEALTH_S = 60.0  # and from then on
 KEEP_S = 60.0  # from a change until it is written down
 CLOCK_STEP_S = 0.05  # so far the wall clock may be off before times are told by a new reckoning
 
@@ -209,12 +210,14 @@ class Steward:
             self._running.pump.poke()
 
     async def _beat(self) -> None:
+        pause_s = HEALTH_SOON_S
         while True:
             reckoning = self._clock().timestamp() - self._loop.time()
             if abs(reckoning - self._reckoning) > CLOCK_STEP_S:  # it was set
                 self._reckoning = reckoning
             self._publish(self._wellbeing.health(self._clock()))
-            await asyncio.sleep(HEALTH_S)
+            await asyncio.sleep(pause_s)
+            pause_s = HEALTH_S
 
     def _part(self) -> Part:
         """How this network is doing."""

@@ -15,12 +15,13 @@ from typing import cast
 from msgspec.structs import replace
 
 from hemsd.appliances.events import Answered, Appliance, Noted, Settled, Source
-from hemsd.echonet.classes.catalogue import PropertyClass, class_name, properties_of
+from hemsd.echonet.classes.catalogue import GET_MAP, PropertyClass, class_name, properties_of
 from hemsd.echonet.classes.device import Device, Known, Scalar
 from hemsd.echonet.classes.views import normal, wishes
 from hemsd.echonet.objects import encode_property_map
 from hemsd.echonet.values import PropertyError, State, plain
 from hemsd.hub.messages import (
+    PROPERTY_CODE,
     ApplianceCommand,
     ApplianceProperty,
     ApplianceResult,
@@ -35,9 +36,7 @@ from hemsd.hub.messages import (
 )
 
 MALFORMED = "malformed"  # data that its property cannot have, or that must not cross
-GET_MAP = 0x9F
 MAPS = frozenset({0x9D, 0x9E, GET_MAP})  # told in ApplianceStatus
-_CODE = re.compile("0[xX]([89A-Fa-f][0-9A-Fa-f])")  # of a property
 _ID = re.compile("[0-9a-f]{4}-[0-9a-f]{8}")  # of an appliance
 
 Clock = Callable[[float], datetime]
@@ -174,7 +173,10 @@ class Teller:
     def result(self, settled: Settled, command: ApplianceCommand, known: Known) -> ApplianceResult:
         """What became of a command, with what was read back by the words that it used."""
         words = _read_back(settled.appliance.device, settled.read_back, known)
-        meant = {word: f"0x{code[1].upper()}" if (code := _CODE.fullmatch(word)) else word for word in command.values}
+        meant = {
+            word: f"0x{code[1].upper()}" if (code := PROPERTY_CODE.fullmatch(word)) else word
+            for word in command.values
+        }
         values = {word: words[name] for word, name in meant.items() if name in words}
         return ApplianceResult(
             command=settled.command,
@@ -224,7 +226,8 @@ def epcs_of(device: Device, names: Iterable[str]) -> dict[str, int | None]:
     """The EPC of each property, by name or like 0xF1; None where the class of the device has none of that name."""
     by_name = {each.name: epc for epc, each in properties_of(device).items()}
     return {
-        name: int(code[1], 16) if (code := _CODE.fullmatch(name)) is not None else by_name.get(name) for name in names
+        name: int(code[1], 16) if (code := PROPERTY_CODE.fullmatch(name)) is not None else by_name.get(name)
+        for name in names
     }
 
 

@@ -69,6 +69,7 @@ class Asking(Struct, eq=False):
     epcs: tuple[int, ...]
     writes: bool
     asked_at: float
+    tries: int = 0  # of the same just before, not answered in time
     overdue: bool = False  # its soft deadline has passed
     heard: bool = False
     void: bool = False  # of an attempt at a section that was given up

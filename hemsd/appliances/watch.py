@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from hemsd.appliances.dialogue import Dialogue
@@ -20,6 +21,15 @@ TURNS_MAX: Final = 8  # in line
 Told = Callable[[Instance, Mapping[int, bytes], Source, float], None]
 
 
+@dataclass(slots=True)
+class _Turn:
+    """A request for an appliance, `page` that of a section; so many of its answers have been taken."""
+
+    instance: Instance
+    page: int | None = None
+    taken: int = 0
+
+
 class Watch:
     """Of one node. `due` is when tick() is wanted next; `told` is given what polls read."""
 
@@ -28,7 +38,7 @@ class Watch:
         self._dialogue = dialogue
         self._told = told
         self._polls: dict[Instance, Polls] = {}
-        self._turns: dict[Ticket, tuple[Instance, int | None]] = {}  # with the page of a section
+        self._turns: dict[Ticket, _Turn] = {}
 
     def __contains__(self, instance: Instance) -> bool:
         return instance in self._polls
@@ -48,9 +58,9 @@ class Watch:
 
     def pause(self) -> None:
         """Nobody is there: read nothing until resumed."""
-        for ticket, (instance, _) in self._turns.items():
+        for ticket, turn in self._turns.items():
             self._dialogue.cancel(ticket)
-            if (polls := self._polls.get(instance)) is not None:
+            if (polls := self._polls.get(turn.instance)) is not None:
                 polls.abandoned()
         self._turns.clear()
         self.due = math.inf
@@ -71,25 +81,29 @@ class Watch:
             polls.select(sections(instance.device, instance.known_values()), now)
             self._next(polls)
 
+    def progressed(self, now: float) -> None:
+        """Something came: what takes several frames is told as it comes, because it is true now."""
+        for ticket, turn in list(self._turns.items()):
+            if turn.page is not None or ticket.done or len(ticket.answers) == turn.taken:
+                continue
+            if told := _brought(ticket, turn):
+                self._told(turn.instance, told, "read", now)
+                self.heard(turn.instance, told, "read", now)
+
     def finished(self, ticket: Ticket, now: float) -> bool:
         """Take a ticket of the dialogue that is done; whether it was one of these."""
         if (turn := self._turns.pop(ticket, None)) is None:
             return False
-        instance, page = turn
-        told = given(ticket.answers)
-        if page is not None:
-            told = {epc << 8 | page: edt for epc, edt in told.items()}
-        elif len(fresh := instance.not_overtaken(told, ticket.asked_at)) < len(told):
-            for epc in told.keys() - fresh.keys():
-                del ticket.answers[epc]
-            told = fresh
-        if (polls := self._polls.get(instance)) is not None:
-            polls.concluded(ticket, now)
+        told = _brought(ticket, turn)
+        if (polls := self._polls.get(turn.instance)) is not None:
+            polls.concluded(ticket, told, now)
             self._next(polls)
         if len(self._turns) == TURNS_MAX - 1:
             self.due = now
         if told:
-            self._told(instance, told, "read", now)
+            if (page := turn.page) is not None:
+                told = {epc << 8 | page: edt for epc, edt in told.items()}
+            self._told(turn.instance, told, "read", now)
         return True
 
     def tick(self, now: float) -> None:
@@ -106,11 +120,22 @@ class Watch:
                 return
             match polls.due(now):
                 case Section() as section:
-                    self._turns[self._dialogue.section(instance.device.eoj, section)] = instance, section.page
+                    self._turns[self._dialogue.section(instance.device.eoj, section)] = _Turn(instance, section.page)
                 case tuple(epcs):
-                    self._turns[self._dialogue.read(instance.device.eoj, epcs)] = instance, None
+                    self._turns[self._dialogue.read(instance.device.eoj, epcs)] = _Turn(instance)
 
     def _next(self, polls: Polls) -> None:
         at = polls.deadline()
         if at < self.due:
             self.due = at
+
+
+def _brought(ticket: Ticket, turn: _Turn) -> dict[int, bytes]:
+    """What has come since the last look, but for what a notification has overtaken."""
+    answers = ticket.answers
+    told = given(dict(list(answers.items())[turn.taken :]) if turn.taken else answers)
+    turn.taken = len(answers)
+    if turn.page is None:
+        for epc in turn.instance.overtaken(told, ticket.asked_at):
+            del told[epc]
+    return told

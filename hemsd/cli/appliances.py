@@ -18,11 +18,12 @@ from msgspec import convert, to_builtins
 from hemsd.cli.asking import Daemon
 from hemsd.cli.exits import Exit, GaveUp, UsageError
 from hemsd.cli.household import first
-from hemsd.cli.inventory import as_json, print_all, print_one, shown
+from hemsd.cli.inventory import as_json, print_all, print_one, read_back, shown
 from hemsd.cli.read import daemon_for
 from hemsd.cli.status import NONE_RUNS
 from hemsd.cli.words import plain
 from hemsd.hub.messages import (
+    PROPERTY_CODE,
     ApplianceProperty,
     ApplianceStatus,
     Domain,
@@ -32,7 +33,7 @@ from hemsd.hub.messages import (
     UserResponse,
 )
 
-ANSWER_S = 100.0  # of a command, at most: the daemon gives it 90 s
+ANSWER_S = 240.0  # of a command, at most: the daemon gives it 50 s in line and 180 s on its way
 PROPERTY_S = 70.0  # from one property to the next: the daemon gives each 60 s
 NOTHING = "no appliance has been found yet; [networks.NAME] in the configuration says where to look"
 
@@ -55,7 +56,6 @@ EXITS: Mapping[ErrorCode, Exit] = {
 }
 """What an answer means for the exit code."""
 
-_CODE = re.compile("0[xX][89A-Fa-f][0-9A-Fa-f]")
 _INTEGER = re.compile("[+-]?(0|[1-9][0-9]{0,17})")
 _NUMBER = re.compile(r"[+-]?(0|[1-9][0-9]{0,17})\.[0-9]{1,17}")
 _SWITCH: Mapping[str, bool] = {"true": True, "false": False}
@@ -101,6 +101,7 @@ def _get(daemon: Daemon, arguments: argparse.Namespace) -> int:
     status = first(daemon).find(arguments.name)
     named = tuple(dict.fromkeys(_property(each, status) for each in arguments.properties))
     asked = _asked("get", status, properties=named)
+    width = max(map(len, named or status.readable), default=0)
     found: dict[str, dict[str, Any]] = {}
     last: UserResponse | None = None
     errors: set[str] = set()
@@ -112,7 +113,7 @@ def _get(daemon: Daemon, arguments: argparse.Namespace) -> int:
         name = told.name or f"0x{told.epc:02X}"
         found[name] = plain(told)
         if not arguments.json:
-            print(f"{name:<32}{_told(told)}", flush=True)
+            print(f"{name:<{width}}  {_told(told)}", flush=True)
     if arguments.json:
         print(json.dumps({name: _answer_json(each) for name, each in found.items()}, ensure_ascii=False))
     if not found and last is not None and last.error:
@@ -122,7 +123,7 @@ def _get(daemon: Daemon, arguments: argparse.Namespace) -> int:
 
 def _property(word: str, status: ApplianceStatus) -> str:
     """A property as the daemon names it. Raises GaveUp for one that the appliance does not have."""
-    if _CODE.fullmatch(word):
+    if PROPERTY_CODE.fullmatch(word):
         return f"0x{word[2:].upper()}"
     if not status.known or word in status.readable:
         return word
@@ -142,7 +143,9 @@ def _told(told: ApplianceProperty) -> str:
 
 
 def _answer_json(told: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: told[key] for key in ("epc", "value", "unit", "state", "edt", "error")}
+    """With its code as `show` has it."""
+    rest = {key: told[key] for key in ("value", "unit", "state", "edt", "error")}
+    return {"code": f"0x{told['epc']:02X}", **rest}
 
 
 def _judged(status: ApplianceStatus, errors: set[str], last: UserResponse | None, *, named: bool) -> int:
@@ -182,7 +185,7 @@ def values_of(words: list[str]) -> dict[str, Scalar]:
         word, equals, text = each.partition("=")
         if not word or not equals:
             raise UsageError(f"{each!r} sets nothing: write it like on=true or target_temperature_c=26")
-        word = f"0x{word[2:].upper()}" if _CODE.fullmatch(word) else word
+        word = f"0x{word[2:].upper()}" if PROPERTY_CODE.fullmatch(word) else word
         if word in values:
             raise UsageError(f"{word} is given twice")
         values[word] = _value(word, text)
@@ -191,7 +194,7 @@ def values_of(words: list[str]) -> dict[str, Scalar]:
 
 def _value(word: str, text: str) -> Scalar:
     """A truth, a number or text, by how it is written; data of a property by its code stays text."""
-    if _CODE.fullmatch(word):
+    if PROPERTY_CODE.fullmatch(word):
         return text
     if (switch := (_ON if word == "on" else _SWITCH).get(text.lower())) is not None:
         return switch
@@ -209,6 +212,8 @@ def _ordered(daemon: Daemon, arguments: argparse.Namespace, asked: UserRequest, 
         told |= {key: getattr(answer, key) for key in ("error", "detail", "values")}
         print(json.dumps(told, ensure_ascii=False))
         return EXITS[answer.error]
+    if answer.error and not answer.outcome:  # it was not tried
+        raise GaveUp(EXITS[answer.error], answer.detail or f"{status.name}: {_words(answer.error)}")
     said = _outcome(asked, answer)
     if answer.error and answer.error != "unverified":
         raise GaveUp(EXITS[answer.error], f"{status.name}: {said}")
@@ -224,9 +229,10 @@ def _outcome(asked: UserRequest, answer: UserResponse) -> str:
         "unverified": "accepted, not confirmed",
         "rejected": "the appliance refused",
         "timeout": "no answer in time",
-    }.get(answer.outcome, _words(answer.error) if answer.error else done)
-    read_back = ", ".join(f"{word} is {shown(value)}" for word, value in answer.values.items())
-    return ": ".join(text for text in (what, "; ".join(text for text in (read_back, answer.detail) if text)) if text)
+        "refused": _words(answer.error),
+    }.get(answer.outcome, done)
+    more = "; ".join(text for text in (read_back(answer.values), answer.detail) if text)
+    return ": ".join(text for text in (what, more) if text)
 
 
 def _words(code: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from msgspec import convert
 
 from hemsd.cli.asking import Daemon, Gone
 from hemsd.cli.household import Household, first
-from hemsd.cli.inventory import shown
+from hemsd.cli.inventory import read_back, shown
 from hemsd.cli.words import clock, rfc3339
 from hemsd.hub.messages import ApplianceResult, ApplianceState, ApplianceStatus, Event, PropertyContent, Scalar
 
@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 QUIET_S = 3600.0
 EVENTS = "appliance."  # of these kinds
 BY_STATUS = {"appliance.found", "appliance.lost", "appliance.back", "appliance.moved"}  # which says it as well
+OUTCOMES: Mapping[str, str] = {
+    "applied": "an order was carried out",
+    "unverified": "an order was accepted, and is not confirmed",
+    "rejected": "it refused an order",
+    "refused": "an order was refused, and not sent",
+    "timeout": "an order was not answered",
+}
+"""Of an order, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +48,8 @@ class Change:
 
     def line(self) -> str:
         """For people."""
-        told = self.text or f"{self.what} {shown(self.before)} -> {shown(self.after)}"
+        before = "" if self.before is None else f"{shown(self.before)} -> "
+        told = self.text or f"{self.what} {before}{shown(self.after)}"
         return f"{clock(self.at, datetime.now(UTC))}  {self.name:<16}  {told}{f' (by {self.by})' if self.by else ''}"
 
     def as_json(self) -> dict[str, Any]:
@@ -79,7 +88,8 @@ class Changes:
                     yield from self._told(known, state)
             case "ApplianceResult":
                 result = convert(told, ApplianceResult)
-                text = ": ".join(part for part in (f"an order was {result.outcome}", result.detail) if part)
+                parts = (OUTCOMES[result.outcome], read_back(result.values), result.detail)
+                text = ": ".join(part for part in parts if part)
                 yield Change(now, self._name(result.appliance), result.appliance, "result", text=text)
             case "Event" if told["kind"].startswith(EVENTS) and told["kind"] not in BY_STATUS:
                 event = convert(told, Event)

@@ -7,7 +7,8 @@ import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 
-from hemsd.hub.messages import ApplianceState, ApplianceStatus, Message, Scalar
+from hemsd.cli.inventory import doing
+from hemsd.hub.messages import ApplianceState, ApplianceStatus, Message
 from hemsd.hub.wire import WireError, connect
 from hemsd.simulator.appliances import ApplianceNode, World, home, serve_nodes
 
@@ -32,18 +33,6 @@ NAMES: Mapping[tuple[str, int], tuple[str, str]] = {  # by address and object: n
     ("127.0.0.7", 0x028701): ("board", ""),
     ("127.0.0.8", 0x03B701): ("fridge", "kitchen"),
     ("127.0.0.9", 0x027B01): ("floor", "living room"),
-}
-
-WORDS: Mapping[str, str] = {  # of the common language: what a line says of each, in this order
-    "mode": "{}",
-    "target_temperature_c": "to {} C",
-    "activity": "{}",
-    "brightness_percent": "{} % bright",
-    "room_temperature_c": "room {} C",
-    "soc_percent": "{} % full",
-    "vehicle": "vehicle: {}",
-    "hot_water_l": "{} l of hot water",
-    "fridge_temperature_c": "{} C inside",
 }
 
 
@@ -123,22 +112,10 @@ class Lines:
             case ApplianceStatus(appliance=appliance, name=name):
                 self._names[appliance] = name
             case ApplianceState(appliance=appliance, values=values):
-                doing, power_w = doing_of(values), values.get("power_w")
+                does, power_w = doing({**values, "power_w": None}), values.get("power_w")
                 watts = float(power_w) if isinstance(power_w, int | float) else 0.0
                 before, watts_before = self._shown.get(appliance, ("", 0.0))
-                if doing != before or abs(watts - watts_before) > max(POWER_W, POWER_SHARE * abs(watts_before)):
-                    self._shown[appliance] = (doing, watts)
-                    power = "" if power_w is None else f"gives {-watts:.0f} W" if watts < 0 else f"{watts:.0f} W"
-                    name = self._names.get(appliance, appliance)
-                    return f"{name:<34} {', '.join(part for part in (doing, power) if part)}"
+                if does != before or abs(watts - watts_before) > max(POWER_W, POWER_SHARE * abs(watts_before)):
+                    self._shown[appliance] = (does, watts)
+                    return f"{self._names.get(appliance, appliance):<34} {doing(values)}"
         return None
-
-
-def doing_of(values: Mapping[str, Scalar]) -> str:
-    """Values in the common language in a line, without the power."""
-    parts = [form.format(values[word]) for word, form in WORDS.items() if values.get(word, "normal") != "normal"]
-    if values.get("mode") is not None and values.get("target_temperature_c") is not None:
-        parts[:2] = [" ".join(parts[:2])]
-    if values.get("on") is False:
-        parts = ["off", *(part for part in parts if part.startswith("room"))]
-    return ", ".join(parts)

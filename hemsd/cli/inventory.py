@@ -16,16 +16,19 @@ if TYPE_CHECKING:
 
 GREEN, YELLOW, RED = 32, 33, 31
 VALUE_MAX = 60  # letters of a value in a table
+LABEL = 10  # letters of the longest
 SHORT: Mapping[str, str] = {  # words of the common language, and how they are told in a few letters
     "mode": "{}",
-    "activity": "{}",
     "target_temperature_c": "to {} °C",
-    "room_temperature_c": "room {} °C",
+    "activity": "{}",
     "brightness_percent": "{} %",
+    "room_temperature_c": "room {} °C",
+    "fridge_temperature_c": "{} °C inside",
     "soc_percent": "{} % full",
+    "vehicle": "vehicle: {}",
     "hot_water_l": "{} l hot",
-    "power_w": "{} W",
 }
+USUAL = "normal"  # a mode or an activity that is not worth a word
 WHILE_ON = ("mode", "target_temperature_c", "brightness_percent")  # what says nothing of one that is off
 
 
@@ -35,10 +38,13 @@ def doing(values: Mapping[str, Scalar]) -> str:
     parts = [] if on is None else ["on" if on else "off"]
     for word, form in SHORT.items():
         value = values.get(word)
-        if value is None or (on is False and word in WHILE_ON):
+        if value in (None, USUAL) or (on is False and word in WHILE_ON):
             continue
         if (part := form.format(shown(value))) not in parts:  # a mode and an activity may be one
             parts.append(part)
+    power_w = values.get("power_w")
+    if isinstance(power_w, int | float):
+        parts.append(f"gives {shown(-power_w)} W" if power_w < 0 else f"{shown(power_w)} W")
     if values.get("fault") is True:
         parts.append("fault")
     return ", ".join(parts)
@@ -57,6 +63,11 @@ def shown(value: PropertyContent) -> str:
             return str(value)
         case _:
             return json.dumps(value, ensure_ascii=False)
+
+
+def read_back(values: Mapping[str, Scalar]) -> str:
+    """What an order led to."""
+    return ", ".join(f"{word} is {shown(value)}" for word, value in values.items())
 
 
 def presence(status: ApplianceStatus, now: datetime) -> tuple[str, int]:
@@ -82,8 +93,9 @@ def print_all(appliances: Sequence[tuple[ApplianceStatus, ApplianceState | None]
 
 def print_one(status: ApplianceStatus, state: ApplianceState | None, now: datetime) -> None:
     """Everything, with what can be set and what that accepts."""
+    width = max(LABEL, len(status.name))
     for label, text in _about(status, state, now):
-        print(f"{label:<12}{text}".rstrip())
+        print(f"{label:<{width}}  {text}".rstrip())
     if rows := list(_properties(status, state, now)):
         print()
         print_table(("code", "property", "value", "age", "", "can", "accepts"), [(row, 0) for row in rows])
@@ -112,7 +124,7 @@ def print_table(
 def _about(status: ApplianceStatus, state: ApplianceState | None, now: datetime) -> Iterator[tuple[str, str]]:
     there, colour = presence(status, now)
     heard = ""
-    if status.last_heard_at is not None:
+    if status.last_heard_at is not None and not status.online:  # of one that is, ages of values tell
         heard = f", last heard {lasted((now - status.last_heard_at).total_seconds())} ago"
     yield status.name, ", ".join(text for text in (status.kind.replace("_", " "), status.room) if text)
     yield "id", status.appliance
@@ -125,7 +137,8 @@ def _about(status: ApplianceStatus, state: ApplianceState | None, now: datetime)
     if told:
         yield "device", ", ".join(told)
     if status.properties_per_request is not None:
-        yield "", f"asked for at most {status.properties_per_request} properties at once"
+        several = status.properties_per_request > 1
+        yield "", f"seen to answer {status.properties_per_request} propert{'ies' if several else 'y'} at once"
     if state is not None:
         yield from _pairs("now", state.values)
         yield from _pairs("requested", state.requested)

@@ -13,13 +13,18 @@ WHAT = "power current energy interval clock identity all, or a property code lik
 
 NAME = "its name, its id or a part of it from the beginning, or its address, with /OBJECT where several are there"
 DAEMON = "configuration of the daemon to ask"
+WISH = "on=true mode=heat, a property (one of parts as JSON), or 0xB3=1A; `show` says what is accepted"
+PACE = (
+    "An appliance is ordered once in 10 s and 20 times an hour at most: the second of two orders waits for its turn."
+)
 
 
 def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
     top = argparse.ArgumentParser(
         prog="hemsd",
-        description="Read the Japanese smart meter over Wi-SUN Route B, and give it to the home over MQTT.",
+        description="Read the Japanese smart meter over Wi-SUN Route B, read and set the appliances of the house\n"
+        "over ECHONET Lite, and give the values to the home over MQTT.",
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -121,7 +126,8 @@ def _add_appliances(commands: Commands) -> None:
     get.add_argument("properties", nargs="*", metavar="PROPERTY", help="by name or code (0xB3); default: all")
     add_timeout(get)
     set_ = add_for_one("set", "set one, and say what became of it")
-    set_.add_argument("values", nargs="+", metavar="WORD=VALUE", help="on=true mode=heat, a property, or 0xB3=1A")
+    set_.description = f"{set_.description}\n{PACE}"
+    set_.add_argument("values", nargs="+", metavar="WORD=VALUE", help=WISH)
     set_.add_argument("--ttl", type=_seconds, metavar="SECONDS", help="not to be sent any more after this long")
     add_timeout(set_)
     watch = add("watch", "tell every change as it comes, one a line")
@@ -199,7 +205,10 @@ def _absolute(text: str) -> Path:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
     if not 0 < seconds < 1e7:
-        raise argparse.ArgumentTypeError("a positive number of seconds is wanted")
+        raise argparse.ArgumentTypeError(f"a positive number of seconds is wanted, not {text!r}")
     return seconds

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from hemsd.hub.messages import (
     Health,
     MeterReading,
     MeterStatus,
+    SiteAggregate,
 )
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Snapshot:
     readings: dict[str, MeterReading] = field(default_factory=dict)
     backfills: dict[str, BackfillProgress] = field(default_factory=dict)
     appliances: dict[str, ApplianceStatus] = field(default_factory=dict)
+    house: SiteAggregate | None = None
     healths: dict[Domain, Health] = field(default_factory=dict)
 
     def note(self, told: Told) -> bool:
@@ -78,6 +80,8 @@ class Snapshot:
                 self.appliances[appliance.appliance] = appliance
                 if appliance.forgotten:
                     del self.appliances[appliance.appliance]
+            case "SiteAggregate":
+                self.house = convert(told, SiteAggregate)
             case "Health":
                 health = convert(told, Health)
                 self.healths[health.source] = health
@@ -156,6 +160,7 @@ def as_json(daemon: Daemon, snapshot: Snapshot) -> dict[str, Any]:
             for status in snapshot.meters.values()
         ],
         "backfills": [plain(progress) for progress in snapshot.backfills.values()],
+        "house": plain(snapshot.house),
         "appliances": [plain(appliance) for appliance in snapshot.appliances.values()],
         "health": {health.source.value: plain(health) for health in snapshot.healths.values()},
     }
@@ -177,6 +182,8 @@ def lines(snapshot: Snapshot, now: datetime) -> Iterator[tuple[str, str]]:
             yield "backfill", f"{progress.done} of {progress.total} days"
     if snapshot.appliances:
         yield "appliances", _appliances(list(snapshot.appliances.values()))
+        if snapshot.house is not None:
+            yield "house", _house(snapshot.house)
     for health in snapshot.healths.values():
         yield from _health_lines(health)
 
@@ -236,9 +243,31 @@ def _appliances(appliances: list[ApplianceStatus]) -> str:
     return f"{painted(counted, YELLOW)}; not {', '.join(away)}" if away else painted(counted, GREEN)
 
 
+def _house(house: SiteAggregate) -> str:
+    """The parts that there are; power flows into the house where it is positive, but for what is made."""
+    parts = {
+        "grid": house.grid_w,
+        "made": house.pv_w,
+        "battery": house.battery_w,
+        "vehicle": house.ev_w,
+        "known loads": house.known_loads_w,
+        "rest": house.rest_w,
+    }
+    return ", ".join(f"{name} {power_w} W" for name, power_w in parts.items() if power_w is not None)
+
+
+def _counted(counters: Mapping[str, int]) -> Iterator[str]:
+    """Counters in words: those of each network of appliances ("home: requests") together."""
+    parts: dict[str, list[str]] = {}
+    for what, count in counters.items():
+        of, colon, name = what.partition(": ")
+        parts.setdefault(of if colon else "", []).append(f"{(name or what).replace('_', ' ')} {count}")
+    for of, each in parts.items():
+        yield f"{of}: {', '.join(each)}" if of else ", ".join(each)
+
+
 def _health_lines(health: Health) -> Iterator[tuple[str, str]]:
     name = "hub" if health.source is Domain.OPERATOR else health.source.value
-    counters = ", ".join(f"{what.replace('_', ' ')} {count}" for what, count in health.counters.items())
-    told = "; ".join(text for text in (health.detail, counters) if text)
+    told = "; ".join(text for text in (health.detail, *_counted(health.counters)) if text)
     word = painted("well", GREEN) if health.ok else painted("not well", RED)
     yield name, f"{word}{': ' if told else ''}{told}"

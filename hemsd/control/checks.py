@@ -7,7 +7,6 @@ checked here: the appliances' domain knows the device, and refuses before it sen
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
@@ -16,20 +15,18 @@ from msgspec import Struct
 from hemsd.control.limits import Orders, Switches
 from hemsd.control.settings import Refused, Settings
 from hemsd.control.targets import listed, nearest, shortened
-from hemsd.hub.messages import ApplianceStatus, Domain, UserRequest
+from hemsd.hub.messages import PROPERTY_CODE, ApplianceStatus, Domain, UserRequest
 from hemsd.hub.routes import Exposure
 
 VALUES_MAX, PROPERTIES_MAX = 32, 256  # of one request
-WORD_MAX = 64  # letters of a name or a value, but for EDTs
-EDT_MAX = 512  # "0x", and 255 bytes in hexadecimal
+WORD_MAX = 128  # letters of a name; the longest of the Appendix has 97
+EDT_MAX = 512  # letters of a value: "0x", and 255 bytes in hexadecimal
 LINE_S = 50.0  # a set waits so long for its turn, as a person might
 
 LEVELS: tuple[Exposure, ...] = ("aggregates", "appliances", "control")
 FROM_GATEWAY: Mapping[str, Exposure] = {"get": "control", "set": "control", "identify": "control"}
 """Which level of exposure opens an operation to the home gateway: to ask an appliance costs it something, too. To
 forget is for the operator alone."""
-
-_CODE = re.compile("0[xX][89A-Fa-f][0-9A-Fa-f]")
 
 
 class Wish(Struct, frozen=True):
@@ -116,7 +113,7 @@ def settable(wish: Wish) -> Refused | None:
     status = wish.status
     words = (*status.wishes, *(name for name in status.settable if name not in status.wishes))
     for word in wish.asked.values:
-        if word not in words and not _CODE.fullmatch(word):
+        if word not in words and not PROPERTY_CODE.fullmatch(word):
             near = nearest(word, words)
             hint = f'did you mean "{near}"?' if near else f"it can by {listed(words)}" if words else "nor by anything"
             return Refused("not_settable", f'{status.name} cannot be set by "{shortened(word)}"; {hint}')
@@ -127,7 +124,7 @@ def readable(wish: Wish) -> Refused | None:
     """It has each of these properties, by name or by code."""
     status = wish.status
     for word in wish.asked.properties:
-        if word not in status.readable and not _CODE.fullmatch(word):
+        if word not in status.readable and not PROPERTY_CODE.fullmatch(word):
             near = nearest(word, status.readable)
             hint = f'did you mean "{near}"?' if near else "without any name all are read"
             return Refused("bad_request", f'{status.name} has no property "{shortened(word)}" to read; {hint}')

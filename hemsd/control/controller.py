@@ -110,11 +110,18 @@ class Controller:
         self._requests.tick(now, at)
         for message in self._requests.outgoing():
             if isinstance(message, Decision):
-                log.info("%s: %s; %s", message.appliance or "no appliance", message.decision, message.reason)
+                log.info("%s: %s; %s", self._name(message.appliance), message.decision, message.reason)
             self._seat.publish(message)
         if (aggregate := self._site.aggregate(now, at)) is not None:
             self._seat.publish(aggregate)
         self._tell_health(now, at)
+
+    def _name(self, appliance: str | None) -> str:
+        """What people call it."""
+        if appliance is None:
+            return "no appliance"
+        status = self._targets.get(appliance)
+        return appliance if status is None else status.name
 
     def _deadline(self) -> float:
         times = (self._requests.deadline(), self._site.due_at(), self._health_at)
@@ -126,7 +133,7 @@ class Controller:
             return
         self._health_at, self._well = now + HEALTH_EVERY_S, well
         detail = "" if well else "the part of hemsd that speaks to appliances did not answer the last order"
-        counters = {"appliances": len(self._targets), "open": len(self._requests), **self._requests.counters}
+        counters = {"open": len(self._requests), **self._requests.counters}
         self._seat.publish(Health(at=at, source=Domain.CONTROL, ok=well, detail=detail, counters=counters))
 
     def _now(self) -> float:

@@ -74,12 +74,12 @@ def class_code(status: ApplianceStatus) -> int:
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
-    """The one of these words that was probably meant; empty where none is like it."""
+    """The one of these words, which are in lower case, that was probably meant; empty where none is like it."""
     if len(word) > GUESSED_MAX:
         return ""
     from difflib import get_close_matches  # for those who mistype
 
-    return next(iter(get_close_matches(word, list(words), 1)), "")
+    return next(iter(get_close_matches(word.lower(), list(words), 1)), "")
 
 
 def listed(words: Iterable[str]) -> str:

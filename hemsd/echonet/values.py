@@ -162,10 +162,14 @@ class Hexadecimal(Adapter):
 
 
 class Text(Adapter):
-    """ASCII text, without the padding (zeros, blanks or all bits set) that makers use; other bytes as ``\\xNN``."""
+    """ASCII text, without the padding (zeros, blanks or all bits set) that makers use.
+
+    Other bytes are ``\\xNN``, and so are control characters: it is shown in terminals, which obey some of them.
+    """
 
     def _decode(self, obj: bytes, context: None, path: None) -> str:
-        return obj.strip(b"\x00 \xff").decode("ascii", "backslashreplace")
+        text = obj.strip(b"\x00 \xff").decode("ascii", "backslashreplace")
+        return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
 
 
 def plain(value: Any) -> Any:

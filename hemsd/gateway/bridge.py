@@ -100,7 +100,7 @@ class Bridge:
             case UserResponse():
                 self._requests.hear(message, self._wall())
             case _:
-                self._standing.hear(message, now)
+                self._standing.hear(message, now, self._wall())
 
     def _take(self, incoming: Incoming) -> None:
         self._requests.take(incoming, self._clock(), self._wall())
@@ -161,7 +161,10 @@ class Bridge:
             _log.info("connected to the broker %s:%d (MQTT %s)", self._config.host, self._config.port, version)
             self._requests.connected()
             work = (connection.listen(self._take), self._publish(connection), self._forwarder.run(connection))
-            await _together(*work, files.renewed())
+            try:
+                await _together(*work, files.renewed())
+            finally:
+                self._standing.counters["requests_dropped"] += connection.dropped
 
     async def _publish(self, connection: Connection) -> None:
         """Everything retained anew, since the broker may have forgotten it; from then on what changes."""
@@ -183,6 +186,8 @@ class Bridge:
             if tidied_for != (deadline := standing.deadline()):  # once a minute, when we are awake anyway
                 tidied_for = deadline
                 self._tell_health()
+                for question in standing.questions(now, self._wall()):
+                    self._seat.publish(question)
                 await self._tidy(now, connection)
             await self._rest(min(deadline, requests.deadline() or deadline))
 

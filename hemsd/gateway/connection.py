@@ -128,6 +128,11 @@ class Connection:
         codes = [answer if isinstance(answer, int) else int(answer.value) for answer in answers]
         return _refusal(max(codes, default=0))
 
+    @property
+    def dropped(self) -> int:
+        """Messages that came faster than listen() could hand them on."""
+        return self._client.dropped
+
     async def listen(self, hear: Callable[[Incoming], None]) -> None:
         """Hand on what is delivered, until the end of the connection, which raises BrokerError."""
         from aiomqtt import MqttError

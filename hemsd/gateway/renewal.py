@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from math import inf
 from pathlib import Path
 
 from hemsd.gateway.config import BrokerConfig, check
@@ -27,7 +28,7 @@ class Files:
         Files that cannot be used are told of in the log, and the connection stays what it is.
         """
         while True:
-            await asyncio.sleep(LOOKED_EVERY_S)
+            await asyncio.sleep(LOOKED_EVERY_S if self._used else inf)  # not woken where there are no files
             if self.look():
                 _log.info("the files for the broker were renewed: connecting with the new ones")
                 return

@@ -21,6 +21,9 @@ from msgspec import Struct
 _EDT = re.compile("([0-9A-Fa-f]{2}){0,255}")  # one byte counts them (ECHONET Lite specification, part 2, 3.2)
 _FRAME = re.compile("108[12]([0-9A-Fa-f]{2}){10,}")  # EHD, and at least TID, SEOJ, DEOJ, ESV and OPC (same)
 
+PROPERTY_CODE = re.compile("0[xX]([89A-Fa-f][0-9A-Fa-f])")
+"""How a property is meant by its code in the place of a name: 0xB3."""
+
 Scalar = float | int | str | bool | None
 _Row = dict[str, Scalar]
 PropertyContent = Scalar | list[Scalar | _Row] | dict[str, Scalar | list[Scalar | _Row] | _Row]
@@ -321,7 +324,7 @@ class ApplianceStatus(Message, frozen=True, kw_only=True, tag=True):
     online: bool
     detail: str = ""  # one plain sentence
     since: datetime  # of `online`
-    last_heard_at: datetime | None = None
+    last_heard_at: datetime | None = None  # as this was said; while it is online ApplianceState is newer
     network: str  # as configured
     address: str  # where its node is now
     eoj: str  # 6 hexadecimal digits

@@ -271,7 +271,7 @@ def test_an_old_tid_is_forgotten(line: Line) -> None:
 
 
 def test_silence_is_quiet_after_twenty_seconds(line: Line) -> None:
-    """A read is repeated after 1 s, then 3 s of rest, and ends after 20 s: Quiet, then Finished."""
+    """A read is repeated after 1 s of rest each time, and ends after 20 s: Quiet, then Finished."""
     ticket = line.dialogue.read(AIRCON, (ON,))
     start = line.now
     line.one()
@@ -279,12 +279,12 @@ def test_silence_is_quiet_after_twenty_seconds(line: Line) -> None:
     while not ticket.done:
         line.now = line.dialogue.deadline() or 0.0
         at += [line.now - start] * len(line.go())
-    assert at == pytest.approx([SOFT_FIRST_S + 1, 2 * SOFT_FIRST_S + 1 + 3])
+    assert at == pytest.approx([SOFT_FIRST_S + 1, 2 * (SOFT_FIRST_S + 1), 3 * (SOFT_FIRST_S + 1)])
     assert line.now - start == pytest.approx(LIMIT_S)
     assert ticket.answers == {ON: Missing.TIMEOUT}
     assert ticket.silent
     assert line.happened == [Quiet(ticket), Finished(ticket)]
-    assert dict(line.dialogue.counters) == {"requests": 3, "repeats": 2, "silences": 1}
+    assert dict(line.dialogue.counters) == {"requests": 4, "repeats": 3, "silences": 1}
 
 
 def test_an_adapter_that_takes_almost_twenty_seconds(line: Line) -> None:

@@ -110,3 +110,27 @@ def test_memory_is_bounded() -> None:
         manners.only_alone(key)
     assert len(manners.alone) <= ALONE_MAX
     assert len(manners.strikes) <= ALONE_MAX
+
+
+def test_loss_is_no_inability() -> None:
+    """Where every other request is lost, a size has to fail as often as does not happen by chance."""
+    manners = Manners()
+    manners.answered(4)
+    for _ in range(20):
+        manners.took(0.1, lost=1)
+    assert manners.loses and 10 < manners.doubts < 30
+    for _ in range(manners.doubts - 1):
+        manners.fell_short(8, 4)
+    assert manners.ceiling == PROPERTIES_MAX
+    manners.fell_short(8, 4)
+    assert manners.ceiling == 4
+
+
+def test_where_nothing_is_lost_any_more_it_is_learnt_fast() -> None:
+    """A bad hour is forgotten."""
+    manners = Manners()
+    for _ in range(50):
+        manners.took(0.1, lost=1)
+    for _ in range(500):
+        manners.took(0.1)
+    assert not manners.loses and manners.doubts == DOUBTS

@@ -74,7 +74,8 @@ def test_finds_gets_to_know_and_watches() -> None:
     assert [(each.known, each.online) for each in first.values()] == [(False, True)] * 3  # told at once
     assert {each.device.eoj for each in house.network.appliances() if each.known} == {AIR_CONDITIONER, LAMP, BATTERY}
     assert len(noted(house.events, "found")) == 3
-    assert any(isinstance(each, Changed) for each in house.events)
+    changed = [each.appliance for each in house.events if isinstance(each, Changed)]
+    assert all(each.heard_at is not None for each in changed if each.known)
     events = house.run(60.0)
     for eoj in (AIR_CONDITIONER, LAMP, BATTERY):
         assert told(events, eoj)
@@ -384,19 +385,6 @@ def test_both_families_are_not_met_at_once() -> None:
     house.run(30.0)
     assert len(list(house.network.appliances())) == 2
     assert HALL_6 in house.network.remember()["nodes"][0]["addresses"]
-
-
-def test_an_appliance_of_another_network_is_left_to_it() -> None:
-    """8.20: a gateway with two legs is set by one of two networks, the one that heard it first."""
-    first, second = (
-        House({HALL: hall()}),
-        House({CELLAR: hall()}, elsewhere=lambda appliance: first.network.has(appliance)),
-    )
-    first.run(30.0)
-    second.run(30.0)
-    assert len(list(first.network.appliances())) == 2
-    assert not list(second.network.appliances())
-    assert second.network.counters()["appliances_elsewhere"] > 0
 
 
 def test_forgotten_while_somebody_claims_to_be_it() -> None:
@@ -863,3 +851,14 @@ def test_a_list_is_selected_and_read() -> None:
     assert shown[0xB3 << 8 | 0][0][:6] == b"\x01\x3c" + (1).to_bytes(4, "big")
     assert shown[0xB3 << 8 | 1][0][:6] == b"\x3d\x0a" + (61).to_bytes(4, "big")
     assert not noted(events, "by_hand")
+
+
+def test_what_takes_several_requests_is_told_as_it_comes() -> None:
+    """A value is told when it came, not when the last one that was asked for with it did."""
+    node = Node({BATTERY: battery()}, identification(1), delay_s=1.0, most=1)
+    house = House({HALL: node})
+    house.run(600.0)
+    told = [event for event in house.events if isinstance(event, Told) and event.source == "read"]
+    polled = [event for event in told if 0xD3 in event.properties]
+    assert len(polled) > 10
+    assert max(len(event.properties) for event in polled) == 1

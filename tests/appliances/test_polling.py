@@ -66,7 +66,8 @@ class House:
         for epc in epcs:
             ticket.answers[epc] = Missing.TIMEOUT if silent else self.missing.get(epc) or self.values.get(epc, b"\1")
         ticket.done, ticket.silent = True, silent
-        self.polls.concluded(ticket, self.now)
+        given = {epc: edt for epc, edt in ticket.answers.items() if isinstance(edt, bytes)}
+        self.polls.concluded(ticket, given, self.now)
         return turn
 
     def live(self, seconds: float) -> None:
@@ -180,6 +181,21 @@ def test_one_that_changed_silently_does_not_announce() -> None:
         assert house.polls.announces(ON) is False
         house.notify(ON, bytes([value]))
     assert house.polls.announces(ON) is True
+
+
+def test_where_announcements_get_lost_they_are_believed_ever_less() -> None:
+    """Each time that a change was not told it takes twice as many that were."""
+    house = House({ON: Tempo.STATE}, announced=(ON,))
+    house.live(1.0)
+    values = (bytes([value]) for value in range(2, 256))
+    for needed in (1, PROOFS, 2 * PROOFS, 4 * PROOFS):
+        for _ in range(needed):
+            assert house.polls.announces(ON) is not True
+            house.notify(ON, next(values))
+        assert house.polls.announces(ON) is True
+        house.values[ON] = next(values)
+        house.live(SELDOM_S + 1 + TARDY_S)
+        assert house.polls.announces(ON) is False
 
 
 def test_mistake_16_a_poll_may_overtake_a_notification() -> None:

@@ -20,12 +20,13 @@ from msgspec import to_builtins
 from msgspec.structs import replace
 from support.cli import Ran, Stage, hemsd, stage
 
-from hemsd.cli.appliances import EXITS, _answers, values_of
+from hemsd.cli.appliances import ANSWER_S, EXITS, PROPERTY_S, _answers, values_of
 from hemsd.cli.changes import Changes
 from hemsd.cli.exits import Exit, GaveUp, UsageError
 from hemsd.cli.household import Household
 from hemsd.cli.inventory import doing, presence, shown
 from hemsd.cli.words import columns
+from hemsd.control.requests import LINE_S, ORDER_S, QUERY_S
 from hemsd.hub.messages import (
     ApplianceProperty,
     ApplianceResult,
@@ -79,6 +80,7 @@ BATTERY = ApplianceStatus(
     online=False,
     detail="it has not answered for 5 minutes",
     since=NOW - timedelta(hours=2, minutes=5),
+    last_heard_at=NOW - timedelta(hours=2, minutes=5, seconds=30),
     network="home",
     address="192.168.20.32",
     eoj="027D1F",
@@ -107,7 +109,9 @@ def household(*statuses: ApplianceStatus) -> Household:
         (AC_STATE.values, "on, heat, to 26 °C, 430 W"),
         ({"on": False, "mode": "heat", "target_temperature_c": 26, "power_w": 2, "room_temperature_c": 21.5},
          "off, room 21.5 °C, 2 W"),
-        ({"mode": "charge", "activity": "charge", "soc_percent": 72, "power_w": -1500}, "charge, 72 % full, -1500 W"),
+        ({"mode": "charge", "activity": "charge", "soc_percent": 72, "power_w": -1500.0},
+         "charge, 72 % full, gives 1500 W"),
+        ({"on": True, "mode": "normal", "brightness_percent": 60, "power_w": 0}, "on, 60 %, 0 W"),
         ({"on": True, "fault": True}, "on, fault"),
         ({}, ""),
     ],
@@ -285,7 +289,7 @@ async def test_the_table_of_all(tmp_path: Path) -> None:
     assert "75 % full" not in plain.out
     assert header.split() == ["name", "kind", "room", "now", "address"]
     assert [line.split()[0] for line in lines] == ["battery", "0291-00000001", "0291-00000002", "living-ac"]
-    assert lines[0].split("  ")[0] == "battery" and "offline for 2 h 5 min" in lines[0]
+    assert lines[0].split("  ")[0] == "battery" and "offline for 2 h" in lines[0]
     assert "居間" in lines[3] and "on, heat, to 26 °C, 430 W" in lines[3] and lines[3].endswith("192.168.20.31")
     assert "\x1b" not in plain.out
 
@@ -322,11 +326,12 @@ async def test_a_house_without_appliances(tmp_path: Path) -> None:
 async def test_everything_of_one(tmp_path: Path) -> None:
     """Who and where it is, what it does, what can be set and what that accepts, each property with its age."""
     async with home(tmp_path) as house:
-        ran = await house.do("show", "0130")
+        ran, away = await house.do("show", "0130"), await house.do("show", "battery")
     lines = ran.out.splitlines()
     told = {line[:12].strip(): line[12:] for line in lines if line[:12].strip()}
     assert told["living-ac"] == "home air conditioner, 居間"
-    assert told["state"].startswith("online since ") and ", last heard " in told["state"]
+    assert told["state"].startswith("online since ") and "heard" not in told["state"]  # each value tells
+    assert "offline for 2 h" in away.out and ", last heard 2 h" in away.out
     assert told["where"] == "network home, 192.168.20.31, object 013001"
     assert told["device"] == "maker 000006, product MSZ-X, release J"
     assert told["now"] == "on                    true"
@@ -383,7 +388,7 @@ async def test_reading_now(tmp_path: Path) -> None:
     assert (named.operation, named.target) == ("get", AC.appliance)
     assert named.properties == ("target_temperature", "0xF1", "0xBB") and everything.properties == ()
     assert json.loads(as_json.out)["target_temperature"] == {
-        "epc": 0xB3, "value": 26, "unit": "°C", "state": "", "edt": "1A", "error": "",
+        "code": "0xB3", "value": 26, "unit": "°C", "state": "", "edt": "1A", "error": "",
     }  # fmt: skip
 
 
@@ -444,6 +449,12 @@ async def test_setting(tmp_path: Path) -> None:
     assert 0 < (asked.expires_at - datetime.now(UTC)).total_seconds() <= 60
 
 
+def test_the_command_line_waits_longer_than_the_daemon() -> None:
+    """So that it is the daemon that says what became of it."""
+    assert ANSWER_S > LINE_S + ORDER_S
+    assert PROPERTY_S > QUERY_S
+
+
 @pytest.mark.parametrize(
     ("answer", "code", "told"),
     [
@@ -462,12 +473,13 @@ async def test_setting(tmp_path: Path) -> None:
             Exit.USAGE,
             "living-ac: out of range: 60 is not 0 to 50",
         ),
-        ({"error": "not_settable", "detail": "no such word"}, Exit.ABSENT, "living-ac: not settable: no such word"),
+        ({"error": "not_settable", "detail": "it has no such word"}, Exit.ABSENT, "hemsd: it has no such word"),
+        ({"error": "busy"}, Exit.TIMEOUT, "living-ac: busy"),
         ({"outcome": "timeout", "error": "timeout"}, Exit.TIMEOUT, "living-ac: no answer in time"),
         (
             {"error": "rate_limited", "detail": "20 in an hour"},
             Exit.REFUSED,
-            "living-ac: rate limited: 20 in an hour",
+            "hemsd: 20 in an hour",
         ),
     ],
 )
@@ -589,7 +601,7 @@ def test_properties_of_what_has_no_words() -> None:
     second = replace(first, properties={"list": PropertyValue(value=[1], at=NOW, source="read")})
     third = replace(first, properties={"list": PropertyValue(value=[2], at=NOW, source="read")})
     assert watched.sees(first) == []
-    assert watched.sees(second) == ["battery           list - -> [1]"]
+    assert watched.sees(second) == ["battery           list [1]"]
     assert watched.sees(third) == ["battery           list [1] -> [2]"]
 
 
@@ -610,7 +622,9 @@ def test_coming_going_and_moving_are_told() -> None:
     assert watched.sees(replace(hand, kind="appliance.back")) == []
     assert watched.sees(replace(hand, kind="meter.lost")) == []
     result = ApplianceResult(command="c", appliance=AC.appliance, outcome="rejected", detail="it said no")
-    assert watched.sees(result) == ["living-ac         an order was rejected: it said no"]
+    assert watched.sees(result) == ["living-ac         it refused an order: it said no"]
+    result = replace(result, outcome="applied", detail="", values={"on": True, "mode": "dry"})
+    assert watched.sees(result) == ["living-ac         an order was carried out: on is true, mode is dry"]
     assert watched.sees(replace(new, forgotten=True)) == ["ac                forgotten"]
     assert "0130-00000009" not in watched.household.statuses
 

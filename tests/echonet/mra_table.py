@@ -113,7 +113,8 @@ TYPES = {
     **{(code, epc): "text" for code in ("0000", "0EF0") for epc in ("8C", "8D")},
     **{(code, epc): "property_map" for code in ("0000", "0EF0") for epc in ("9D", "9E", "9F")},
 }
-"""Properties that are bare bytes in the Appendix and mean something by its prose; our layouts are in codec.py."""
+"""Properties that are bare bytes in the Appendix and mean something by its prose; our layouts are in codec.py. What
+is meant in the super class is meant in every class that has its own form of it."""
 
 UNITS = {
     "Celsius": "°C",
@@ -255,7 +256,7 @@ class Data:
         return {"type": "array", **items}
 
     def raw(self, data: dict[str, Any]) -> dict[str, Any]:
-        kind = TYPES.get((self.code, self.epc), "raw")
+        kind = TYPES.get((self.code, self.epc)) or TYPES.get(("0000", self.epc), "raw")
         if kind == "uint24":
             return {"type": "number", "format": kind, "minimum": 0, "maximum": 2**24 - 1}
         return {"type": kind, "minimum": data["minSize"], "maximum": data["maxSize"]}

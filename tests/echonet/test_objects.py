@@ -95,10 +95,11 @@ def test_version_is_a_release_of_a_device_and_a_version_of_a_node() -> None:
         ("414243FFFFFFFFFFFFFFFFFF", "ABC"),
         ("000000000000000000000000", ""),
         ("414243E7444546474849404A", "ABC\\xe7DEFGHI@J"),
+        ("41421B5B33316D0D0A7F4142", "AB\\x1b[31m\\x0d\\x0a\\x7fAB"),
     ],
 )
 def test_text_without_its_padding(edt: str, text: str) -> None:
-    """Serial numbers come padded with zeros, blanks or ones; a byte that is no ASCII stays recognisable."""
+    """Serial numbers come padded with zeros, blanks or ones; what is no letter stays recognisable, and harmless."""
     assert SUPER_CLASS[0x8D].decode(0x8D, bytes.fromhex(edt)) == text
 
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import re
 import socket
-import ssl
-import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -21,23 +18,24 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from cryptography.x509 import load_pem_x509_certificate
+from paho.mqtt.client import MQTTMessage
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
+from support.clock import run
 from support.gateway import House, bridging
 from support.mosquitto import PASSWORD, USER, Mosquitto, Pki
 
+from hemsd.gateway.client import Client
 from hemsd.gateway.config import BrokerConfig
 from hemsd.gateway.connection import BrokerError, Connection, Version, connect
-from hemsd.gateway.tls import pin_of
-from hemsd.gateway.topics import Topics
+from hemsd.gateway.topics import Publication, Topics
 
 pytestmark = [
     pytest.mark.needs("mosquitto"),
     # paho leaves a socket to the garbage collector when the TLS handshake fails on it
     pytest.mark.filterwarnings("ignore:unclosed <.*(SSL|Pinned)Socket:ResourceWarning"),
 ]
-DOCUMENT = Path(__file__).parents[2] / "docs" / "mqtt.md"
 WILL = Topics("hemsd", "home-1").availability(False)
 
 
@@ -185,6 +183,31 @@ async def test_a_broker_that_says_why_it_hangs_up(caplog: pytest.LogCaptureFixtu
     assert caplog.text.count("give one of them another client_id") == 1
 
 
+@pytest.mark.parametrize(("version", "why"), [("5", "its access rules do not allow it to us"), ("3.1.1", "")])
+async def test_a_topic_that_is_denied(broker: Mosquitto, pki: Pki, version: Version, why: str) -> None:
+    """MQTT 5 tells it with the acknowledgement; in 3.1.1 there is no word for it."""
+    async with connect(tls(broker, pki), version, "test", WILL) as connection:
+        assert await connection.publish(Publication("elsewhere/x", b"", 1, False)) == why
+        assert await connection.publish(Publication("hemsd/x", b"", 1, False)) == ""
+        assert await connection.publish(Publication("elsewhere/x", b"", 0, False)) == ""
+
+
+@pytest.mark.parametrize(("connack", "in_flight"), [("20 03 00 00 00", 65_534), ("20 06 00 00 03 21 00 0A", 9)])
+async def test_how_many_a_broker_takes_at_once(connack: str, in_flight: int) -> None:
+    """MQTT 5, 3.2.2.3.3: Receive Maximum in CONNACK; one of them is for what is published beside records."""
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(4096)
+        writer.write(bytes.fromhex(connack))
+        await reader.read(4096)
+        writer.close()
+
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
+        config = BrokerConfig(url=f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        async with connect(config, "5", "test", WILL) as connection:
+            assert connection.in_flight == in_flight
+
+
 async def test_a_password_file_that_is_gone(broker: Mosquitto, tmp_path: Path) -> None:
     """What `hemsd config check` would have said is also said where it is found out later."""
     config = guarded(broker, tmp_path, PASSWORD)
@@ -210,62 +233,38 @@ async def test_renewed_certificates_are_used(broker: Mosquitto, pki: Pki) -> Non
     assert await trouble(config) == ""
 
 
-def pin_from_openssl(port: int) -> str:
-    """The pin of a broker, got as docs/mqtt.md says."""
-    [command] = re.findall(r"^openssl s_client .*$", DOCUMENT.read_text("utf-8"), re.MULTILINE)
-    command = command.replace("broker.home:8883", f"localhost:{port}")
-    return subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout.strip()
+async def test_what_comes_too_fast_is_dropped_and_counted() -> None:
+    """The queue of incoming messages has a bound; what does not fit is not mistaken for a fault."""
+    client = Client("h", max_queued_incoming_messages=2)
+    for number in range(5):
+        client._on_message(None, None, MQTTMessage(topic=b"a/%d" % number))
+    assert Connection(client, BrokerConfig(url="mqtts://h"), "5").dropped == client.dropped == 3
+    assert [str((await anext(client.messages)).topic) for _ in range(2)] == ["a/0", "a/1"]
 
 
-@pytest.mark.needs("openssl")
-async def test_a_pin_in_place_of_an_authority(broker: Mosquitto, pki: Pki) -> None:
-    """The pinned key is enough, whatever authority, name or time, and no other; the documented command tells it."""
-    pin = pin_from_openssl(broker.ports.tls)
-    own = load_pem_x509_certificate((pki.directory / "server.crt").read_bytes())
-    assert pin == pin_of(own)
-    url = f"mqtts://127.0.0.1:{broker.ports.tls}"
-    assert await trouble(tls(broker, pki, ca_file=None, pin=pin, url=url)) == ""
-    other = pin_of(load_pem_x509_certificate((pki.directory / "viewer.crt").read_bytes()))
-    wrong = await trouble(tls(broker, pki, ca_file=None, pin=other))
-    assert f"cannot be trusted: its key is not the one of pin, but {pin}" in wrong
+@pytest.mark.parametrize(("keepalive_s", "looks"), [(30, 12), (60, 6), (1, 60)])
+def test_pings_do_not_wake_the_process_every_second(keepalive_s: int, looks: int) -> None:
+    """Whether one is due is looked at six times in a keepalive, at most once a second, until the connection ends."""
 
+    class Paho:
+        keepalive, looks = keepalive_s, 0
 
-async def test_a_pin_besides_an_authority(broker: Mosquitto, pki: Pki, tmp_path: Path) -> None:
-    """Both have to be right."""
-    pin = pin_of(load_pem_x509_certificate((pki.directory / "server.crt").read_bytes()))
-    other = pin_of(load_pem_x509_certificate((pki.directory / "viewer.crt").read_bytes()))
-    stranger = str(Pki(tmp_path / "other").directory / "ca.crt")
-    assert await trouble(tls(broker, pki, pin=pin)) == ""
-    assert "its key is not the one of pin" in await trouble(tls(broker, pki, pin=other))
-    assert "see ca_file" in await trouble(tls(broker, pki, pin=pin, ca_file=stranger))
+        def loop_misc(self) -> MQTTErrorCode:
+            self.looks += 1
+            over = asyncio.get_running_loop().time() >= began + 60
+            return MQTTErrorCode.MQTT_ERR_CONN_LOST if over else MQTTErrorCode.MQTT_ERR_SUCCESS
 
+    began = 0.0
 
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-async def test_nothing_is_said_to_a_broker_of_another_key(pki: Pki, tmp_path: Path, version: ssl.TLSVersion) -> None:
-    """Not even CONNECT, in which there would be the password; control: with the right pin there is."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pki.directory / "server.crt", pki.directory / "server.key")
-    context.minimum_version = context.maximum_version = version
-    (tmp_path / "password").write_text(PASSWORD)
-    password = {"username": USER, "password_file": str(tmp_path / "password")}
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(10)
+    async def scenario() -> int:
+        nonlocal began
+        began = asyncio.get_running_loop().time()
+        client = Client("h")
+        client._client = paho = Paho()  # type: ignore[assignment]
+        await client._misc_loop()
+        return paho.looks
 
-        def heard() -> bytes:
-            accepted, _ = server.accept()
-            accepted.settimeout(10)
-            try:
-                with context.wrap_socket(accepted, server_side=True) as connection:
-                    return connection.recv(1000)
-            except OSError:  # the other hung up within the handshake
-                return b""
-
-        for name in ("viewer", "server"):
-            pin = pin_of(load_pem_x509_certificate((pki.directory / f"{name}.crt").read_bytes()))
-            config = BrokerConfig(url=f"mqtts://localhost:{server.getsockname()[1]}", pin=pin, **password)
-            told, failed = await asyncio.gather(asyncio.to_thread(heard), trouble(config))
-            assert failed != ""
-            assert (PASSWORD.encode() in told) is (name == "server")
+    assert run(scenario()) == looks + 1
 
 
 @pytest.mark.parametrize(
@@ -280,11 +279,11 @@ async def test_nothing_is_said_to_a_broker_of_another_key(pki: Pki, tmp_path: Pa
 async def test_a_subscription_that_is_refused(answers: Any, says: str) -> None:
     """Told by its reason code (MQTT 5) or as a mere failure (3.1.1); mosquitto itself never refuses one."""
 
-    class Client:
+    class Refusing:
         async def subscribe(self, *_: object) -> Any:
             return answers
 
     config = BrokerConfig(url="mqtts://h")
-    connection = Connection(Client(), config, "5" if isinstance(answers, list) else "3.1.1")  # type: ignore[arg-type]
+    connection = Connection(Refusing(), config, "5" if isinstance(answers, list) else "3.1.1")  # type: ignore[arg-type]
     why = await connection.subscribe("a/+")
     assert says in why if says else why == ""

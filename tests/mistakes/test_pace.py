@@ -143,7 +143,8 @@ def test_mistake_22_nothing_between_select_and_read(loses_one_of: int) -> None:
     for selector, selected, _, after in found:
         again = after.frame.properties == selected.frame.properties  # its answer was lost
         read = (after.frame.esv, after.frame.properties) == (GET, ((PAIRS[selector], b""),))
-        assert read or (loses_one_of and after.at - selected.at > 0.9) or again, (selected, after)
+        unanswered = bool(loses_one_of) and after.at - selected.at > 0.5  # an answer leaves a gap of 0.2 s
+        assert read or unanswered or again, (selected, after)
     asked = bench.asked()
     for before, each in pairwise(asked):
         lists = [epc for epc, _ in each.frame.properties if epc in PAIRS.values() and each.frame.esv == GET]

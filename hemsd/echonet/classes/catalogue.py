@@ -22,7 +22,7 @@ from hemsd.echonet.objects import NODE_PROFILE, decode_property_map
 from hemsd.echonet.values import PropertyError
 
 _SUPER_CLASS: Final = 0x0000
-_GET_MAP: Final = 0x9F
+GET_MAP: Final = 0x9F
 _NEWEST: Final = "~"  # after every letter
 _NOTHING_KNOWN: Final[Known] = MappingProxyType({})
 
@@ -224,6 +224,6 @@ def _number(coefficient: PropertyClass, edt: bytes) -> Decimal | int | None:
 def _may_have(epc: int, known: Known) -> bool:
     """Whether a device may have a property, by its get map if that is known."""
     try:
-        return _GET_MAP not in known or epc in decode_property_map(known[_GET_MAP])
+        return GET_MAP not in known or epc in decode_property_map(known[GET_MAP])
     except ValueError:
         return True

@@ -7,6 +7,7 @@ code that has a meaning of its own is never taken for a number, even within its 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
 from typing import Any, Final, assert_never
@@ -96,9 +97,20 @@ class ObjectCodec(Codec):
 
 def members(codec: Codec, value: Any, names: list[str]) -> Mapping[str, Any]:
     """A value that has to have these members and no others."""
+    value = of_parts(value)
     if not isinstance(value, Mapping) or value.keys() != set(names):
         raise codec.refusal(value)
     return value
+
+
+def of_parts(value: Any) -> Any:
+    """What is made of parts, where it is given as text: that is JSON then."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
 
 
 def field(name: str, codec: Codec, value: Any) -> bytes:
@@ -127,9 +139,10 @@ class ArrayCodec(Codec):
         return [decode(data[at : at + each], factor) for at in range(0, len(data), each)]
 
     def encode(self, value: Any) -> bytes:
-        if isinstance(value, str) or not isinstance(value, Sequence) or len(value) not in self._allowed:
+        items = of_parts(value)
+        if isinstance(items, str) or not isinstance(items, Sequence) or len(items) not in self._allowed:
             raise self.refusal(value)
-        return b"".join(field(str(at), self._item, item) for at, item in enumerate(value, 1))
+        return b"".join(field(str(at), self._item, item) for at, item in enumerate(items, 1))
 
 
 class OneOfCodec(Codec):

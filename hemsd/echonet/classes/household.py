@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from hemsd.echonet.classes.wording import Choice, Quantity, View
-
-YES: Final = {0x41: True, 0x42: False}
+from hemsd.echonet.classes.wording import YES_OR_NO, Choice, Quantity, View
 
 REFRIGERATOR: Final = View(
     words={
-        "door_open": Choice(codes=YES, tells=(0xB0,)),
+        "door_open": Choice(codes=YES_OR_NO, tells=(0xB0,)),
         "fridge_temperature_c": Quantity(tells=(0xD1,)),
         "freezer_temperature_c": Quantity(tells=(0xD2,)),
         "current_a": Quantity(tells=(0xDA,)),
@@ -21,8 +19,8 @@ REFRIGERATOR: Final = View(
 
 LOCK: Final = View(
     words={
-        "locked": Choice(codes=YES, tells=(0xE0,), sets=(0xE0,)),
-        "door_open": Choice(codes=YES, tells=(0xE3,)),
+        "locked": Choice(codes=YES_OR_NO, tells=(0xE0,), sets=(0xE0,)),
+        "door_open": Choice(codes=YES_OR_NO, tells=(0xE3,)),
     },
     settle_s=3.0,
 )

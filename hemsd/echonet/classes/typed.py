@@ -8,7 +8,7 @@ from typing import Final
 from hemsd.echonet.classes import climate, generation, household, lighting, metering, storage, water
 from hemsd.echonet.classes.catalogue import PropertyClass, properties_of
 from hemsd.echonet.classes.device import Device, Known
-from hemsd.echonet.classes.wording import Choice, Quantity, Settable, View, Word
+from hemsd.echonet.classes.wording import YES_OR_NO, Choice, Quantity, Settable, View, Word
 
 VIEWS: Final[Mapping[int, View]] = (
     dict(climate.VIEWS)
@@ -22,8 +22,8 @@ VIEWS: Final[Mapping[int, View]] = (
 
 COMMON: Final[Mapping[str, Word]] = {
     "on": Choice(codes={0x30: True, 0x31: False}, tells=(0x80,), sets=(0x80,)),
-    "fault": Choice(codes={0x41: True, 0x42: False}, tells=(0x88,)),
-    "power_saving": Choice(codes={0x41: True, 0x42: False}, tells=(0x8F,), sets=(0x8F,)),
+    "fault": Choice(codes=YES_OR_NO, tells=(0x88,)),
+    "power_saving": Choice(codes=YES_OR_NO, tells=(0x8F,), sets=(0x8F,)),
     "power_w": Quantity(tells=(0x84,)),
     "energy_import_kwh": Quantity(tells=(0x85,)),
 }

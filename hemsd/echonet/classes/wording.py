@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, Literal
 
-from hemsd.echonet.classes.catalogue import PropertyClass
+from hemsd.echonet.classes.catalogue import GET_MAP, PropertyClass
 from hemsd.echonet.classes.device import Device, Known, Refusal, Scalar, Section, Tempo
 from hemsd.echonet.classes.scalars import number_of
 from hemsd.echonet.frame import Property
@@ -17,7 +17,8 @@ from hemsd.echonet.values import PropertyError
 
 Properties = Mapping[int, PropertyClass]
 
-GET_MAP: Final = 0x9F
+YES_OR_NO: Final[Mapping[int, Scalar]] = {0x41: True, 0x42: False}
+"""What most properties say that tell whether something is so."""
 
 IN_OUR_UNITS: Final[Mapping[str, Decimal]] = {"kW": Decimal(1000), "mA": Decimal("0.001")}
 """What a number of the class is multiplied with to be in watts or amperes."""

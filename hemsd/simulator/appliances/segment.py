@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from random import Random
 from typing import Any, NamedTuple, Protocol
@@ -40,8 +41,9 @@ class Machine(Protocol):
 class Segment:
     """Time begins at 0. All shares are drawn from the seed, anew for each receiver of a datagram.
 
-    `loses_one_of` n: of every n datagrams in a row one is lost. `doubles` and `overtakes`: the share (0-1) that comes
-    twice, or so late that others overtake it. All may be changed while it runs.
+    `loses_one_of` n: of every n datagrams in a row between two hosts, either way, one is lost. `loses`, `doubles` and
+    `overtakes`: the share (0-1) that is lost, comes twice, or so late that others overtake it. All may be changed
+    while it runs.
     """
 
     def __init__(
@@ -49,18 +51,20 @@ class Segment:
         nodes: Iterable[ApplianceNode] = (),
         *,
         loses_one_of: int = 0,
+        loses: float = 0.0,
         doubles: float = 0.0,
         overtakes: float = 0.0,
         seed: int = 1,
     ) -> None:
         self.loses_one_of = loses_one_of
+        self.loses = loses
         self.doubles = doubles
         self.overtakes = overtakes
         self.cut: set[str] = set()  # addresses that nothing reaches or leaves
         self.passed: deque[Passed] = deque(maxlen=KEPT)  # what was sent, lost or not
         self._agenda = Agenda()
         self._chance = Random(seed)  # noqa: S311 (a simulation, no secret)
-        self._sent = self._loses = 0
+        self._losses: dict[frozenset[_Host], _Losses] = {}
         self._hosts: dict[_Host, tuple[str, ...]] = {}  # and the addresses at which each is found
         self._owners: dict[str, _Host] = {}
         self._wakes: dict[_Host, float] = {}
@@ -84,6 +88,8 @@ class Segment:
         for host in [host for host in self._hosts if host.one is one]:
             self._settle(host, ())
             del self._hosts[host]
+            for pair in [pair for pair in self._losses if host in pair]:
+                del self._losses[pair]
 
     def run(self, until: float) -> None:
         """Let time pass."""
@@ -139,23 +145,35 @@ class Segment:
         else:
             meant = [(own, host) for own, host in self._owners.items() if (":" in own) == ipv6 and host is not sender]
         for address, host in meant:
-            if not self.cut & {said.source, address} and not self._lost():
+            if not self.cut & {said.source, address} and not self._lost(sender, host):
                 for _ in range(1 + (self._chance.random() < self.doubles)):
                     late_s = LATE_S * self._chance.random() if self._chance.random() < self.overtakes else 0.0
                     self._agenda.after(TRAVELS_S + late_s, partial(self._arrive, host, said))
 
-    def _lost(self) -> bool:
+    def _lost(self, sender: _Host, host: _Host) -> bool:
+        if self.loses and self._chance.random() < self.loses:
+            return True
         if not self.loses_one_of:
             return False
-        if self._sent % self.loses_one_of == 0:
-            self._loses = self._sent + self._chance.randrange(self.loses_one_of)
-        self._sent += 1
-        return self._sent - 1 == self._loses
+        between = self._losses.setdefault(frozenset((sender, host)), _Losses())
+        if not between.left:
+            between.left = self.loses_one_of
+            between.at = self._chance.randint(1, between.left)
+        between.left -= 1
+        return between.left + 1 == between.at
 
     def _arrive(self, host: _Host, said: Said) -> None:
         if host in self._hosts:
             host.receive(said, self.now)
             self._turn(host)
+
+
+@dataclass(slots=True)
+class _Losses:
+    """Between two hosts."""
+
+    left: int = 0  # of so many datagrams in a row,
+    at: int = 0  # counted from the last, this one is lost
 
 
 class _Host:

@@ -9,9 +9,7 @@ from datetime import datetime, timedelta
 from hemsd.simulator.appliances.wall import Wall
 from hemsd.simulator.household import Household, warmth
 
-STEP_S = (
-    5.0  # things in appliances move in steps this long; the only grid there is, so that nothing depends on questions
-)
+STEP_S = 5.0  # in which things in appliances move: the only grid there is, so that nothing depends on questions
 
 
 class World:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -65,6 +66,7 @@ def decoded(code: int, epc: int, edt: str, known: Mapping[int, bytes] | None = N
         (0x0EF0, 0x82, "010E0100", "1.14"),
         (0x0000, 0x82, "00005201", "R rev.1"),
         (0x0000, 0x8C, "41422D312020202020202020", "AB-1"),
+        (0x0279, 0x8C, "41422D312020202020202020", "AB-1"),  # a class that has its own form of it means the same
         (0x0000, 0x9F, "03808188", ["80", "81", "88"]),
         (0x0000, 0x81, "08", "08"),
         (0x0000, 0x89, "0000", "no_fault"),
@@ -227,6 +229,8 @@ def test_an_error_says_which_property_and_why() -> None:
         (0x027D, 0xED, 0.1 + 0.2, "0003"),
         (0x027D, 0xE0, -1, "FFFFFFFF"),
         (0x0290, 0xC0, {"red": 1, "green": "2", "blue": 3}, "010203"),
+        (0x0290, 0xC0, '{"red": 1, "green": 2, "blue": 3}', "010203"),  # as it is given on a command line
+        (0x027B, 0xE4, json.dumps({f"zone_{at}": at == 7 for at in range(8)}), "80"),
         (0x03D3, 0xD6, "minus_8", "C7"),
         (
             0x026B,
@@ -277,6 +281,8 @@ def test_a_value_goes_out_as_it_is_meant(code: int, epc: int, value: Any, edt: s
         (0x0290, 0xC0, {"red": 1, "green": 2}, "bad_request", "is not all of red (0 to 255), green (0 to 255)"),
         (0x0290, 0xC0, {"red": 1, "green": 2, "blue": 256}, "out_of_range", "rgb: blue: 256 is not 0 to 255"),
         (0x0290, 0xC0, "FF0000", "bad_request", "is not all of"),
+        (0x0290, 0xC0, "[" * 5000, "bad_request", "is not all of"),
+        (0x0290, 0xC0, '{"red": NaN, "green": 2, "blue": 3}', "bad_request", "rgb: red: nan is not 0 to 255"),
         (
             0x026B,
             0xD9,
