@@ -183,7 +183,9 @@ def _add_pki(commands: Commands) -> None:
     add_names("--client", "hemsd-SITE", "a hemsd, by its client id")
     add_names("--reader", "NAME", "a client that sees all that is told, like a dashboard")
     add_names("--operator", "NAME", "a client that also gives orders, like Home Assistant")
-    pki.add_argument("--renew", action="store_true", help="renew certificates that have a third of their time left")
+    pki.add_argument(
+        "--renew", action="store_true", help="renew certificates that have less than a third of their time left"
+    )
     pki.add_argument("--port", type=_port, default=8883, metavar="PORT", help="of the broker; default: 8883")
     pki.add_argument(
         "--place", type=_absolute, metavar="DIR", help="where the files will be on the broker's machine; default: DIR"
