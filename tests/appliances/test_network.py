@@ -501,6 +501,24 @@ def test_one_appliance_of_a_node_is_silent() -> None:
     assert of(house, LAMP).online
 
 
+def test_one_property_that_draws_silence() -> None:
+    """Once it is known it is asked by itself; the others come at their tempo, and in company."""
+    node = hall()
+    house = House({HALL: node})
+    house.run(60.0)
+    node.silent_epcs = frozenset({0xB0})
+    house.run(600.0)
+    begun = len(node.asked)
+    for _ in range(60):
+        house.run(60.0)
+        known = house.values(of(house, AIR_CONDITIONER).id)
+        assert max(house.now - known[epc][1] for epc in (0xB3, 0xBB)) < 100.0
+    asked = [{epc for epc, _ in each.properties} for each in node.asked[begun:]]
+    assert [each for each in asked if 0xB0 in each and len(each) > 1] == []
+    assert len([each for each in asked if 0xB0 not in each]) < 2.2 * 60  # two appliances, once a minute
+    assert house.network.remember()["nodes"][0]["manners"]["alone"] == []
+
+
 def test_an_instance_disappears_and_returns() -> None:
     """What a node does not list any more is gone, and back when it is listed again, as the same."""
     house = House({HALL: hall()})
