@@ -268,6 +268,27 @@ def test_a_node_moves() -> None:
     assert told(house.run(60.0), LAMP)
 
 
+def test_a_node_moves_and_nobody_hears_of_it() -> None:
+    """Its greeting is lost: it is found soon after it was missed, and not by chance within the hour."""
+    house = House({HALL: hall(), CELLAR: cellar()})
+    house.run(1000.0)
+    house.nodes[ATTIC] = house.nodes.pop(HALL)
+    events = house.run(200.0)
+    assert noted(events, "lost")
+    assert {each.address for each in house.network.appliances()} == {ATTIC, CELLAR}
+    assert all(each.online for each in house.network.appliances())
+
+
+def test_a_node_that_does_not_come_back_costs_two_rounds() -> None:
+    """Of asking everybody; after that it is looked for where it was."""
+    house = House({HALL: hall(), CELLAR: cellar()}, chance=lambda: 0.999)
+    house.run(1000.0)
+    house.nodes[HALL].off = house.nodes[CELLAR].off = True
+    sent = len(house.sent)
+    house.run(2400.0)
+    assert len([each for each in house.sent[sent:] if each.address == ALL_NODES_IPV4]) == 2
+
+
 def test_two_nodes_with_one_number_stay_apart() -> None:
     """A number that two living nodes tell identifies neither: the second is known by its address."""
     house = House({HALL: Node({LAMP: lamp()}, identification(7)), ATTIC: Node({LAMP: lamp()}, identification(7))})
