@@ -306,6 +306,8 @@ class Network:
         node.concluded = False
         if node.met is not None:
             self._identify(node, node.met, now)
+        elif node.identity and node.gone and node.failures == 1:
+            self._discovery.miss(now)
         elif not node.identity and node.failures >= CANDIDATE_TRIES and now > node.heard_at + CANDIDATE_S:
             self._commons.counters["no_node"] += 1
             self._remove(node)

@@ -244,7 +244,7 @@ class Node:
 
     def lose(self, why: str, now: float) -> None:
         """It is gone: nothing more is asked but whether it is back, and what a person wants."""
-        self.lost = True
+        self.lost, self.failures = True, 0
         self._courses.end()
         self._watch.pause()
         for instance in self.instances.values():

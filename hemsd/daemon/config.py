@@ -27,7 +27,7 @@ from hemsd.daemon.networks import (
     normal_appliance,
 )
 from hemsd.daemon.schema import Problem, Table, line_numbers, problems
-from hemsd.gateway.config import BrokerConfig
+from hemsd.gateway.config import BrokerConfig, MetricsConfig
 from hemsd.hub.routes import Exposure
 
 SYSTEM_FILE = Path("/etc/hemsd/hemsd.toml")
@@ -68,6 +68,7 @@ class GatewayTable(Table, frozen=True, kw_only=True):
 
     exposure: Exposure = "aggregates"
     broker: BrokerConfig | None = None
+    metrics: MetricsConfig | None = None
 
 
 class HistoryTable(Table, frozen=True, kw_only=True):

@@ -34,7 +34,7 @@ from hemsd.gateway.topics import Publication, Topics
 pytestmark = [
     pytest.mark.needs("mosquitto"),
     # paho leaves a socket to the garbage collector when the TLS handshake fails on it
-    pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:unclosed <.*(SSL|Pinned)Socket:ResourceWarning"),
 ]
 WILL = Topics("hemsd", "home-1").availability(False)
 
@@ -140,7 +140,7 @@ async def test_a_name_that_does_not_resolve(monkeypatch: pytest.MonkeyPatch) -> 
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    assert await trouble(BrokerConfig(url="mqtt://broker.example")) == (
+    assert await trouble(BrokerConfig(url="mqtt://broker.example", plain=True)) == (
         "the name broker.example cannot be resolved: see url, and the network's DNS"
     )
 
@@ -152,7 +152,7 @@ async def test_a_host_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None
         raise TimeoutError("timed out")
 
     monkeypatch.setattr(socket, "create_connection", never)
-    assert "cannot be reached: timed out" in await trouble(BrokerConfig(url="mqtt://192.0.2.1"))
+    assert "cannot be reached: timed out" in await trouble(BrokerConfig(url="mqtt://192.0.2.1", plain=True))
 
 
 async def test_a_broker_that_is_frozen_from_the_start(broker: Mosquitto) -> None:
@@ -238,7 +238,7 @@ async def test_what_comes_too_fast_is_dropped_and_counted() -> None:
     client = Client("h", max_queued_incoming_messages=2)
     for number in range(5):
         client._on_message(None, None, MQTTMessage(topic=b"a/%d" % number))
-    assert Connection(client, BrokerConfig(url="mqtt://h"), "5").dropped == client.dropped == 3
+    assert Connection(client, BrokerConfig(url="mqtts://h"), "5").dropped == client.dropped == 3
     assert [str((await anext(client.messages)).topic) for _ in range(2)] == ["a/0", "a/1"]
 
 
@@ -283,7 +283,7 @@ async def test_a_subscription_that_is_refused(answers: Any, says: str) -> None:
         async def subscribe(self, *_: object) -> Any:
             return answers
 
-    config = BrokerConfig(url="mqtt://h")
+    config = BrokerConfig(url="mqtts://h")
     connection = Connection(Refusing(), config, "5" if isinstance(answers, list) else "3.1.1")  # type: ignore[arg-type]
     why = await connection.subscribe("a/+")
     assert says in why if says else why == ""

@@ -37,7 +37,7 @@ class Stand:
     in_flight: int = 100
 
     def __post_init__(self) -> None:
-        self.file = CursorFile(self.state, BrokerConfig(url="mqtt://b"), "c")
+        self.file = CursorFile(self.state, BrokerConfig(url="mqtts://b"), "c")
         self.forwarder = Forwarder(
             self.asked.append,
             self.file,
