@@ -20,7 +20,7 @@ $(BIN)/.demo: pyproject.toml
 
 $(BIN)/.test: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[demo,test]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[demo,metrics,test]'
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps uecho==1.0.3  # without netifaces, which needs a compiler; see tests/interop/peers/standin
 	touch $@ $(BIN)/.demo
 

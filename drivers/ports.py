@@ -163,7 +163,7 @@ class Pump(Generic[ItemT, EventT]):
                     self._machine.receive(item, now)
             if not self._turning:  # otherwise the turn under way does the rest
                 self._turning = True
-                self._settle()
+                self._settle(now)
                 self._turning = False
         except Exception as error:  # carried to run(), whose caller supervises
             self._turning = False
@@ -174,7 +174,7 @@ class Pump(Generic[ItemT, EventT]):
         if due is not None and due <= now:
             self._machine.tick(now)
 
-    def _settle(self) -> None:
+    def _settle(self, now: float) -> None:
         machine = self._machine
         while True:
             for item in machine.outgoing():
@@ -187,10 +187,13 @@ class Pump(Generic[ItemT, EventT]):
                 break
             for event in events:
                 self._on_event(event)
-        self._due = due = machine.deadline()
+        due = machine.deadline()
         if due is None:
+            self._due = None
             self._disarm()
-        elif due < self._armed:
+            return
+        self._due = due if due > now else now  # one in the past means at once, and is not late for it
+        if due < self._armed:
             self._arm(due)
 
     def _arm(self, due: float) -> None:

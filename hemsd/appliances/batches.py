@@ -19,7 +19,7 @@ SIZES_LIMIT = 256  # properties whose size is known
 
 ANSWER_BYTES = 1024  # of properties in one answer, so that it fits into one packet of any link
 TRIES = 2  # where requests get lost, of a larger size before it is taken for too large
-LAST_S = 5.0  # of the time that a request has, in which it may be company that it fails for
+LAST_S = 6.0  # of the time that a request has, in which it may be company that it fails for: two tries
 USUAL_BYTES = 17  # of one property, where it was not seen to have more; maps and identifiers have as many
 
 BODY_AT: Final = 4  # in a frame, after EHD and TID
@@ -106,7 +106,10 @@ class Batches:
             if left_s < LIMIT_S / 2 or asking.tries == TRIES or not self.manners.loses:
                 self._too_many(asking)
         elif size > 1 and left_s < LAST_S:
-            ticket.alone |= frozenset(asking.epcs)
+            ticket.company = frozenset(asking.epcs)
+            ticket.alone |= ticket.company
+        elif size == 1 and ticket.alone.issuperset(asking.epcs):  # the others first
+            ticket.wanted = tuple([epc for epc in ticket.wanted if epc not in asking.epcs]) + asking.epcs
 
     def _batch(self, eoj: int, wanted: tuple[int, ...], size: int) -> tuple[Property, ...]:
         """The first property wanted, and those after it that may be asked with it."""
@@ -131,7 +134,10 @@ class Batches:
             ticket.failed = ()
         if ticket.alone and len(asking.epcs) == 1:
             (epc,) = asking.epcs
-            if epc in ticket.alone and manners.only_alone(node | epc):
+            company = ticket.company if epc in ticket.company else ticket.alone.intersection(given)
+            if company and all(isinstance(ticket.answers.get(each), bytes) for each in company):
+                for each in company:
+                    manners.only_alone(node | each)
                 self._plans.clear()
         if manners.strikes and len(asking.epcs) > 1:
             for epc in given:
@@ -157,6 +163,8 @@ class Batches:
                 self._too_many(asking)
             else:
                 ticket.alone |= frozenset(empty or asking.epcs)
+                if not given:
+                    ticket.company = frozenset(asking.epcs)
 
     def _too_many(self, asking: Asking) -> None:
         """More than ever were answered got no data: go on with as many as are known to work."""

@@ -4,8 +4,9 @@ Theory. How many properties a node takes in one Get is found out, never assumed:
 answered in full. Reactions to too many are a shortened answer, an empty refusal, silence, or a broken connection; any
 of them may also be one lost datagram. So a size is given up only when it failed DOUBTS times, each time while fewer
 properties of the same request were then answered, and was not answered in full in between. Likewise a property is
-asked alone for good when it failed DOUBTS times in company, and each time was answered by itself. Where datagrams get
-lost, that happens by chance: there it has to fail as often as makes CHANCE of it.
+asked alone for good when it failed DOUBTS times in company, and each time was answered by itself, as was all of that
+company: else the company may have failed for one that is never answered. Where datagrams get lost, that happens by
+chance: there it has to fail as often as makes CHANCE of it.
 """
 
 from __future__ import annotations
@@ -96,16 +97,14 @@ class Manners:
             self._limits(self.proven, max(1, min(managed, size - 1)))
             self._doubted, self._doubts = PROPERTIES_MAX + 1, 0
 
-    def only_alone(self, key: int) -> bool:
-        """A property that failed in company was answered alone; whether it is asked alone from now on."""
+    def only_alone(self, key: int) -> None:
+        """A property that failed in company was answered alone, as was all of its company."""
         if len(self.strikes) >= ALONE_MAX:
             self.strikes.clear()
         self.strikes[key] += 1
-        if self.strikes[key] < self.doubts or len(self.alone) >= ALONE_MAX:
-            return False
-        del self.strikes[key]
-        self.alone.add(key)
-        return True
+        if self.strikes[key] >= self.doubts and len(self.alone) < ALONE_MAX:
+            del self.strikes[key]
+            self.alone.add(key)
 
     def plain(self) -> dict[str, object]:
         """All of this as plain JSON data."""

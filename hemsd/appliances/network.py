@@ -59,8 +59,7 @@ class NetworkSettings:
 class Network:
     """Machine[Packet, NetworkEvent] for drivers.ports.Pump. After query(), order() and their like: poke().
 
-    `chance` gives numbers in [0, 1). `ourselves.location` is kept in what remember() gives. `elsewhere` tells whether
-    an appliance is on another network already: it belongs where it was heard first, so that nobody sets it twice.
+    `chance` gives numbers in [0, 1). `ourselves.location` is kept in what remember() gives.
     """
 
     def __init__(
@@ -71,14 +70,13 @@ class Network:
         remembered: Remembered,
         ourselves: OwnNode,
         chance: Callable[[], float],
-        elsewhere: Callable[[str], bool] = lambda appliance: False,
     ) -> None:
         groups = ((ALL_NODES,) if own.ipv6 else ()) + ((ALL_NODES_IPV4,) if own.ipv4 else ())
         self._own = frozenset(filter(None, (own.ipv4, own.ipv6)))
         self._both = len(self._own) == 2
         self._ourselves = ourselves
         self._discovery = Discovery(groups, settings.nodes, chance)
-        self._commons = Commons(self._next_tid, chance, elsewhere, settings.gap_s)
+        self._commons = Commons(self._next_tid, chance, settings.gap_s)
         self._registry = Registry(remembered.shared)
         self._rivals: dict[Node, list[tuple[Node, str]]] = {}  # candidates, and their claims, by who is being asked
         self._tid = 0
@@ -308,6 +306,8 @@ class Network:
         node.concluded = False
         if node.met is not None:
             self._identify(node, node.met, now)
+        elif node.identity and node.gone and node.failures == 1:
+            self._discovery.miss(now)
         elif not node.identity and node.failures >= CANDIDATE_TRIES and now > node.heard_at + CANDIDATE_S:
             self._commons.counters["no_node"] += 1
             self._remove(node)

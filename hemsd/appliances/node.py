@@ -62,7 +62,6 @@ class Commons:
 
     next_tid: Callable[[], int]
     chance: Callable[[], float]  # numbers in [0, 1)
-    elsewhere: Callable[[str], bool]  # whether another network has the appliance of this id
     gap_s: float = GAP_S  # after an answer of a node, at least
     events: list[NetworkEvent] = field(default_factory=list)
     appliances: dict[str, Instance] = field(default_factory=dict)  # by id
@@ -245,7 +244,7 @@ class Node:
 
     def lose(self, why: str, now: float) -> None:
         """It is gone: nothing more is asked but whether it is back, and what a person wants."""
-        self.lost = True
+        self.lost, self.failures = True, 0
         self._courses.end()
         self._watch.pause()
         for instance in self.instances.values():
@@ -332,9 +331,6 @@ class Node:
         crowded = len(self.instances) >= INSTANCES_MAX or len(commons.appliances) >= APPLIANCES_MAX
         if crowded or id in commons.appliances:
             commons.counters["appliances_too_many"] += 1
-            return None
-        if commons.elsewhere(id):
-            commons.counters["appliances_elsewhere"] += 1
             return None
         instance = Instance(self, id, device, now)
         self.instances[device.eoj] = self._commons.appliances[id] = instance

@@ -4,9 +4,9 @@ Theory. Each property has its tempo, and is due that long after it was last told
 those due soon go with it: properties of one tempo come to be read together, in one request or few. Notifications are
 what one would like to rely on, but the announcement map is a promise often broken: only where a change was told
 before a poll found it is a state polled at the slow tempo, which never ends, and a change that a poll finds first
-ends it. What an appliance does not give is asked ever more seldom. After a silence all else is asked for first, as it
-may be only one property that it is silent about; one that says nothing at all is left alone for longer and longer,
-never for more than ten minutes.
+ends it. What an appliance does not give is asked ever more seldom, and by itself: it may be what nothing is answered
+in company of. After a silence all else is asked for first for the same reason; an appliance that says nothing at all
+is left alone for longer and longer, never for more than ten minutes.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ SELDOM_S = Tempo.SLOW.value  # the longest that anything is left alone
 FIRST_PAUSE_S = 30.0  # after the second silence in a row; doubled each time
 PROOFS = 3  # changes told in time, after one that was not, until notifications are believed in again;
 PROOFS_MAX = 48  # twice as many each time, because some networks lose much of what is told to all
+DOUBTFUL = 2  # failures in a row, and it is asked without those that are answered
 FAILED_MAX = 16  # failures that are counted
 JITTER = 0.2  # of a pause, at most
 TARDY_S = 10.0  # a notification may come after a poll that found the same
@@ -124,15 +125,17 @@ class Polls:
             if (now - self._sections[section]) / SECTION_S >= late:
                 self._turn = section
                 return section
-        due, suspects = self._due, self._suspects
+        due, suspects, failed = self._due, self._suspects, self._failed
         if self._silences:
-            failed = self._failed
             candidates = [epc for epc, at in due.items() if at < math.inf]
-            candidates.sort(key=lambda epc: (epc in suspects, failed.get(epc, 0), due[epc]))
+            candidates.sort(key=lambda epc: (failed.get(epc, 0), due[epc]))
         else:
             pace = self._pace
             candidates = [epc for epc, at in due.items() if at <= now + SOON * pace[epc]]
-            candidates.sort(key=lambda epc: (epc in suspects, (due[epc] - now) / pace[epc]))
+            candidates.sort(key=lambda epc: (due[epc] - now) / pace[epc])
+        if suspects or failed:  # by themselves, and last: others may not be answered in their company
+            sure = [epc for epc in candidates if epc not in suspects and failed.get(epc, 0) < DOUBTFUL]
+            candidates = sure or candidates
         self._turn = tuple(candidates[:most])
         return self._turn
 

@@ -43,7 +43,8 @@ class Ticket(Struct, eq=False):
     failed: tuple[int, ...] = ()  # what got nothing when more was asked than the node may be able to answer:
     failed_size: int = 0  # so many,
     managed: int = 0  # where so many are known to work
-    alone: frozenset[int] = frozenset()  # failed in company
+    alone: frozenset[int] = frozenset()  # failed in company: to be asked alone
+    company: frozenset[int] = frozenset()  # those that failed together, whichever of them it is due to
     last: Asking | None = None  # until it is done, so that nothing goes round in a circle and stays
 
     @property

@@ -53,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
         "check", help="check the configuration and what it points to", description="Check the configuration."
     )
     check.add_argument("--config", type=Path, metavar="FILE", help="default /etc/hemsd/hemsd.toml")
+    _add_pki(commands)
     return top
 
 
@@ -168,6 +169,41 @@ def _add_sessions(commands: Commands) -> None:
     )
     replay.add_argument("--pty", action="store_true", help="put it on a pseudo-terminal instead, for another program")
     replay.add_argument("--real-time", action="store_true", help="keep the recorded pace")
+
+
+def _add_pki(commands: Commands) -> None:
+    text = "make certificates and a configuration for an MQTT broker at home, or show and renew them"
+    pki = _add(commands, "pki", text)
+    pki.add_argument("directory", type=Path, metavar="DIR", help="where they are; what is there is kept")
+
+    def add_names(option: str, metavar: str, help: str) -> None:
+        pki.add_argument(option, action="append", default=[], metavar=metavar, help=help)
+
+    add_names("--broker", "HOST", "name or address by which clients reach the broker; once for each")
+    add_names("--client", "hemsd-SITE", "a hemsd, by its client id")
+    add_names("--reader", "NAME", "a client that sees all that is told, like a dashboard")
+    add_names("--operator", "NAME", "a client that also gives orders, like Home Assistant")
+    pki.add_argument(
+        "--renew", action="store_true", help="renew certificates that have less than a third of their time left"
+    )
+    pki.add_argument("--port", type=_port, default=8883, metavar="PORT", help="of the broker; default: 8883")
+    pki.add_argument(
+        "--place", type=_absolute, metavar="DIR", help="where the files will be on the broker's machine; default: DIR"
+    )
+    pki.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 < port < 65536:
+        raise argparse.ArgumentTypeError("a port is a number from 1 to 65535")
+    return port
+
+
+def _absolute(text: str) -> Path:
+    if not Path(text).is_absolute():
+        raise argparse.ArgumentTypeError("an absolute path is wanted")
+    return Path(text)
 
 
 def _seconds(text: str) -> float:

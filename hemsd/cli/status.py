@@ -25,6 +25,7 @@ from hemsd.hub.messages import (
     Health,
     MeterReading,
     MeterStatus,
+    SiteAggregate,
 )
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Snapshot:
     readings: dict[str, MeterReading] = field(default_factory=dict)
     backfills: dict[str, BackfillProgress] = field(default_factory=dict)
     appliances: dict[str, ApplianceStatus] = field(default_factory=dict)
+    house: SiteAggregate | None = None
     healths: dict[Domain, Health] = field(default_factory=dict)
 
     def note(self, told: Told) -> bool:
@@ -78,6 +80,8 @@ class Snapshot:
                 self.appliances[appliance.appliance] = appliance
                 if appliance.forgotten:
                     del self.appliances[appliance.appliance]
+            case "SiteAggregate":
+                self.house = convert(told, SiteAggregate)
             case "Health":
                 health = convert(told, Health)
                 self.healths[health.source] = health
@@ -156,6 +160,7 @@ def as_json(daemon: Daemon, snapshot: Snapshot) -> dict[str, Any]:
             for status in snapshot.meters.values()
         ],
         "backfills": [plain(progress) for progress in snapshot.backfills.values()],
+        "house": plain(snapshot.house),
         "appliances": [plain(appliance) for appliance in snapshot.appliances.values()],
         "health": {health.source.value: plain(health) for health in snapshot.healths.values()},
     }
@@ -177,6 +182,8 @@ def lines(snapshot: Snapshot, now: datetime) -> Iterator[tuple[str, str]]:
             yield "backfill", f"{progress.done} of {progress.total} days"
     if snapshot.appliances:
         yield "appliances", _appliances(list(snapshot.appliances.values()))
+        if snapshot.house is not None:
+            yield "house", _house(snapshot.house)
     for health in snapshot.healths.values():
         yield from _health_lines(health)
 
@@ -234,6 +241,19 @@ def _appliances(appliances: list[ApplianceStatus]) -> str:
     away = sorted(each.name for each in appliances if not each.online)
     counted = f"{len(appliances) - len(away)} of {len(appliances)} online"
     return f"{painted(counted, YELLOW)}; not {', '.join(away)}" if away else painted(counted, GREEN)
+
+
+def _house(house: SiteAggregate) -> str:
+    """The parts that there are; power flows into the house where it is positive, but for what is made."""
+    parts = {
+        "grid": house.grid_w,
+        "made": house.pv_w,
+        "battery": house.battery_w,
+        "vehicle": house.ev_w,
+        "known loads": house.known_loads_w,
+        "rest": house.rest_w,
+    }
+    return ", ".join(f"{name} {power_w} W" for name, power_w in parts.items() if power_w is not None)
 
 
 def _counted(counters: Mapping[str, int]) -> Iterator[str]:

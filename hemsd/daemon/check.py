@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from importlib.util import find_spec
 from pathlib import Path
 
 from drivers.interface import look
@@ -15,6 +16,7 @@ from hemsd.daemon.config import Config, ConfigError, find_config, find_port, loa
 from hemsd.daemon.credentials import CredentialsError, find_credentials, load_credentials
 from hemsd.daemon.state import StateError, find_state_directory, inspect
 from hemsd.gateway import config as gateway
+from hemsd.gateway.exporter import NOT_INSTALLED
 
 
 class Severity(Enum):
@@ -42,7 +44,7 @@ def check(path: Path | None = None) -> list[Finding]:
     findings = [] if path else [Finding(Severity.WARNING, "there is no configuration file; the defaults are used")]
     interface = config.meter.interface
     meter = [*_credentials(config), *_port(config.meter.port)] if interface is None else _interface(interface)
-    return [*findings, *meter, *_networks(config), *_broker(config), *_state(config)]
+    return [*findings, *meter, *_networks(config), *_broker(config), *_metrics(config), *_state(config)]
 
 
 def _credentials(config: Config) -> Iterator[Finding]:
@@ -110,6 +112,13 @@ def _broker(config: Config) -> Iterator[Finding]:
     if (broker := config.gateway.broker) is not None:
         yield from (Finding(Severity.ERROR, f"[gateway.broker] {text}") for text in gateway.check(broker))
         yield from (Finding(Severity.WARNING, f"[gateway.broker] {text}") for text in gateway.advice(broker))
+
+
+def _metrics(config: Config) -> Iterator[Finding]:
+    if (metrics := config.gateway.metrics) is not None:
+        if find_spec("prometheus_client") is None:
+            yield Finding(Severity.ERROR, f"[gateway.metrics] {NOT_INSTALLED}")
+        yield from (Finding(Severity.WARNING, f"[gateway.metrics] {text}") for text in metrics.advice())
 
 
 def _state(config: Config) -> Iterator[Finding]:

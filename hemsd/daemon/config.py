@@ -27,7 +27,7 @@ from hemsd.daemon.networks import (
     normal_appliance,
 )
 from hemsd.daemon.schema import Problem, Table, line_numbers, problems
-from hemsd.gateway.config import BrokerConfig, HomeAssistantConfig
+from hemsd.gateway.config import BrokerConfig, HomeAssistantConfig, MetricsConfig
 from hemsd.hub.routes import Exposure
 
 SYSTEM_FILE = Path("/etc/hemsd/hemsd.toml")
@@ -69,6 +69,7 @@ class GatewayTable(Table, frozen=True, kw_only=True):
     exposure: Exposure = "aggregates"
     broker: BrokerConfig | None = None
     home_assistant: HomeAssistantConfig = HomeAssistantConfig()
+    metrics: MetricsConfig | None = None
 
 
 class HistoryTable(Table, frozen=True, kw_only=True):

@@ -21,7 +21,8 @@ from hemsd.daemon.instance import AlreadyRunning
 from hemsd.daemon.supervision import Kind
 from hemsd.daemon.wires import back_again, open_wire
 from hemsd.gateway.bridge import Bridge
-from hemsd.gateway.config import BrokerConfig
+from hemsd.gateway.config import BrokerConfig, MetricsConfig
+from hemsd.gateway.exporter import Exporter, MetricsError, MetricsMissing
 from hemsd.gateway.standing import Home
 from hemsd.history.database import NewerDatabase
 from hemsd.history.historian import Historian
@@ -45,9 +46,9 @@ if TYPE_CHECKING:
 def kind_of(error: Exception) -> Kind:
     """What supervision is to make of a domain's error."""
     match error:
-        case PermanentPortError() | CredentialsError() | AlreadyRunning() | NewerDatabase():
+        case PermanentPortError() | CredentialsError() | AlreadyRunning() | NewerDatabase() | MetricsMissing():
             return Kind.PERMANENT
-        case PortError() | RouteBError():
+        case PortError() | RouteBError() | MetricsError():
             return Kind.TRANSIENT
         case _:
             return Kind.UNEXPECTED
@@ -235,5 +236,14 @@ async def run_gateway(config: Config, broker: BrokerConfig, site: str, state: Pa
     )
     try:
         await Bridge(seat, broker, home, state).run()
+    finally:
+        seat.close()
+
+
+async def run_metrics(metrics: MetricsConfig, site: str, hub: Hub) -> None:
+    """The house for Prometheus, until cancelled. Raises MetricsError."""
+    seat = hub.seat(Domain.GATEWAY)
+    try:
+        await Exporter(seat, metrics, site).run()
     finally:
         seat.close()

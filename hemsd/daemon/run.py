@@ -17,7 +17,7 @@ from hemsd import __version__
 from hemsd.daemon import logs
 from hemsd.daemon.config import Config, DaemonTable
 from hemsd.daemon.credentials import CredentialsError
-from hemsd.daemon.domains import MeterDomain, kind_of, run_control, run_gateway, run_history, stewards
+from hemsd.daemon.domains import MeterDomain, kind_of, run_control, run_gateway, run_history, run_metrics, stewards
 from hemsd.daemon.instance import AlreadyRunning, MeterClaim, claim_state
 from hemsd.daemon.notify import ServiceManager, feed_watchdog
 from hemsd.daemon.operator import Operator, find_operator_socket, listen
@@ -122,6 +122,8 @@ async def _run(
                 keep(f"network {each.name}", each.run, on_failure=each.failed, sooner=each.sooner)
             if config.gateway.broker is not None:
                 keep("gateway", partial(run_gateway, config, config.gateway.broker, site, state, hub))
+            if config.gateway.metrics is not None:
+                keep("metrics", partial(run_metrics, config.gateway.metrics, site, hub))
             await asyncio.sleep(0)  # now they have begun, and signals are heard
             manager.tell("READY=1", "STATUS=started")
             overdue = [meter.overdue_s, *(each.overdue_s for each in networks)]

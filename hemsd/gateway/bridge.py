@@ -25,6 +25,7 @@ from hemsd.gateway.exposure import REQUESTS, exposes
 from hemsd.gateway.files import place
 from hemsd.gateway.forward import Forwarder
 from hemsd.gateway.homeassistant import BIRTH_S, Discovery
+from hemsd.gateway.renewal import Files
 from hemsd.gateway.requests import Incoming, Requests
 from hemsd.gateway.retained import Retained
 from hemsd.gateway.standing import Home, Standing
@@ -105,7 +106,7 @@ class Bridge:
             case UserResponse():
                 self._requests.hear(message, self._wall())
             case _:
-                self._standing.hear(message, now)
+                self._standing.hear(message, now, self._wall())
                 self._discovery.hear(message, now)
 
     def _take(self, incoming: Incoming) -> None:
@@ -131,8 +132,12 @@ class Bridge:
         self._seat.publish(event)
 
     def _tell_health(self, trouble: str = "") -> None:
+        """How it stands with the broker, and what should be changed though it works."""
+        detail = "; ".join(text for text in (trouble, *advice(self._config)) if text)
         counters = dict(self._standing.counters)
-        health = Health(at=self._wall(), source=Domain.GATEWAY, ok=not trouble, detail=trouble, counters=counters)
+        if (behind := self._forwarder.behind) is not None:
+            counters["behind"] = behind
+        health = Health(at=self._wall(), source=Domain.GATEWAY, ok=not trouble, detail=detail, counters=counters)
         self._seat.publish(health)
 
     # --- the broker
@@ -155,17 +160,23 @@ class Bridge:
                 self._tell_health(str(error))
                 if error.try_other_version and self._config.version == "auto":
                     version = "3.1.1" if version == "5" else "5"
+            else:
+                failures = 0
             await asyncio.sleep(min(BACKOFF_CAP_S, BACKOFF_S * 2.0**failures) * (1 + self._chance()) / 2)
             failures = min(failures + 1, 10)
 
     async def _session(self, version: Version) -> None:
-        """One connection, from its birth to its end, which raises BrokerError."""
+        """One connection, from its birth to its end, which raises BrokerError; or until its files are renewed."""
         will = self._topics.availability(False)
+        files = Files(self._config)
         async with connect(self._config, version, self._client_id, will) as connection:
             _log.info("connected to the broker %s:%d (MQTT %s)", self._config.host, self._config.port, version)
             self._requests.connected()
             work = (connection.listen(self._take), self._publish(connection), self._forwarder.run(connection))
-            await _together(*work)
+            try:
+                await _together(*work, files.renewed())
+            finally:
+                self._standing.counters["requests_dropped"] += connection.dropped
 
     async def _publish(self, connection: Connection) -> None:
         """Everything retained anew, since the broker may have forgotten it; from then on what changes."""
@@ -191,6 +202,8 @@ class Bridge:
             if tidied_for != (deadline := standing.deadline()):  # once a minute, when we are awake anyway
                 tidied_for = deadline
                 self._tell_health()
+                for question in standing.questions(now, self._wall()):
+                    self._seat.publish(question)
                 await self._tidy(now, connection)
             times = (requests.deadline(), discovery.deadline(), self._renew_at)
             await self._rest(min(deadline, *(time for time in times if time is not None)))

@@ -5,6 +5,7 @@ Imported where it is used, because it loads aiomqtt.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from hemsd.gateway.topics import Publication
 Answer = Callable[[int], None]
 """Called once, with the MQTT 5 reason code: 0x80 and above are refusals. MQTT 3.1.1 knows none."""
 
+LOOKS_PER_KEEPALIVE = 6  # whether a ping is due, or an answer to one overdue
 RECEIVE_MAXIMUM = 65_535  # where the broker does not say (MQTT 5, 3.2.2.3.3)
 
 
@@ -30,6 +32,7 @@ class Client(aiomqtt.Client):
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self.receive_maximum = RECEIVE_MAXIMUM
+        self.dropped = 0  # messages that came faster than they were taken
         self._unanswered: dict[int, Answer] = {}
 
     def post(self, publication: Publication, answered: Answer) -> None:
@@ -58,6 +61,17 @@ class Client(aiomqtt.Client):
     def _on_disconnect(self, *arguments: Any) -> None:
         if not self._connected.cancelled():  # it was, where CONNECT was not answered in time; aiomqtt trips over that
             super()._on_disconnect(*arguments)
+
+    def _on_message(self, client: Any, userdata: Any, message: Any) -> None:
+        if self._queue.full():
+            self.dropped += 1
+        else:
+            super()._on_message(client, userdata, message)
+
+    async def _misc_loop(self) -> None:
+        """Send pings. aiomqtt looks every second; a broker waits half as long again as the keepalive (3.1.2.10)."""
+        while self._client.loop_misc() == MQTTErrorCode.MQTT_ERR_SUCCESS:  # noqa: ASYNC110 (paho has no event for it)
+            await asyncio.sleep(max(1.0, self._client.keepalive / LOOKS_PER_KEEPALIVE))
 
     def _on_publish(self, client: Any, userdata: Any, mid: int, reason_code: Any, properties: Any) -> None:
         if (answered := self._unanswered.pop(mid, None)) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +31,15 @@ ClientId = Annotated[
 ]
 
 
+Pin = Annotated[
+    str,
+    Meta(
+        pattern="^sha256//[A-Za-z0-9+/]{43}=$",
+        description='"sha256//" and the SHA-256 of the broker\'s public key in Base64, as `hemsd pki` shows it',
+    ),
+]
+
+
 class HomeAssistantConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """[gateway.home_assistant]: whether Home Assistant at the broker is told what there is."""
 
@@ -43,9 +53,11 @@ class BrokerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     url: Annotated[str, Meta(description='an address like "mqtts://broker.home:8883" or "mqtt://192.168.1.10"')]
     username: str | None = None
     password_file: str | None = None
-    ca_file: str | None = None  # PEM; without it the system's certificate authorities
+    ca_file: str | None = None  # PEM; without it, and without pin, the system's certificate authorities
+    pin: Pin | None = None  # of the broker's public key; instead of an authority, or besides
     cert_file: str | None = None  # PEM, with the chain where there is one
     key_file: str | None = None
+    plain: bool = False  # without TLS over a network, by choice
     version: Literal["auto", "5", "3.1.1"] = "auto"  # auto: 5, and 3.1.1 where that is refused
     client_id: ClientId | None = None  # hemsd-<site> without it
     keepalive_s: Annotated[int, Meta(ge=5, le=3600, description="a whole number of seconds from 5 to 3600")] = 30
@@ -58,13 +70,25 @@ class BrokerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ValueError("password_file needs username beside it")
         if bool(self.cert_file) != bool(self.key_file):
             raise ValueError("cert_file and key_file belong together: give both or neither")
-        if not self.tls and (self.ca_file or self.cert_file):
-            raise ValueError("ca_file, cert_file and key_file are for TLS: write mqtts:// in url")
+        if not self.tls and (self.ca_file or self.pin or self.cert_file):
+            raise ValueError("ca_file, pin, cert_file and key_file are for TLS: write mqtts:// in url")
+        if self.tls and self.plain:
+            raise ValueError("plain = true is for mqtt://, and url begins with mqtts://: take one of them away")
+        if self.exposed and not self.plain:
+            raise ValueError(
+                "mqtt:// to another machine sends everything in clear: write mqtts:// in url, for which `hemsd pki` "
+                "makes what a broker needs, or plain = true beside url to have it so all the same"
+            )
 
     @property
     def tls(self) -> bool:
         """Whether the connection is encrypted."""
         return urlsplit(self.url).scheme == "mqtts"
+
+    @property
+    def exposed(self) -> bool:
+        """Whether everything crosses a network in clear."""
+        return not (self.tls or _is_loopback(self.host))
 
     @property
     def host(self) -> str:
@@ -81,6 +105,41 @@ class BrokerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return Path(self.password_file).read_text("utf-8").rstrip("\r\n") if self.password_file else None
 
 
+class MetricsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[gateway.metrics]: where Prometheus may ask. Raises ValueError where `listen` is no address with a port."""
+
+    listen: Annotated[str, Meta(description='an address of this machine and a port, like "127.0.0.1:9850"')]
+
+    def __post_init__(self) -> None:
+        try:
+            ipaddress.ip_address(self.host)
+            valid = (":" in self.host) == self.listen.startswith("[")
+        except ValueError:
+            valid = False
+        if not valid or not 0 < self.port < 65536:
+            raise ValueError('listen must be an address and a port, like "127.0.0.1:9850" or "[fd00::1]:9850"')
+
+    @property
+    def host(self) -> str:
+        """The address, without brackets."""
+        return self.listen.rpartition(":")[0].removeprefix("[").removesuffix("]")
+
+    @property
+    def port(self) -> int:
+        """The TCP port."""
+        digits = self.listen.rpartition(":")[2]
+        return int(digits) if re.fullmatch("[0-9]{1,5}", digits) else 0
+
+    def advice(self) -> list[str]:
+        """What works and should be changed all the same, one plain sentence each."""
+        if not ipaddress.ip_address(self.host).is_unspecified:
+            return []
+        return [
+            f'listen = "{self.listen}" is every network of this machine, those of meter and appliances too: '
+            "name the address that Prometheus reaches"
+        ]
+
+
 def check(config: BrokerConfig, now: datetime | None = None) -> list[str]:
     """What would keep a connection from being made, one plain sentence each: files that are missing or of no use."""
     return [*_password_problems(config), *_tls_problems(config, now or datetime.now(UTC))]
@@ -89,8 +148,9 @@ def check(config: BrokerConfig, now: datetime | None = None) -> list[str]:
 def advice(config: BrokerConfig, now: datetime | None = None) -> list[str]:
     """What works and should be changed all the same, one plain sentence each."""
     found = list(_lax_files(config))
-    if config.password_file and not config.tls and not _is_loopback(config.host):
-        found.append(f"the password for {config.host} crosses the network in clear: use mqtts:// if the broker can")
+    if config.exposed:
+        what = "everything, with the password," if config.password_file else "everything"
+        found.append(f"{what} crosses the network to {config.host} in clear (plain = true): use mqtts:// if it can")
     if config.cert_file:
         certificates, _ = _certificates("cert_file", config.cert_file)
         ends = [certificate.not_valid_after_utc for certificate in certificates[:1]]

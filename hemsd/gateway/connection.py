@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from hemsd.gateway.config import BrokerConfig
 from hemsd.gateway.requests import Incoming
+from hemsd.gateway.tls import WrongKey, context_for
 from hemsd.gateway.topics import Publication
 
 if TYPE_CHECKING:
@@ -127,6 +128,11 @@ class Connection:
         codes = [answer if isinstance(answer, int) else int(answer.value) for answer in answers]
         return _refusal(max(codes, default=0))
 
+    @property
+    def dropped(self) -> int:
+        """Messages that came faster than listen() could hand them on."""
+        return self._client.dropped
+
     async def listen(self, hear: Callable[[Incoming], None]) -> None:
         """Hand on what is delivered, until the end of the connection, which raises BrokerError."""
         from aiomqtt import MqttError
@@ -232,19 +238,10 @@ def _tls_context(config: BrokerConfig) -> ssl.SSLContext | None:
     if not config.tls:
         return None
     try:
-        context = ssl.create_default_context(cafile=config.ca_file)
-        if config.cert_file:
-            context.load_cert_chain(config.cert_file, config.key_file, password=_no_passphrase)
+        return context_for(config)
     except (OSError, ValueError) as error:
         files = ", ".join(path for path in (config.ca_file, config.cert_file, config.key_file) if path)
         raise BrokerError(f"the certificates cannot be used ({files}): {_reason(error)}") from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # default from Python 3.13; home-made authorities rarely pass it
-    return context
-
-
-def _no_passphrase() -> str:
-    raise ValueError("the key is locked with a passphrase")  # OpenSSL would ask for it on the terminal
 
 
 def _refused(error: MqttError, last_words: str, config: BrokerConfig) -> BrokerError:
@@ -260,6 +257,8 @@ def _refused(error: MqttError, last_words: str, config: BrokerConfig) -> BrokerE
     match cause:
         case socket.gaierror():
             return BrokerError(f"the name {config.host} cannot be resolved: see url, and the network's DNS")
+        case WrongKey():
+            return BrokerError(f"{broker} cannot be trusted: its key is not the one of pin, but {cause.pin}")
         case ssl.SSLCertVerificationError():
             return BrokerError(f"{broker} cannot be trusted: {cause.verify_message}; see ca_file and url")
         case ssl.SSLError() | ConnectionResetError():

@@ -32,6 +32,8 @@ TOPICS: Mapping[str, Delivery] = {
     "meter/+/live": Delivery(0, True, "aggregates"),
     "meter/+/interval": Delivery(1, False, "aggregates"),
     "site/live": Delivery(0, True, "aggregates"),
+    "site/day": Delivery(1, True, "aggregates"),
+    "site/month": Delivery(1, True, "aggregates"),
     "appliance/+/availability": Delivery(1, True, "appliances"),
     "appliance/+/state": Delivery(1, True, "appliances"),
     "response/+": Delivery(1, False, "control"),

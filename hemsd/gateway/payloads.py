@@ -150,6 +150,19 @@ class Site(Struct, frozen=True, kw_only=True):
     rest_w: int | None  # what is left of grid_w after all that is known
 
 
+class Total(Struct, frozen=True, kw_only=True):
+    """``site/day``, ``site/month``: energy of the period that is going on, by Japan's calendar, as far as known."""
+
+    schema: Literal["hemsd.site.total/1"] = "hemsd.site.total/1"
+    ts: Timestamp
+    period: Literal["day", "month"]
+    period_start: Timestamp
+    period_end: Timestamp
+    imported_kwh: float | None
+    exported_kwh: float | None
+    coverage: float  # 0-1: how much of the time that has passed is known
+
+
 class Property(Struct, frozen=True, kw_only=True):
     """One property of an appliance as its class defines it."""
 
@@ -225,7 +238,7 @@ class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ts: Annotated[datetime, Meta(tz=True)] | None = None
 
 
-PUBLISHED: tuple[type[Struct], ...] = (Info, Health, Event, Alert, Live, Interval, Site, Appliance, Response)
+PUBLISHED: tuple[type[Struct], ...] = (Info, Health, Event, Alert, Live, Interval, Site, Total, Appliance, Response)
 TAKEN: tuple[type[Struct], ...] = (Request,)
 
 

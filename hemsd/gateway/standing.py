@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from msgspec import Struct
+
 from hemsd import __version__
 from hemsd.gateway import payloads
 from hemsd.gateway.alerts import Alerts, of_health, of_meter
@@ -17,11 +19,15 @@ from hemsd.gateway.exposure import OPERATIONS, REQUESTS, TOPICS, exposes
 from hemsd.gateway.meters import Meter
 from hemsd.gateway.payloads import timestamp
 from hemsd.gateway.topics import Key, Publication, Topics, presence
+from hemsd.gateway.totals import Totals
 from hemsd.hub.messages import (
     ApplianceState,
     ApplianceStatus,
     Health,
+    HistoryAnswer,
+    HistoryQuery,
     Message,
+    MeterInterval,
     MeterReading,
     MeterStatus,
     SiteAggregate,
@@ -70,12 +76,13 @@ class Standing:
         self._alerts = Alerts()
         self._healths: dict[str, Health] = {}
         self._site: SiteAggregate | None = None
+        self._totals = Totals()
         self._there: dict[str, bool] = {}  # meters: whether they were said to be current
         self._changed: dict[Key, None] = {}
 
     # --- what comes in
 
-    def hear(self, message: Message, now: float) -> None:
+    def hear(self, message: Message, now: float, at: datetime) -> None:
         """Take what has news of how things stand; others are passed over."""
         match message:
             case MeterReading():
@@ -88,6 +95,11 @@ class Standing:
             case SiteAggregate():
                 self._site = message
                 self._changed[SITE] = None
+            case MeterInterval():
+                self._totals.more()
+            case HistoryAnswer():
+                if (period := self._totals.hear(message, now, at)) is not None:
+                    self._change(f"site/{period}", "")
             case ApplianceStatus() | ApplianceState() if not exposes(self._home.exposure, "appliances"):
                 pass  # there is no door for them
             case ApplianceStatus():
@@ -112,6 +124,10 @@ class Standing:
             self._changed |= dict.fromkeys(key for key in self.retained() if key[0].endswith("availability"))
             self._changed[HEALTH] = None
 
+    def questions(self, now: float, at: datetime) -> list[HistoryQuery]:
+        """What is to be asked of history, about once a minute."""
+        return self._totals.questions(now, at)
+
     def behind(self, records: int | None, now: float) -> None:
         """How many records of history the broker has not acknowledged."""
         self._behind = records
@@ -134,6 +150,9 @@ class Standing:
         yield from (ONLINE, INFO, HEALTH)
         if self._site is not None:
             yield SITE
+        for topic in ("site/day", "site/month"):
+            if self._totals.get(topic.removeprefix("site/")) is not None:
+                yield topic, ""
         yield from (("alert/+", name) for name in self._alerts.names())
         for name, meter in self._meters.items():
             yield "meter/+/availability", name
@@ -178,7 +197,7 @@ class Standing:
         """How it stands now; None where there is nothing any more."""
         topics, (topic, which) = self._topics, key
         meter, appliance = self._meters.get(which), self._appliances.get(which)
-        payload: bytes | payloads.Info | payloads.Health | payloads.Alert | None = None
+        payload: bytes | Struct | None = None
         match topic:
             case "availability":
                 payload = presence(True)
@@ -190,6 +209,8 @@ class Standing:
                 payload = self._alerts.get(which)
             case "site/live":
                 return topics.site(self._site) if self._site else None
+            case "site/day" | "site/month":
+                payload = self._totals.get(topic.removeprefix("site/"))
             case "meter/+/availability" if meter:
                 self._there[which] = meter.current(now)
                 payload = presence(self._there[which])

@@ -91,6 +91,7 @@ class Historian:
         self._health_at = self._samples_at = self._tidy_at = 0.0
         self._summary = Summary(0, 0)
         self._head: HistoryHead | None = None  # as told last
+        self._head_known = False  # nothing was written since
         self._well: bool | None = None  # as Health told last
 
     async def run(self) -> None:
@@ -190,13 +191,20 @@ class Historian:
             self._opened(await self._off(partial(self._store.open, self._clock())))
             self._inbox.read_at = self._inbox.read_at or await self._off(self._store.newest_sample)
         while batch := self._inbox.batch():
+            self._head_known = False
             self._tell_outcome(await self._off(partial(self._store_batch, batch)), batch)
-        if (head := await self._off(self._store.head)) != self._head:
-            self._head = head
-            self._seat.publish(head)
+        if not self._head_known:
+            await self._tell_head()
         if self._trouble:
             self._trouble, self._retry_s = "", RETRY_S
             self._tell("history.disk_ok", "info", "the history can be written again; nothing was lost meanwhile")
+
+    async def _tell_head(self) -> None:
+        """How far it has come, if that is further than was told."""
+        head, self._head_known = await self._off(self._store.head), True
+        if head != self._head:
+            self._head = head
+            self._seat.publish(head)
 
     def _store_batch(self, batch: Batch) -> Outcome:
         """On the thread, where a stop does not come between writing and knowing that it is written."""
@@ -286,7 +294,7 @@ class Historian:
             self._in_trouble(str(error))
 
     def _opened(self, restored: list[Restored]) -> None:
-        self._open = True
+        self._open, self._head_known = True, False
         for each in restored:
             copy = "the last good copy is in its place" if each.good else "it begins anew"
             text = f"{each.reason}: {copy}; what the meter remembers is asked again"

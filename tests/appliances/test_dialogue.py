@@ -11,6 +11,7 @@ from hemsd.appliances.tickets import Ticket
 from hemsd.echonet.classes.device import Section
 from hemsd.echonet.exchange import Missing, QueueFull
 from hemsd.echonet.frame import ESV, Property
+from hemsd.echonet.roundtrips import KEPT
 
 ON, MODE, TARGET, ROOM = 0x80, 0xB0, 0xB3, 0xBB
 LAMP = 0x029001  # another object on the same node
@@ -534,6 +535,25 @@ def test_company_that_draws_silence(line: Line) -> None:
     line.dialogue.read(AIRCON, (0xB3, 0xB7))
     line.talk(node, 120.0)
     assert line.dialogue.counters["repeats"] == repeats
+
+
+def test_one_that_draws_silence_on_its_company(line: Line) -> None:
+    """It is not known which of them it is: nothing is learnt of those that are then answered alone."""
+    node = Node(ALL)
+
+    def answers(data: bytes) -> list[bytes]:
+        return [] if 0x81 in {epc for epc, _ in properties(data)} else Node.answers(node, data)
+
+    node.answers = answers  # type: ignore[method-assign]
+    for _ in range(KEPT):
+        line.manners.took(0.05)
+    for _ in range(DOUBTS + 1):
+        ticket = line.dialogue.read(AIRCON, range(0x81, 0x87))
+        line.talk(node, 120.0)
+        assert len(ticket.answers) == 6
+    assert ticket.answers[0x86] == b"\x86"
+    assert line.manners.alone == set()
+    assert not line.manners.strikes
 
 
 def test_what_a_maker_s_devices_answer_only_alone(line: Line) -> None:

@@ -47,6 +47,19 @@ def test_asked_again_soon_and_for_ever() -> None:
     assert [sum(heard.esv == INF_REQ for _, heard in sent) for _, sent in told] == [0, 1, *[0] * 7]
 
 
+def test_who_is_missed_is_looked_for_soon_and_once_more() -> None:
+    """5 and 60 s after, with whoever else is missed meanwhile; the usual rounds go on."""
+    discovery, ourselves = Discovery((ALL_NODES,), (), lambda: 0.5), OwnNode(unique=UNIQUE)
+    times = []
+    for missed_at in (1.0, 30.0, 1000.0, 1059.0, 1066.0, 5000.0):
+        while (now := max(discovery.due, 0.0)) <= missed_at:
+            assert discovery.tick(now, ourselves, lambda: 1)
+            times.append(now)
+        discovery.miss(missed_at)
+    usual = [0.0, 3.0, 10.0, 60.0, 60.0 + 2100.0, 60.0 + 2 * 2100.0]
+    assert times == sorted([*usual, 6.0, 61.0, 1005.0, 1060.0, 1071.0, 1126.0])
+
+
 def test_too_early_is_nothing() -> None:
     """A tick before its time sends nothing."""
     discovery = Discovery((ALL_NODES,), (), lambda: 0.5)

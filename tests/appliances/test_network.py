@@ -268,6 +268,27 @@ def test_a_node_moves() -> None:
     assert told(house.run(60.0), LAMP)
 
 
+def test_a_node_moves_and_nobody_hears_of_it() -> None:
+    """Its greeting is lost: it is found soon after it was missed, and not by chance within the hour."""
+    house = House({HALL: hall(), CELLAR: cellar()})
+    house.run(1000.0)
+    house.nodes[ATTIC] = house.nodes.pop(HALL)
+    events = house.run(200.0)
+    assert noted(events, "lost")
+    assert {each.address for each in house.network.appliances()} == {ATTIC, CELLAR}
+    assert all(each.online for each in house.network.appliances())
+
+
+def test_a_node_that_does_not_come_back_costs_two_rounds() -> None:
+    """Of asking everybody; after that it is looked for where it was."""
+    house = House({HALL: hall(), CELLAR: cellar()}, chance=lambda: 0.999)
+    house.run(1000.0)
+    house.nodes[HALL].off = house.nodes[CELLAR].off = True
+    sent = len(house.sent)
+    house.run(2400.0)
+    assert len([each for each in house.sent[sent:] if each.address == ALL_NODES_IPV4]) == 2
+
+
 def test_two_nodes_with_one_number_stay_apart() -> None:
     """A number that two living nodes tell identifies neither: the second is known by its address."""
     house = House({HALL: Node({LAMP: lamp()}, identification(7)), ATTIC: Node({LAMP: lamp()}, identification(7))})
@@ -387,19 +408,6 @@ def test_both_families_are_not_met_at_once() -> None:
     assert HALL_6 in house.network.remember()["nodes"][0]["addresses"]
 
 
-def test_an_appliance_of_another_network_is_left_to_it() -> None:
-    """8.20: a gateway with two legs is set by one of two networks, the one that heard it first."""
-    first, second = (
-        House({HALL: hall()}),
-        House({CELLAR: hall()}, elsewhere=lambda appliance: first.network.has(appliance)),
-    )
-    first.run(30.0)
-    second.run(30.0)
-    assert len(list(first.network.appliances())) == 2
-    assert not list(second.network.appliances())
-    assert second.network.counters()["appliances_elsewhere"] > 0
-
-
 def test_forgotten_while_somebody_claims_to_be_it() -> None:
     """Who waits to hear whether a node is where it was goes on when that one is forgotten."""
     house = House({CELLAR: cellar()})
@@ -512,6 +520,24 @@ def test_one_appliance_of_a_node_is_silent() -> None:
     house.nodes[HALL].objects[LAMP] = values
     house.run(700.0)
     assert of(house, LAMP).online
+
+
+def test_one_property_that_draws_silence() -> None:
+    """Once it is known it is asked by itself; the others come at their tempo, and in company."""
+    node = hall()
+    house = House({HALL: node})
+    house.run(60.0)
+    node.silent_epcs = frozenset({0xB0})
+    house.run(600.0)
+    begun = len(node.asked)
+    for _ in range(60):
+        house.run(60.0)
+        known = house.values(of(house, AIR_CONDITIONER).id)
+        assert max(house.now - known[epc][1] for epc in (0xB3, 0xBB)) < 100.0
+    asked = [{epc for epc, _ in each.properties} for each in node.asked[begun:]]
+    assert [each for each in asked if 0xB0 in each and len(each) > 1] == []
+    assert len([each for each in asked if 0xB0 not in each]) < 2.2 * 60  # two appliances, once a minute
+    assert house.network.remember()["nodes"][0]["manners"]["alone"] == []
 
 
 def test_an_instance_disappears_and_returns() -> None:

@@ -17,6 +17,7 @@ from support.hub import METER, make
 from hemsd.cli.exits import Exit
 from hemsd.cli.status import Snapshot, lines
 from hemsd.hub.messages import (
+    ApplianceStatus,
     BackfillProgress,
     Domain,
     Health,
@@ -26,6 +27,7 @@ from hemsd.hub.messages import (
     MeterStatus,
     RadioHealth,
     ReadMeter,
+    SiteAggregate,
 )
 
 NOW = datetime(2026, 10, 1, 3, 30, tzinfo=UTC)  # 12:30 in Japan
@@ -95,6 +97,25 @@ def test_a_meter_in_trouble() -> None:
         ("", "another controller seems to be at this meter: it must be the only one (G.9958)"),
         ("values", "stale, 2 d 1 h old"),
     ]
+
+
+def test_the_house_in_few_numbers() -> None:
+    """With appliances: how many are there, and the sum of the house; a part that is not known is left out."""
+    lamp = ApplianceStatus(
+        appliance="0290-1",
+        name="lamp",
+        kind="general_lighting",
+        online=False,
+        since=NOW,
+        network="home",
+        address="",
+        eoj="",
+    )
+    house = SiteAggregate(at=NOW, grid_w=-300, pv_w=2100, battery_w=900, known_loads_w=450)
+    lines_ = told(WELL, appliances={"0290-1": lamp}, house=house)
+    assert ("appliances", "0 of 1 online; not lamp") in lines_
+    assert ("house", "grid -300 W, made 2100 W, battery 900 W, known loads 450 W") in lines_
+    assert not [line for line in told(WELL, house=house) if line[0] == "house"]
 
 
 def test_the_rest_of_the_house() -> None:

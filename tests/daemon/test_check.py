@@ -90,7 +90,10 @@ def test_the_state_directory_must_be_private_if_it_is_there(home: Home) -> None:
 
 def test_the_broker_is_checked_too(home: Home) -> None:
     """What keeps a connection from being made is an error; what should be changed all the same is a warning."""
-    home.add('[gateway.broker]\nurl = "mqtt://broker.home"\nusername = "u"\npassword_file = "mqtt-password"\n')
+    home.add(
+        '[gateway.broker]\nurl = "mqtt://broker.home"\nplain = true\n'
+        'username = "u"\npassword_file = "mqtt-password"\n'
+    )
     severity, text = only(home.findings()[:1])
     assert severity is Severity.ERROR
     assert text.startswith(f"[gateway.broker] password_file {home.directory}/mqtt-password: no such file")
@@ -98,6 +101,20 @@ def test_the_broker_is_checked_too(home: Home) -> None:
     severity, text = only(home.findings())
     assert severity is Severity.WARNING
     assert "in clear" in text
+
+
+def test_metrics_are_checked_too(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Listening everywhere is a warning, what is not installed an error; an address is good."""
+    home.add('[gateway.metrics]\nlisten = "0.0.0.0:9850"\n')
+    severity, text = only(home.findings())
+    assert severity is Severity.WARNING
+    assert text.startswith('[gateway.metrics] listen = "0.0.0.0:9850" is every network')
+    home.write("hemsd.toml", (home.directory / "hemsd.toml").read_text().replace("0.0.0.0", "127.0.0.1"))
+    assert home.findings() == []
+    monkeypatch.setattr("hemsd.daemon.check.find_spec", lambda name: None)
+    severity, text = only(home.findings())
+    assert severity is Severity.ERROR
+    assert "pip install 'hemsd[metrics]'" in text
 
 
 @pytest.mark.needs("ip", "root")

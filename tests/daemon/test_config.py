@@ -37,6 +37,7 @@ def test_the_shipped_example_shows_the_defaults() -> None:
     )
     keys = {"gateway.broker", "meter", "history", "daemon", "site", "control", "controller"}
     assert full.gateway.broker is not None
+    assert full.gateway.metrics is not None
     assert [network.interface for network in full.networks.values()] == ["eth1"]
     assert [appliance.id for appliance in full.appliances.values()] == ["0130-1f2e3d4c", None]
     assert full.meter.live_s == Config(version=1).meter.live_s
@@ -47,6 +48,7 @@ def test_the_shipped_example_shows_the_defaults() -> None:
         *tables,
         full.gateway,
         full.gateway.broker,
+        full.gateway.metrics,
         full.networks["home"],
         full.appliances["battery"],
     ):
@@ -293,7 +295,7 @@ def test_relative_paths_start_at_the_file(tmp_path: Path) -> None:
 meter.credentials = "credentials.toml"
 daemon.state_directory = "~/state"
 [gateway.broker]
-url = "mqtt://h"
+url = "mqtts://h"
 username = "u"
 password_file = "/run/secret"
 """
@@ -304,7 +306,7 @@ password_file = "/run/secret"
     assert read.gateway.broker.password_file == "/run/secret"
 
 
-@pytest.mark.parametrize("broker", ["", '[gateway.broker]\nurl = "mqtt://h"'])
+@pytest.mark.parametrize("broker", ["", '[gateway.broker]\nurl = "mqtts://h"'])
 def test_exposure_is_as_written(broker: str) -> None:
     """With a broker or without one; sums only where nothing is said."""
     for exposure in ("aggregates", "appliances", "control"):
@@ -316,7 +318,7 @@ def test_exposure_is_as_written(broker: str) -> None:
 def test_files_of_etc_are_taken_from_systemd_where_it_handed_them_over(tmp_path: Path) -> None:
     """The daemon may not read root's /etc/hemsd/mqtt-password; systemd's copy of it is used. Other files are not."""
     (tmp_path / "mqtt-password").touch()
-    text = 'version = 1\n[gateway.broker]\nurl = "mqtt://h"\nusername = "u"\npassword_file = "{}"'
+    text = 'version = 1\n[gateway.broker]\nurl = "mqtts://h"\nusername = "u"\npassword_file = "{}"'
     for path, used in (("/etc/hemsd/mqtt-password", tmp_path / "mqtt-password"), ("/a/mqtt-password",) * 2):
         broker = parse(text.format(path), FILE, {"CREDENTIALS_DIRECTORY": str(tmp_path)}).gateway.broker
         assert broker is not None

@@ -14,6 +14,8 @@ from hemsd.appliances.telling import Label
 from hemsd.control.settings import Settings
 from hemsd.daemon import appliances, domains
 from hemsd.daemon.config import Config, load, parse
+from hemsd.daemon.supervision import Kind
+from hemsd.gateway.exporter import MetricsError, MetricsMissing
 from hemsd.gateway.standing import Home
 from hemsd.hub.hub import Hub
 from hemsd.hub.routes import ROUTES_6_4_3
@@ -96,7 +98,7 @@ async def test_control_keeps_to_the_configuration(config: Config, monkeypatch: p
 
 async def test_control_and_bridge_keep_to_the_exposure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both go by what the configuration exposes; of the configuration itself only a hash is told."""
-    text = 'version = 1\n[site]\nid = "home-1"\n[gateway]\nexposure = "control"\n[gateway.broker]\nurl = "mqtt://h"'
+    text = 'version = 1\n[site]\nid = "home-1"\n[gateway]\nexposure = "control"\n[gateway.broker]\nurl = "mqtts://h"'
     config = parse(text, tmp_path / "hemsd.toml", {})
     controls: list[Settings] = []
     homes: list[Home] = []
@@ -118,3 +120,9 @@ async def test_control_and_bridge_keep_to_the_exposure(tmp_path: Path, monkeypat
     assert (control.exposure, home.exposure, home.site, home.profile) == ("control", "control", "home-1", "6.4.3")
     assert home.config_hash is not None
     assert re.fullmatch("[0-9a-f]{12}", home.config_hash)
+
+
+def test_metrics_that_cannot_be_served_are_tried_again() -> None:
+    """An address may come up later; a package that is missing takes a person."""
+    assert domains.kind_of(MetricsError("in use")) is Kind.TRANSIENT
+    assert domains.kind_of(MetricsMissing("not installed")) is Kind.PERMANENT

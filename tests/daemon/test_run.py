@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import pytest
 from support.clock import run as run_virtually
 from support.daemon import Listener
 from support.hub import make
+from support.pki import free_port
 from support.routeb import FakeSeat
 
 from drivers.serialport import open_serial
@@ -91,6 +92,22 @@ async def test_it_is_ready_without_a_meter(tmp_path: Path, listener: Listener) -
     async with house.running():
         await house.says("STATUS=waiting: /dev/hemsd-test-none does not exist")
     assert (tmp_path / "state/site").read_text().startswith("home-")
+
+
+async def test_prometheus_is_answered_where_that_is_configured(tmp_path: Path, listener: Listener) -> None:
+    """And the stop is not held up by it."""
+    port = free_port()
+    config = configured(tmp_path, f'[gateway.metrics]\nlisten = "127.0.0.1:{port}"\n[site]\nid = "home-1"\n')
+    async with Daemon(config, listener).running(), asyncio.timeout(10):
+        while True:
+            with suppress(ConnectionRefusedError):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                break
+            await asyncio.sleep(0.01)
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+    assert b'hemsd_domain_ok{domain="control",site="home-1"} 1.0' in answer
 
 
 async def test_credentials_that_cannot_be_used_park_the_meter_only(

@@ -300,3 +300,19 @@ def test_cancelling_stops_the_timer() -> None:
         assert bench.machine.ticked == []
 
     virtual(scenario)
+
+
+def test_a_deadline_in_the_past_means_at_once() -> None:
+    """A machine that has something to do since it was poked is not overdue for it, and gets its time next."""
+
+    async def scenario() -> None:
+        bench = Bench()
+        await asyncio.sleep(5)
+        bench.machine.due = float("-inf")
+        bench.pump.poke()
+        assert bench.pump.overdue_s() == 0
+        await asyncio.sleep(0.001)
+        assert bench.machine.ticked == [5.0]
+        await bench.stop()
+
+    virtual(scenario)

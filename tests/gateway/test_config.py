@@ -22,6 +22,8 @@ from support.mosquitto import Pki
 
 from hemsd.gateway.config import BrokerConfig, advice, check
 
+PIN = "sha256//" + "A" * 43 + "="
+
 
 @pytest.mark.parametrize(
     ("url", "parts"),
@@ -35,7 +37,7 @@ from hemsd.gateway.config import BrokerConfig, advice, check
 )
 def test_url(url: str, parts: tuple[str, int, bool]) -> None:
     """Host, port and TLS come from the URL, with the usual ports."""
-    config = BrokerConfig(url=url)
+    config = BrokerConfig(url=url, plain=not parts[2])
     assert (config.host, config.port, config.tls) == parts
 
 
@@ -61,7 +63,7 @@ def test_url(url: str, parts: tuple[str, int, bool]) -> None:
 def test_a_url_that_is_of_no_use(url: str, words: str) -> None:
     """What is wrong with a URL is said in words that never repeat it."""
     with pytest.raises(ValueError, match=words) as caught:
-        BrokerConfig(url=url)
+        BrokerConfig(url=url, plain=True)
     assert "hunter2" not in str(caught.value)
 
 
@@ -72,6 +74,11 @@ def test_a_url_that_is_of_no_use(url: str, words: str) -> None:
         ({"cert_file": "/c"}, "belong together"),
         ({"key_file": "/k"}, "belong together"),
         ({"url": "mqtt://b", "ca_file": "/ca"}, "write mqtts:// in url"),
+        ({"url": "mqtt://b", "pin": PIN}, "write mqtts:// in url"),
+        ({"pin": "sha256//short"}, "pin"),
+        ({"pin": PIN.removeprefix("sha256//")}, "pin"),
+        ({"url": "mqtt://b"}, "write mqtts:// in url, for which `hemsd pki`.* or plain = true beside url"),
+        ({"plain": True}, "plain = true is for mqtt://"),
         ({"url": "mqtt://b", "cert_file": "/c", "key_file": "/k"}, "write mqtts:// in url"),
         ({"version": 5}, "version"),
         ({"version": "3.1"}, "Invalid enum value"),
@@ -94,6 +101,7 @@ def test_everything_may_be_said_at_once() -> None:
         "url": "mqtts://b",
         "username": "u",
         **{f"{name}_file": f"/{name}" for name in ("password", "ca", "cert", "key")},
+        "pin": PIN,
         "version": "3.1.1",
         "client_id": "Home_1",
         "keepalive_s": 60,
@@ -101,15 +109,15 @@ def test_everything_may_be_said_at_once() -> None:
         "replay_days": 0,
     }
     config = msgspec.convert(table, BrokerConfig)
-    assert msgspec.to_builtins(config) == table
+    assert msgspec.to_builtins(config) == table | {"plain": False}
 
 
 def test_the_password_is_the_file_without_its_last_line_break(tmp_path: Path) -> None:
     """Spaces may belong to a password, the editor's line break does not."""
     (tmp_path / "password").write_text(" pass word \r\n")
-    config = BrokerConfig(url="mqtt://b", username="u", password_file=str(tmp_path / "password"))
+    config = BrokerConfig(url="mqtts://b", username="u", password_file=str(tmp_path / "password"))
     assert config.read_password() == " pass word "
-    assert BrokerConfig(url="mqtt://b").read_password() is None
+    assert BrokerConfig(url="mqtts://b").read_password() is None
 
 
 def files(pki: Pki, **changes: str) -> BrokerConfig:
@@ -134,7 +142,7 @@ def test_files_that_are_not_there(pki: Pki) -> None:
         f"cert_file {gone}: no such file or directory",
     ]
     assert check(files(pki, key_file="gone")) == [f"key_file {gone}: no such file or directory"]
-    config = BrokerConfig(url="mqtt://b", username="u", password_file=gone)
+    config = BrokerConfig(url="mqtts://b", username="u", password_file=gone)
     assert check(config) == [f"password_file {gone}: no such file or directory"]
 
 
@@ -159,7 +167,7 @@ def test_a_file_that_may_not_be_read(readable: bool) -> None:
         directory.chmod(0o755)
         path.write_text("x")
         path.chmod(0o444 if readable else 0o000)
-        config = BrokerConfig(url="mqtt://b", username="u", password_file=str(path))
+        config = BrokerConfig(url="mqtts://b", username="u", password_file=str(path))
         with nobody():
             problems = check(config)
     assert problems == ([] if readable else [f"password_file {path}: permission denied"])
@@ -172,7 +180,7 @@ def test_files_that_hold_something_else(pki: Pki, tmp_path: Path) -> None:
     assert check(files(pki, cert_file="hemsd.key")) == [f"cert_file {key} holds no certificate in PEM form"]
     assert check(files(pki, key_file="hemsd.crt")) == [f"key_file {certificate} holds no private key in PEM form"]
     (tmp_path / "password").write_bytes(b"\xff\xfe")
-    config = BrokerConfig(url="mqtt://b", username="u", password_file=str(tmp_path / "password"))
+    config = BrokerConfig(url="mqtts://b", username="u", password_file=str(tmp_path / "password"))
     assert check(config) == [f"password_file {tmp_path / 'password'} is not UTF-8 text"]
     (tmp_path / "password").write_text("\n")
     assert check(config) == [f"password_file {tmp_path / 'password'} is empty"]
@@ -221,13 +229,20 @@ def test_certificates_out_of_their_time(pki: Pki) -> None:
         ("mqtt://[::1]", False),
     ],
 )
-def test_a_password_in_clear_is_advised_against(tmp_path: Path, url: str, warned: bool) -> None:
-    """A password that crosses a network without TLS is worth a standing warning; within this machine it is not."""
+def test_plain_mqtt_over_a_network_is_a_choice_with_a_standing_warning(
+    tmp_path: Path, url: str, warned: bool
+) -> None:
+    """It takes plain = true and is advised against for ever; within this machine, and with TLS, all is well."""
     (tmp_path / "password").write_text("x")
     (tmp_path / "password").chmod(0o600)
-    config = BrokerConfig(url=url, username="u", password_file=str(tmp_path / "password"))
-    assert check(config) == []
-    assert ["in clear" in text for text in advice(config)] == [True] * warned
+    for keys in ({}, {"username": "u", "password_file": str(tmp_path / "password")}):
+        if warned:
+            with pytest.raises(ValueError, match="plain = true beside url"):
+                BrokerConfig(url=url, **keys)
+        config = BrokerConfig(url=url, plain=warned, **keys)
+        assert check(config) == []
+        assert ["in clear (plain = true)" in text for text in advice(config)] == [True] * warned
+        assert ["with the password" in text for text in advice(config)] == [bool(keys)] * warned
 
 
 def test_secrets_that_others_can_read(tmp_path: Path) -> None:

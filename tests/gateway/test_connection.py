@@ -18,19 +18,23 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from paho.mqtt.client import MQTTMessage
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
+from support.clock import run
 from support.gateway import House, bridging
 from support.mosquitto import PASSWORD, USER, Mosquitto, Pki
 
+from hemsd.gateway.client import Client
 from hemsd.gateway.config import BrokerConfig
 from hemsd.gateway.connection import BrokerError, Connection, Version, connect
-from hemsd.gateway.topics import Topics
+from hemsd.gateway.topics import Publication, Topics
 
 pytestmark = [
     pytest.mark.needs("mosquitto"),
     # paho leaves a socket to the garbage collector when the TLS handshake fails on it
-    pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:unclosed <.*(SSL|Pinned)Socket:ResourceWarning"),
 ]
 WILL = Topics("hemsd", "home-1").availability(False)
 
@@ -136,7 +140,7 @@ async def test_a_name_that_does_not_resolve(monkeypatch: pytest.MonkeyPatch) -> 
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    assert await trouble(BrokerConfig(url="mqtt://broker.example")) == (
+    assert await trouble(BrokerConfig(url="mqtt://broker.example", plain=True)) == (
         "the name broker.example cannot be resolved: see url, and the network's DNS"
     )
 
@@ -148,7 +152,7 @@ async def test_a_host_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None
         raise TimeoutError("timed out")
 
     monkeypatch.setattr(socket, "create_connection", never)
-    assert "cannot be reached: timed out" in await trouble(BrokerConfig(url="mqtt://192.0.2.1"))
+    assert "cannot be reached: timed out" in await trouble(BrokerConfig(url="mqtt://192.0.2.1", plain=True))
 
 
 async def test_a_broker_that_is_frozen_from_the_start(broker: Mosquitto) -> None:
@@ -179,6 +183,31 @@ async def test_a_broker_that_says_why_it_hangs_up(caplog: pytest.LogCaptureFixtu
     assert caplog.text.count("give one of them another client_id") == 1
 
 
+@pytest.mark.parametrize(("version", "why"), [("5", "its access rules do not allow it to us"), ("3.1.1", "")])
+async def test_a_topic_that_is_denied(broker: Mosquitto, pki: Pki, version: Version, why: str) -> None:
+    """MQTT 5 tells it with the acknowledgement; in 3.1.1 there is no word for it."""
+    async with connect(tls(broker, pki), version, "test", WILL) as connection:
+        assert await connection.publish(Publication("elsewhere/x", b"", 1, False)) == why
+        assert await connection.publish(Publication("hemsd/x", b"", 1, False)) == ""
+        assert await connection.publish(Publication("elsewhere/x", b"", 0, False)) == ""
+
+
+@pytest.mark.parametrize(("connack", "in_flight"), [("20 03 00 00 00", 65_534), ("20 06 00 00 03 21 00 0A", 9)])
+async def test_how_many_a_broker_takes_at_once(connack: str, in_flight: int) -> None:
+    """MQTT 5, 3.2.2.3.3: Receive Maximum in CONNACK; one of them is for what is published beside records."""
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(4096)
+        writer.write(bytes.fromhex(connack))
+        await reader.read(4096)
+        writer.close()
+
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
+        config = BrokerConfig(url=f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        async with connect(config, "5", "test", WILL) as connection:
+            assert connection.in_flight == in_flight
+
+
 async def test_a_password_file_that_is_gone(broker: Mosquitto, tmp_path: Path) -> None:
     """What `hemsd config check` would have said is also said where it is found out later."""
     config = guarded(broker, tmp_path, PASSWORD)
@@ -204,6 +233,40 @@ async def test_renewed_certificates_are_used(broker: Mosquitto, pki: Pki) -> Non
     assert await trouble(config) == ""
 
 
+async def test_what_comes_too_fast_is_dropped_and_counted() -> None:
+    """The queue of incoming messages has a bound; what does not fit is not mistaken for a fault."""
+    client = Client("h", max_queued_incoming_messages=2)
+    for number in range(5):
+        client._on_message(None, None, MQTTMessage(topic=b"a/%d" % number))
+    assert Connection(client, BrokerConfig(url="mqtts://h"), "5").dropped == client.dropped == 3
+    assert [str((await anext(client.messages)).topic) for _ in range(2)] == ["a/0", "a/1"]
+
+
+@pytest.mark.parametrize(("keepalive_s", "looks"), [(30, 12), (60, 6), (1, 60)])
+def test_pings_do_not_wake_the_process_every_second(keepalive_s: int, looks: int) -> None:
+    """Whether one is due is looked at six times in a keepalive, at most once a second, until the connection ends."""
+
+    class Paho:
+        keepalive, looks = keepalive_s, 0
+
+        def loop_misc(self) -> MQTTErrorCode:
+            self.looks += 1
+            over = asyncio.get_running_loop().time() >= began + 60
+            return MQTTErrorCode.MQTT_ERR_CONN_LOST if over else MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    began = 0.0
+
+    async def scenario() -> int:
+        nonlocal began
+        began = asyncio.get_running_loop().time()
+        client = Client("h")
+        client._client = paho = Paho()  # type: ignore[assignment]
+        await client._misc_loop()
+        return paho.looks
+
+    assert run(scenario()) == looks + 1
+
+
 @pytest.mark.parametrize(
     ("answers", "says"),
     [
@@ -216,11 +279,11 @@ async def test_renewed_certificates_are_used(broker: Mosquitto, pki: Pki) -> Non
 async def test_a_subscription_that_is_refused(answers: Any, says: str) -> None:
     """Told by its reason code (MQTT 5) or as a mere failure (3.1.1); mosquitto itself never refuses one."""
 
-    class Client:
+    class Refusing:
         async def subscribe(self, *_: object) -> Any:
             return answers
 
-    config = BrokerConfig(url="mqtt://h")
-    connection = Connection(Client(), config, "5" if isinstance(answers, list) else "3.1.1")  # type: ignore[arg-type]
+    config = BrokerConfig(url="mqtts://h")
+    connection = Connection(Refusing(), config, "5" if isinstance(answers, list) else "3.1.1")  # type: ignore[arg-type]
     why = await connection.subscribe("a/+")
     assert says in why if says else why == ""

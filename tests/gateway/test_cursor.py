@@ -10,7 +10,7 @@ import pytest
 from hemsd.gateway.config import BrokerConfig
 from hemsd.gateway.cursor import Cursor, CursorFile
 
-BROKER = BrokerConfig(url="mqtt://broker.home")
+BROKER = BrokerConfig(url="mqtts://broker.home")
 
 
 def test_it_is_what_was_saved_last(tmp_path: Path) -> None:
@@ -20,18 +20,18 @@ def test_it_is_what_was_saved_last(tmp_path: Path) -> None:
     file.save("aa", 7)
     file.save("aa", 8)
     assert CursorFile(tmp_path, BROKER, "hemsd-1").load() == Cursor(
-        broker="broker.home:1883", client_id="hemsd-1", history="aa", seq=8
+        broker="broker.home:8883", client_id="hemsd-1", history="aa", seq=8
     )
     assert file.path.stat().st_mode & 0o777 == 0o600
-    assert json.loads(file.path.read_bytes())["broker"] == "broker.home:1883"
+    assert json.loads(file.path.read_bytes())["broker"] == "broker.home:8883"
     assert [each.name for each in file.path.parent.iterdir()] == [file.path.name]
 
 
 @pytest.mark.parametrize(
     ("config", "client_id"),
     [
-        (BrokerConfig(url="mqtt://other.home"), "hemsd-1"),
-        (BrokerConfig(url="mqtt://broker.home:1884"), "hemsd-1"),
+        (BrokerConfig(url="mqtts://other.home"), "hemsd-1"),
+        (BrokerConfig(url="mqtts://broker.home:1884"), "hemsd-1"),
         (BROKER, "hemsd-2"),
     ],
 )
@@ -39,7 +39,7 @@ def test_another_broker_has_another(tmp_path: Path, config: BrokerConfig, client
     """By its address, its port, and who we are to it; anything else of its configuration may change."""
     CursorFile(tmp_path, BROKER, "hemsd-1").save("aa", 7)
     assert CursorFile(tmp_path, config, client_id).load() is None
-    same = BrokerConfig(url="mqtt://broker.home:1883", version="3.1.1", keepalive_s=60)
+    same = BrokerConfig(url="mqtts://broker.home:8883", version="3.1.1", keepalive_s=60)
     assert CursorFile(tmp_path, same, "hemsd-1").load() is not None
 
 
@@ -50,4 +50,4 @@ def test_a_damaged_one_is_none_and_is_told(tmp_path: Path, content: bytes, caplo
     file.save("aa", 7)
     file.path.write_bytes(content)
     assert file.load() is None
-    assert "broker.home:1883 is new to us" in caplog.text
+    assert "broker.home:8883 is new to us" in caplog.text

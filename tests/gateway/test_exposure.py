@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 from support.control import status
-from support.gateway import AT, INTERVAL, House, bridging
+from support.gateway import AT, INTERVAL, House, bridging, event, half_hour
 from support.mosquitto import Mosquitto, observer
 from support.published import kind_of
 
@@ -18,6 +18,8 @@ from hemsd.hub.messages import (
     Domain,
     ErrorCode,
     Health,
+    HistoryAnswer,
+    HistoryRow,
     PropertyValue,
     SiteAggregate,
 )
@@ -25,7 +27,7 @@ from hemsd.hub.routes import Exposure
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/mqtt.md").read_text("utf-8")
 IDS = {"alert/<id>": "alert/+", "<m>": "+", "<a>": "+", "<op>": "+"}
-ASKED_FOR = {"bridge/event", "response/+"}  # not published for what stands
+ASKED_FOR = {"response/+"}
 
 
 def rows() -> list[list[str]]:
@@ -87,7 +89,10 @@ def tell_everything(house: House) -> None:
     appliances.publish(
         ApplianceState(appliance=status().appliance, at=AT, values={"on": True}, properties={"x": value})
     )
-    house.interval(1)
+    house.history.keep(half_hour(1), event("something happened"))
+    for name in ("total-day", "total-month"):
+        row = HistoryRow(start=AT, end=AT, imported_kwh=1.0)
+        house.history._seat.publish(HistoryAnswer(request=name, to=Domain.GATEWAY, rows=(row,)))
 
 
 @pytest.mark.needs("mosquitto")

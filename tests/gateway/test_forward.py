@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from itertools import cycle
 from pathlib import Path
@@ -146,21 +146,26 @@ async def consuming(port: int) -> AsyncIterator[Observer]:
         yield view
 
 
-async def test_a_broker_that_forgets_what_it_acknowledged(tmp_path: Path, pki: Pki) -> None:
-    """Killed before it wrote to its disk, it is given again what it had; a consumer that was away misses nothing."""
-    house = House()
+@pytest.mark.parametrize("both", [False, True])
+async def test_a_broker_that_forgets_what_it_acknowledged(tmp_path: Path, pki: Pki, both: bool) -> None:
+    """Killed before it wrote to its disk, and we perhaps with it, it gets again what it had: nobody misses any."""
+    house, after = House(), House()
     (tmp_path / "broker").mkdir()
     with Mosquitto(tmp_path / "broker", pki, persistent=True) as broker:
         async with consuming(broker.ports.open) as view:
             await view.payloads("$SYS/never", 0)
         broker.save()
-        async with bridging(house, plain(broker.ports.open), tmp_path):
-            for number in range(5):
-                house.interval(number)
+        async with AsyncExitStack() as running:
+            await running.enter_async_context(bridging(house, plain(broker.ports.open), tmp_path))
             async with observer(broker.ports.open) as other:
-                house.interval(5)
+                for number in range(6):
+                    house.interval(number)
                 await other.until(lambda seen: 5 in firsts(told(seen)))
-            await asyncio.sleep(0.05)  # for its acknowledgement
+            await asyncio.sleep(0.05)  # for its acknowledgement, and what would be made of it
+            if both:
+                await running.aclose()
+                after.history.keep(*(record.content for record in house.history.records))
+                await running.enter_async_context(bridging(after, plain(broker.ports.open), tmp_path))
             broker.stop()
             broker.start()
             async with consuming(broker.ports.open) as view:

@@ -69,8 +69,8 @@ def test_a_file_in_place_of_the_directory(tmp_path: Path, caplog: pytest.LogCapt
 
 def test_each_broker_has_its_file(tmp_path: Path) -> None:
     """By host and port, whatever the scheme; the name is fit for any file system."""
-    urls = ("mqtt://a.home", "mqtt://b.home", "mqtt://a.home:1884", "mqtts://a.home:1883")
-    places = [place(tmp_path, "retained", BrokerConfig(url=url)) for url in urls]
+    urls = ("mqtts://a.home", "mqtts://b.home", "mqtts://a.home:1884", "mqtt://a.home:8883")
+    places = [place(tmp_path, "retained", BrokerConfig(url=url, plain=url.startswith("mqtt:"))) for url in urls]
     assert places[0] == places[3]
     assert len(set(places)) == 3
     assert all(each.parent == tmp_path / "gateway" for each in places)

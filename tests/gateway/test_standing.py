@@ -46,7 +46,7 @@ class Broker:
     def hear(self, *messages: Message) -> list[str]:
         """What is published in answer, by topic."""
         for message in messages:
-            self.standing.hear(message, self.now)
+            self.standing.hear(message, self.now, self.at)
         return self.look()
 
     def look(self, seconds: float = 0.0) -> list[str]:

@@ -194,6 +194,33 @@ def test_a_cursor_of_before_a_restore_has_all_there_is(store: Store, tmp_path: P
     store.close()
 
 
+def test_a_history_is_known_by_its_name(store: Store, tmp_path: Path) -> None:
+    """It stays the same when opened again and when restored from its copy; one made anew has another."""
+    filled(store)
+    names = []
+    for happens in ("nothing", "damage", "loss"):
+        if happens == "damage":
+            damage(tmp_path / FILE_NAME, 0)
+        elif happens == "loss":
+            for path in tmp_path.iterdir():
+                path.unlink()
+        store.open(NOON)
+        names.append(store.head().history)
+        store.close()
+    assert names[0] == names[1] != names[2]
+    assert all(len(name) == 16 for name in names)
+
+
+def test_history_never_comes_less_far(store: Store, tmp_path: Path) -> None:
+    """A restored copy lacks what came after it, and yet goes on above that: so no cursor is beyond its head."""
+    filled(store)
+    before = told(tmp_path)[-1]
+    damage(tmp_path / FILE_NAME, 0)
+    store.open(NOON)
+    assert store.head().seq > before
+    store.close()
+
+
 def test_damage_that_sqlite_does_not_see_is_seen(store: Store, tmp_path: Path) -> None:
     """One flipped byte within a packed day passes integrity_check; it is found when read, and before copying."""
     filled(store)

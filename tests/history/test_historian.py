@@ -26,6 +26,7 @@ from hemsd.hub.messages import (
     Event,
     Health,
     HistoryAnswer,
+    HistoryHead,
     HistoryQuery,
     MeterInterval,
     MeterMinute,
@@ -67,6 +68,24 @@ def test_it_keeps_what_it_hears_and_answers_by_cursor(tmp_path: Path) -> None:
 
     virtually(story, tmp_path)
     assert len(stored(tmp_path)) == 3
+
+
+def test_it_tells_how_far_it_has_come(tmp_path: Path) -> None:
+    """When it is open, and whenever something was kept; what is known already or not kept moves nothing."""
+
+    async def story(house: House) -> None:
+        (begun,) = await house.told(house.gateway, HistoryHead)
+        house.half_hour(0, 1000)
+        (kept,) = await house.told(house.gateway, HistoryHead)
+        assert (kept.history, kept.seq) == (begun.history, begun.seq + 1)
+        house.half_hour(0, 1000)
+        house.meter.publish(MeterReading(meter=METER, measured_at=NOON, power_w=1))
+        assert await house.told(house.gateway, HistoryHead) == []
+        house.gateway.publish(Event(at=NOON, source=Domain.GATEWAY, kind="x", severity="info", text="hello"))
+        assert await house.told(house.gateway, HistoryHead) == [HistoryHead(history=begun.history, seq=kept.seq + 1)]
+        assert await house.told(house.operator, HistoryHead) == []
+
+    virtually(story, tmp_path)
 
 
 def test_it_answers_the_command_line(tmp_path: Path) -> None:

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
-from support.history import DAY, METER, NOON, at, batch, in_memory, interval, records, rows
+from support.history import DAY, METER, NOON, at, batch, event, in_memory, interval, records, rows
 
 from hemsd.history import calendar
 from hemsd.history.keeper import Keeper
 from hemsd.history.query import ROWS_IN_AN_ANSWER, History
-from hemsd.hub.messages import Domain, HistoryQuery
+from hemsd.hub.messages import Domain, HistoryQuery, RecordsAfter
+from hemsd.hub.protocol import LINE_MAX
+from hemsd.hub.wire import encode
 
 MIDNIGHT = calendar.utc(at(48))
 
@@ -114,6 +117,49 @@ def test_records_are_at_most_a_thousand() -> None:
     assert len(records(db, limit=1_000_000)) == 1_000
     assert len(records(db, limit=0)) == 1
     assert History(db).head() == 1_100
+
+
+def test_long_texts_make_short_answers() -> None:
+    """An answer fits into a line between processes, whatever is in it; one record comes in any case."""
+    db = in_memory()
+    Keeper(db).keep(batch(events=[event("\x01" * 10_000)] * 300))
+    seqs: list[int] = []
+    while True:
+        asked = RecordsAfter(request="r", asker=Domain.GATEWAY, seq=seqs[-1] if seqs else 0, limit=1000)
+        answer = History(db).records(asked)
+        assert len(encode(answer)) < LINE_MAX
+        if not answer.records:
+            break
+        seqs += [record.seq for record in answer.records]
+    assert seqs == list(range(1, 301))
+
+
+@pytest.mark.parametrize(
+    ("days", "first"),
+    [(0, None), (1, 97), (2, 49), (3, 1), (99, 1)],  # 1-48: two days ago, 49-96: yesterday, 97-144: today
+)
+def test_records_of_the_last_days(days: int, first: int | None) -> None:
+    """They end with the newest half-hour; of no days there are none, and a cursor goes on above it."""
+    db = in_memory()
+    for day in (DAY - 2, DAY - 1, DAY):
+        Keeper(db).keep(batch(*(interval(0, 0, at=at(slot, day)) for slot in range(48))))
+
+    def answer(**more: Any) -> list[int]:
+        asked = RecordsAfter(request="r", asker=Domain.GATEWAY, limit=1000, last_days=days, **more)
+        return [record.seq for record in History(db).records(asked).records]
+
+    assert answer(seq=0) == ([] if first is None else list(range(first, 145)))
+    assert answer(seq=140) == ([] if first is None else [141, 142, 143, 144])
+
+
+def test_events_are_of_the_last_days_too() -> None:
+    """As far back as half-hours; where there are no half-hours all of them."""
+    db = in_memory()
+    Keeper(db).keep(batch(events=[event("long ago", NOON - timedelta(days=9)), event("today")]))
+    asked = RecordsAfter(request="r", asker=Domain.GATEWAY, seq=0, last_days=1)
+    assert [record.seq for record in History(db).records(asked).records] == [1, 2]
+    Keeper(db).keep(batch(interval(20, 0)))
+    assert [record.seq for record in History(db).records(asked).records] == [2, 3]
 
 
 def test_what_a_new_meter_may_remember_is_missing() -> None:

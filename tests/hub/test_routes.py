@@ -42,8 +42,8 @@ Decision             control                 history gateway operator
 Records              history                 gateway operator
 RecordsAfter         gateway operator        history
 HistoryHead          history                 gateway
-HistoryQuery         operator                history
-HistoryAnswer        history                 operator
+HistoryQuery         gateway operator        history
+HistoryAnswer        history                 gateway operator
 Event                *                       history gateway operator
 Health               *                       history gateway operator
 """

@@ -189,7 +189,6 @@ class House:
         asked: tuple[str, ...] = (),
         now: float = 1000.0,
         chance: Callable[[], float] = lambda: 0.5,
-        elsewhere: Callable[[str], bool] = lambda appliance: False,
     ) -> None:
         self.nodes = nodes or {}
         self.now = now
@@ -207,7 +206,6 @@ class House:
             remembered=remembered or Remembered(),
             ourselves=self.own_node,
             chance=chance,
-            elsewhere=elsewhere,
         )
 
     def run(self, seconds: float) -> list[NetworkEvent]:

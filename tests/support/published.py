@@ -20,6 +20,8 @@ SCHEMAS = {
     "meter/+/live": "hemsd.meter.live-1",
     "meter/+/interval": "hemsd.meter.interval-1",
     "site/live": "hemsd.site.live-1",
+    "site/day": "hemsd.site.total-1",
+    "site/month": "hemsd.site.total-1",
     "appliance/+/state": "hemsd.appliance.state-1",
     "response/+": "hemsd.response-1",
 }
