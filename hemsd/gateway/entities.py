@@ -53,12 +53,10 @@ METER: Mapping[str, Meaning] = {
     "power_w": _live("Power", "power", "W"),
     "current_r_a": _live("Current R", "current", "A"),
     "current_t_a": _live("Current T", "current", "A"),
-    "energy_import_kwh": _register("Energy import"),
-    "energy_export_kwh": _register("Energy export"),
     "rssi_dbm": _live("Signal strength", "signal_strength", "dBm", **DIAGNOSTIC),
     "lqi": Meaning("Link quality", about={"state_class": "measurement", **DIAGNOSTIC}),
 }
-"""Fields of ``meter/<m>/live``."""
+"""Fields of ``meter/<m>/live``. Its registers are not among them: they wrap, and end with the meter."""
 
 SITE: Mapping[str, Meaning] = {
     "grid_w": _live("Grid power", "power", "W"),
@@ -69,6 +67,12 @@ SITE: Mapping[str, Meaning] = {
     "rest_w": _live("Other loads", "power", "W"),
 }
 """Fields of ``site/live``."""
+
+ENERGY: Mapping[str, Meaning] = {
+    "imported_total_kwh": _register("Grid energy imported"),
+    "exported_total_kwh": _register("Grid energy exported"),
+}
+"""Fields of ``site/energy``."""
 
 WORDS: Mapping[str, Meaning] = {
     "on": _flag("Operation", device_class="running"),

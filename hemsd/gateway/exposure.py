@@ -34,6 +34,7 @@ TOPICS: Mapping[str, Delivery] = {
     "site/live": Delivery(0, True, "aggregates"),
     "site/day": Delivery(1, True, "aggregates"),
     "site/month": Delivery(1, True, "aggregates"),
+    "site/energy": Delivery(1, True, "aggregates"),
     "appliance/+/availability": Delivery(1, True, "appliances"),
     "appliance/+/state": Delivery(1, True, "appliances"),
     "response/+": Delivery(1, False, "control"),

@@ -20,9 +20,11 @@ from typing import Any
 import msgspec
 
 from hemsd import __version__
+from hemsd.gateway.energy import REGISTERS
 from hemsd.gateway.entities import (
     CONTROLS,
     DIAGNOSTIC,
+    ENERGY,
     METER,
     SITE,
     WORDS,
@@ -42,6 +44,7 @@ from hemsd.gateway.topics import Publication, Topics
 from hemsd.hub.messages import (
     ApplianceState,
     ApplianceStatus,
+    LifetimeEnergy,
     Link,
     Message,
     MeterIdentity,
@@ -98,6 +101,9 @@ class Discovery:
                 self._hear_meter(f"meter-{meter}", message, now)
             case SiteAggregate():
                 self._learn(SITE_DEVICE, _known(message, SITE), now)
+            case LifetimeEnergy():
+                known = {f"{name}_total_kwh" for name in REGISTERS if getattr(message, name) is not None}
+                self._learn(SITE_DEVICE, known, now)
             case ApplianceStatus() | ApplianceState() if not exposes(self._home.exposure, "appliances"):
                 pass  # there is no door for them
             case ApplianceStatus():
@@ -234,6 +240,11 @@ class Discovery:
         entities = {
             key_of("sensor", word): reading(meaning, self._topic("site/live"), word)
             for word, meaning in SITE.items()
+            if word in device.words
+        }
+        entities |= {
+            key_of("sensor", word): reading(meaning, self._topic("site/energy"), word)
+            for word, meaning in ENERGY.items()
             if word in device.words
         }
         trouble = Meaning("Trouble", "binary_sensor", {"device_class": "problem", **_OFF_IS_GOOD, **DIAGNOSTIC})

@@ -46,7 +46,7 @@ RULES: Mapping[Role, Sequence[str]] = {
         "topic write {base}/{major}/{site}/#",
         "topic read {base}/{major}/{site}/request/+",
         "topic read {base}/{major}/{site}/appliance/+/set",
-        "topic write homeassistant/device/{client}/config",
+        "topic write homeassistant/device/{client}/+/config",
         "topic read homeassistant/status",
     ),
     "reader": ("topic read {base}/{major}/#",),

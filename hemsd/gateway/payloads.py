@@ -163,6 +163,15 @@ class Total(Struct, frozen=True, kw_only=True):
     coverage: float  # 0-1: how much of the time that has passed is known
 
 
+class SiteEnergy(Struct, frozen=True, kw_only=True):
+    """``site/energy``: all that the house ever took from and gave to the grid; never falls."""
+
+    schema: Literal["hemsd.site.energy/1"] = "hemsd.site.energy/1"
+    ts: Timestamp
+    imported_total_kwh: float | None  # through wraps and exchanges of the meter, as far as history goes back
+    exported_total_kwh: float | None  # null: the meter has none
+
+
 class Property(Struct, frozen=True, kw_only=True):
     """One property of an appliance as its class defines it."""
 
@@ -238,7 +247,10 @@ class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ts: Annotated[datetime, Meta(tz=True)] | None = None
 
 
-PUBLISHED: tuple[type[Struct], ...] = (Info, Health, Event, Alert, Live, Interval, Site, Total, Appliance, Response)
+PUBLISHED: tuple[type[Struct], ...] = (
+    *(Info, Health, Event, Alert, Live, Interval),
+    *(Site, Total, SiteEnergy, Appliance, Response),
+)
 TAKEN: tuple[type[Struct], ...] = (Request,)
 
 

@@ -15,6 +15,7 @@ from msgspec import Struct
 from hemsd import __version__
 from hemsd.gateway import payloads
 from hemsd.gateway.alerts import Alerts, of_health, of_meter
+from hemsd.gateway.energy import HouseEnergy
 from hemsd.gateway.exposure import OPERATIONS, REQUESTS, TOPICS, exposes
 from hemsd.gateway.meters import Meter
 from hemsd.gateway.payloads import timestamp
@@ -26,6 +27,7 @@ from hemsd.hub.messages import (
     Health,
     HistoryAnswer,
     HistoryQuery,
+    LifetimeEnergy,
     Message,
     MeterInterval,
     MeterReading,
@@ -38,7 +40,8 @@ REPEAT_S = 60.0  # availability: the will of an earlier connection may arrive af
 UNTOLD_S = 600.0  # an appliance of which nothing is told for so long after a start is no more
 APPLIANCES_MAX = 1024  # as many as may wait for a seat of the hub
 
-ONLINE, INFO, HEALTH, SITE = (("availability", ""), ("bridge/info", ""), ("bridge/health", ""), ("site/live", ""))
+ONLINE, INFO, HEALTH = (("availability", ""), ("bridge/info", ""), ("bridge/health", ""))
+SITE, ENERGY = ("site/live", ""), ("site/energy", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +80,7 @@ class Standing:
         self._healths: dict[str, Health] = {}
         self._site: SiteAggregate | None = None
         self._totals = Totals()
+        self._energy = HouseEnergy()
         self._there: dict[str, bool] = {}  # meters: whether they were said to be current
         self._changed: dict[Key, None] = {}
 
@@ -88,6 +92,9 @@ class Standing:
             case MeterReading():
                 self._meter(message.meter, now).read(message, now)
                 self._change("meter/+/live", message.meter)
+                self._count(message)
+            case LifetimeEnergy():
+                self._count(message)
             case MeterStatus():
                 if message.meter is not None:
                     self._meter(message.meter, now).stand(message, now)
@@ -150,6 +157,8 @@ class Standing:
         yield from (ONLINE, INFO, HEALTH)
         if self._site is not None:
             yield SITE
+        if self._energy.complete:
+            yield ENERGY
         for topic in ("site/day", "site/month"):
             if self._totals.get(topic.removeprefix("site/")) is not None:
                 yield topic, ""
@@ -211,6 +220,8 @@ class Standing:
                 return topics.site(self._site) if self._site else None
             case "site/day" | "site/month":
                 payload = self._totals.get(topic.removeprefix("site/"))
+            case "site/energy" if self._energy.complete:
+                return topics.energy(self._energy, at)
             case "meter/+/availability" if meter:
                 self._there[which] = meter.current(now)
                 payload = presence(self._there[which])
@@ -253,6 +264,10 @@ class Standing:
             self._change("appliance/+/availability", name)
         if before and before.state and (was is None or status.forgotten or _called(was) != _called(status)):
             self._change("appliance/+/state", name)
+
+    def _count(self, message: MeterReading | LifetimeEnergy) -> None:
+        if self._energy.hear(message) and self._energy.complete:
+            self._changed[ENERGY] = None
 
     def _notice(self, alert: str | None) -> None:
         if alert is not None:

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from hemsd.gateway import payloads
+from hemsd.gateway.energy import HouseEnergy
 from hemsd.gateway.exposure import TOPICS, event_level, exposes
 from hemsd.gateway.payloads import timestamp
 from hemsd.hub.messages import (
@@ -121,6 +122,15 @@ class Topics:
             rest_w=aggregate.rest_w,
         )
         return self.publication(("site/live", ""), sums)
+
+    def energy(self, energy: HouseEnergy, at: datetime) -> Publication:
+        """What the house ever took and gave."""
+        totals = payloads.SiteEnergy(
+            ts=timestamp(energy.at or at),
+            imported_total_kwh=energy.totals.get("imported"),
+            exported_total_kwh=energy.totals.get("exported"),
+        )
+        return self.publication(("site/energy", ""), totals)
 
     def appliance(self, state: ApplianceState, status: ApplianceStatus | None) -> Publication:
         """All that one appliance told; `status` says what people call it."""

@@ -33,6 +33,7 @@ from hemsd.hub.messages import (
     HistoryAnswer,
     HistoryHead,
     HistoryQuery,
+    LifetimeEnergy,
     Message,
     MeterDay,
     MeterInterval,
@@ -91,6 +92,7 @@ class Historian:
         self._health_at = self._samples_at = self._tidy_at = 0.0
         self._summary = Summary(0, 0)
         self._head: HistoryHead | None = None  # as told last
+        self._lifetime = LifetimeEnergy()  # likewise
         self._head_known = False  # nothing was written since
         self._well: bool | None = None  # as Health told last
 
@@ -205,6 +207,7 @@ class Historian:
         if head != self._head:
             self._head = head
             self._seat.publish(head)
+            self._tell_lifetime(await self._off(partial(self._store.ask, lambda history: history.lifetime())))
 
     def _store_batch(self, batch: Batch) -> Outcome:
         """On the thread, where a stop does not come between writing and knowing that it is written."""
@@ -334,6 +337,11 @@ class Historian:
             first = _japans_time(outcome.contradicted[0])
             text = f"{len(outcome.contradicted)} half-hours, the first at {first}, were told differently than before"
             self._tell("history.contradiction", "warning", f"{text}: what was known better is kept")
+
+    def _tell_lifetime(self, lifetime: LifetimeEnergy) -> None:
+        if lifetime != self._lifetime:
+            self._lifetime = lifetime
+            self._seat.publish(lifetime)
 
     def _tell_filled(self, outcomes: Counter[str]) -> None:
         if outcomes.total() > 1:

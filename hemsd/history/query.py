@@ -28,6 +28,8 @@ from hemsd.hub.messages import (
     HistoryAnswer,
     HistoryQuery,
     HistoryRow,
+    Lifetime,
+    LifetimeEnergy,
     Record,
     Records,
     RecordsAfter,
@@ -211,6 +213,11 @@ class History:
         newest: int | None = self._db.execute("SELECT max(last) FROM span").fetchone()[0]
         return newest
 
+    def lifetime(self) -> LifetimeEnergy:
+        """The lifetime totals of the house at the newest half-hours known."""
+        tables = Tables(self._db)
+        return LifetimeEnergy(imported=_lifetime(tables, IMPORT), exported=_lifetime(tables, EXPORT))
+
     # --- what is missing
 
     def missing_days(self, meter: str, now: datetime, memory_days: int) -> list[date]:
@@ -242,6 +249,20 @@ class History:
             for gap in _Register.of(tables, name, None).gaps(0, due(int(now.timestamp())))
         )
         return Summary(count, sum((end - begin) // HALF_HOUR_S for begin, end in gaps))
+
+
+def _lifetime(tables: Tables, register: str) -> Lifetime | None:
+    chain, pieces = tables.chain(register), tables.pieces(register)
+    if not chain or not pieces:
+        return None
+    reading = tables.reading(chain[-1], chain[-1].last)
+    names = {number: name for name, number in tables.meters.items()}
+    return Lifetime(
+        meter=names[reading.meter],
+        at=datetime.fromtimestamp(reading.at, UTC),
+        total_kwh=kwh(total(pieces, reading)),
+        register_kwh=None if pieces[-1].holds else kwh(reading.raw * reading.ticks),
+    )
 
 
 def due(until: int) -> int:

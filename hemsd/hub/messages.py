@@ -476,6 +476,25 @@ class HistoryHead(Message, frozen=True, kw_only=True, tag=True):
     seq: int  # the highest that was given away, to a record that there may not be any more
 
 
+class Lifetime(Struct, frozen=True, kw_only=True):
+    """One register of the house at the newest half-hour known of it: what all its meters counted, and what it showed.
+
+    The total goes on through wraps and exchanges of the meter, and never falls.
+    """
+
+    meter: str  # that shows it
+    at: datetime
+    total_kwh: float
+    register_kwh: float | None  # None while it fell without a reason: the total waits for it
+
+
+class LifetimeEnergy(Message, frozen=True, kw_only=True, tag=True):
+    """What the house ever took and gave, as far as history goes back; None for a register that is not known."""
+
+    imported: Lifetime | None = None
+    exported: Lifetime | None = None
+
+
 class RecordsAfter(Message, frozen=True, kw_only=True, tag=True):
     """Ask history for records after a cursor; Records answers."""
 

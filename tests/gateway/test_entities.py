@@ -15,6 +15,7 @@ from hemsd.echonet.classes.device import Refusal
 from hemsd.echonet.classes.views import VOCABULARY, plan, wishes
 from hemsd.gateway.entities import (
     CONTROLS,
+    ENERGY,
     METER,
     SITE,
     WORDS,
@@ -27,7 +28,7 @@ from hemsd.gateway.entities import (
     setting,
     showing,
 )
-from hemsd.gateway.payloads import Live, Site
+from hemsd.gateway.payloads import Live, Site, SiteEnergy
 
 NOT_SHOWN = {"sums", "confirm_vehicle"}  # how to add up; and what nothing tells
 
@@ -47,6 +48,7 @@ def test_every_word_and_field_is_shown_or_left_out_on_purpose() -> None:
     """A word that the appliances learn is not forgotten here."""
     assert WORDS.keys() | NOT_SHOWN == VOCABULARY.keys()
     assert METER.keys() <= set(Live.__struct_fields__)
+    assert ENERGY.keys() == {name for name in SiteEnergy.__struct_fields__ if name.endswith("_kwh")}
     assert SITE.keys() == {name for name in Site.__struct_fields__ if name.endswith("_w")}
     assert CONTROLS.keys() <= WORDS.keys()
 
@@ -61,12 +63,12 @@ def test_every_word_is_in_order(word: str) -> None:
         assert discovery.state(entity, state_of(**{word: told})) != "unknown"
 
 
-@pytest.mark.parametrize("name", [*METER, *SITE])
+@pytest.mark.parametrize("name", [*METER, *SITE, *ENERGY])
 def test_every_field_is_in_order(name: str) -> None:
     """A number is its state; null is unknown, but leaves alone what counts up."""
-    entity = checked(reading((METER | SITE)[name], "t", name, expires_s=120))
+    entity = checked(reading((METER | SITE | ENERGY)[name], "t", name, expires_s=120))
     assert discovery.state(entity, json.dumps({name: 12.5}).encode()) == "12.5"
-    counts = name.startswith("energy")
+    counts = name in ENERGY
     nothing = discovery.state(entity, json.dumps({name: None}).encode(), before="12.5")
     assert nothing == ("12.5" if counts else "unknown")
     assert ("expire_after" in entity) != counts

@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 from support.control import status
-from support.gateway import AT, INTERVAL, House, bridging, event, half_hour
+from support.gateway import AT, INTERVAL, METER, House, bridging, event, half_hour
 from support.mosquitto import Mosquitto, observer
 from support.published import kind_of
 
@@ -20,6 +20,8 @@ from hemsd.hub.messages import (
     Health,
     HistoryAnswer,
     HistoryRow,
+    Lifetime,
+    LifetimeEnergy,
     PropertyValue,
     SiteAggregate,
 )
@@ -80,7 +82,7 @@ def test_events_about_single_appliances(kind: str, level: Exposure) -> None:
 def tell_everything(house: House) -> None:
     """One of all that could be published of how things stand."""
     house.status(online=False)
-    house.read(power_w=1)
+    house.read(power_w=1, energy_import_kwh=100.5)
     appliances, control = house.hub.seat(Domain.APPLIANCES), house.hub.seat(Domain.CONTROL)
     control.publish(SiteAggregate(at=AT, grid_w=1))
     control.publish(Health(at=AT, source=Domain.CONTROL, ok=False, detail="something is wrong"))
@@ -90,6 +92,8 @@ def tell_everything(house: House) -> None:
         ApplianceState(appliance=status().appliance, at=AT, values={"on": True}, properties={"x": value})
     )
     house.history.keep(half_hour(1), event("something happened"))
+    lifetime = Lifetime(meter=METER, at=AT, total_kwh=5000.0, register_kwh=100.0)
+    house.history._seat.publish(LifetimeEnergy(imported=lifetime))
     for name in ("total-day", "total-month"):
         row = HistoryRow(start=AT, end=AT, imported_kwh=1.0)
         house.history._seat.publish(HistoryAnswer(request=name, to=Domain.GATEWAY, rows=(row,)))

@@ -18,6 +18,8 @@ from hemsd.gateway.standing import Home, Standing
 from hemsd.gateway.topics import Topics
 from hemsd.hub.messages import (
     ApplianceState,
+    Lifetime,
+    LifetimeEnergy,
     Link,
     Message,
     MeterIdentity,
@@ -53,6 +55,10 @@ WISHES = {
 HOUSE: tuple[Message, ...] = (
     meter(identity=IDENTITY, link=Link(lqi=200, rssi_dbm=-70.5)),
     read(power_w=1200, current_r_a=6.0, current_t_a=6.5, energy_import_kwh=1234.5, energy_export_kwh=0.1),
+    LifetimeEnergy(
+        imported=Lifetime(meter="m1", at=NOON, total_kwh=2234.4, register_kwh=1234.4),
+        exported=Lifetime(meter="m1", at=NOON, total_kwh=0.1, register_kwh=0.1),
+    ),
     SiteAggregate(at=NOON, grid_w=1200, known_loads_w=400, rest_w=800),
     status(name="居間のエアコン", room="居間", maker="00000B", product="X 1", serial="7", wishes=WISHES),
     state(**VALUES),
@@ -79,7 +85,7 @@ class Assistant:
     def hear(self, *messages: Message) -> list[str]:
         """Topics that are published of these, of discovery without its root, in order."""
         for message in messages:
-            self.standing.hear(message, self.now)
+            self.standing.hear(message, self.now, NOON)
             self.discovery.hear(message, self.now)
         return self.look()
 
@@ -134,6 +140,8 @@ def test_every_entity_has_a_state_of_a_real_payload(assistant: Assistant) -> Non
         "sensor_grid_w": "1200",
         "sensor_known_loads_w": "400",
         "sensor_rest_w": "800",
+        "sensor_imported_total_kwh": "2234.5",
+        "sensor_exported_total_kwh": "0.1",
         "binary_sensor_trouble": "off",
         "sensor_backlog": "unknown",
         "binary_sensor_meter": "on",
@@ -142,8 +150,6 @@ def test_every_entity_has_a_state_of_a_real_payload(assistant: Assistant) -> Non
         "sensor_power_w": "1200",
         "sensor_current_r_a": "6.0",
         "sensor_current_t_a": "6.5",
-        "sensor_energy_import_kwh": "1234.5",
-        "sensor_energy_export_kwh": "0.1",
         "sensor_rssi_dbm": "-70.5",
         "sensor_lqi": "200",
     }
@@ -167,14 +173,14 @@ def test_what_an_entity_is_known_by_never_changes(assistant: Assistant) -> None:
         "hemsd_site_home-1_grid_w": "sensor.hemsd_grid_power",
         "hemsd_site_home-1_known_loads_w": "sensor.hemsd_known_loads",
         "hemsd_site_home-1_rest_w": "sensor.hemsd_other_loads",
+        "hemsd_site_home-1_imported_total_kwh": "sensor.hemsd_grid_energy_imported",
+        "hemsd_site_home-1_exported_total_kwh": "sensor.hemsd_grid_energy_exported",
         "hemsd_site_home-1_trouble": "binary_sensor.hemsd_trouble",
         "hemsd_site_home-1_backlog": "sensor.hemsd_records_to_be_sent",
         "hemsd_site_home-1_meter": "binary_sensor.hemsd_smart_meter",
         "hemsd_meter_m1_power_w": "sensor.smart_meter_power",
         "hemsd_meter_m1_current_r_a": "sensor.smart_meter_current_r",
         "hemsd_meter_m1_current_t_a": "sensor.smart_meter_current_t",
-        "hemsd_meter_m1_energy_import_kwh": "sensor.smart_meter_energy_import",
-        "hemsd_meter_m1_energy_export_kwh": "sensor.smart_meter_energy_export",
         "hemsd_meter_m1_rssi_dbm": "sensor.smart_meter_signal_strength",
         "hemsd_meter_m1_lqi": "sensor.smart_meter_link_quality",
         "hemsd_appliance_0130-00000001_on": "switch.hemsd_0130_00000001_operation",
@@ -216,11 +222,10 @@ def test_availability_has_two_levels(assistant: Assistant) -> None:
         assert {assistant.kept[topic] for topic in topics} == {b"online"}
 
 
-def test_live_values_of_the_meter_expire_and_registers_do_not(assistant: Assistant) -> None:
-    """After as many polls without one; a register that expired would be a gap in the energy."""
-    expiry = {key: each.get("expire_after") for key, each in assistant.entities("meter-m1").items()}
-    assert expiry.pop("sensor_energy_import_kwh") is None and expiry.pop("sensor_energy_export_kwh") is None
-    assert set(expiry.values()) == {120}
+def test_live_values_of_the_meter_expire_and_totals_do_not(assistant: Assistant) -> None:
+    """After as many polls without one; a total that expired would be a gap in the energy."""
+    assert {each.get("expire_after") for each in assistant.entities("meter-m1").values()} == {120}
+    assert {each.get("expire_after") for each in assistant.entities("site").values()} == {None}
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -264,9 +269,9 @@ def test_an_entity_begins_with_its_first_value() -> None:
     assistant.hear(meter(), read(power_w=5))
     assistant.wait()
     assert assistant.entities("meter-m1").keys() == {"sensor_power_w"}
-    assistant.hear(read(energy_import_kwh=1.5))
+    assistant.hear(read(current_r_a=1.5))
     assert assistant.wait() == ["meter-m1"]
-    assert assistant.entities("meter-m1").keys() == {"sensor_power_w", "sensor_energy_import_kwh"}
+    assert assistant.entities("meter-m1").keys() == {"sensor_power_w", "sensor_current_r_a"}
 
 
 def test_changes_are_told_together_and_values_are_not_changes(assistant: Assistant) -> None:
@@ -295,7 +300,7 @@ def test_what_is_forgotten_is_taken_away(assistant: Assistant) -> None:
 
 
 def test_another_meter_is_another_device(assistant: Assistant) -> None:
-    """Its registers begin elsewhere: no entity jumps from one to the other."""
+    """Its entities are its own; the totals of the house go on."""
     assistant.hear(meter("m2"), read("m2", power_w=1))
     assistant.wait()
     assert assistant.devices() == {"site", "meter-m2", f"appliance-{AIRCON}"}
@@ -318,15 +323,18 @@ def test_a_restart_takes_nothing_away(assistant: Assistant) -> None:
     assert not assistant.discovery.owns(other)
 
 
-def test_energy_is_never_zero_null_or_back_through_a_restart(assistant: Assistant) -> None:
-    """The first readings after a start have no registers yet; the entity stays where it was."""
-    entity = assistant.entities("meter-m1")["sensor_energy_import_kwh"]
-    states = ["1234.5"]
+def test_energy_is_never_zero_null_or_less_through_a_restart(assistant: Assistant) -> None:
+    """History may be behind what was told, and registers are read later than power: until then nothing is said."""
+    entity = assistant.entities("site")["sensor_imported_total_kwh"]
+    states = [discovery.state(entity, assistant.kept[entity["state_topic"]])]
     assistant.start()
-    for reading in (read(power_w=5), read(power_w=6), read(energy_import_kwh=1234.6), read(power_w=None)):
-        assistant.hear(reading)
+    behind = Lifetime(meter="m1", at=NOON, total_kwh=2234.4, register_kwh=1234.4)
+    first = LifetimeEnergy(imported=behind, exported=Lifetime(meter="m1", at=NOON, total_kwh=0, register_kwh=0))
+    later = read(energy_import_kwh=1234.7, energy_export_kwh=0.1)
+    for message in (read(power_w=5), first, read(power_w=6), read(energy_import_kwh=1234.6), later):
+        assistant.hear(message)
         states.append(discovery.state(entity, assistant.kept[entity["state_topic"]], before=states[-1]))
-    assert states == ["1234.5", "1234.5", "1234.5", "1234.6", "1234.6"]
+    assert states == ["2234.5"] * 5 + ["2234.7"]
 
 
 def test_the_platform_of_a_word_changes_with_the_exposure(assistant: Assistant) -> None:

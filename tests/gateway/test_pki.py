@@ -142,8 +142,8 @@ async def acknowledged(site: Site, client: str, topic: str) -> int:
     [
         ("hemsd-home-1", f"{ROOT}/meter/m1/live", True),
         ("hemsd-home-1", "hemsd/v1/other/meter/m1/live", False),
-        ("hemsd-home-1", "homeassistant/device/hemsd-home-1/config", True),
-        ("hemsd-home-1", "homeassistant/device/hemsd-other/config", False),
+        ("hemsd-home-1", "homeassistant/device/hemsd-home-1/site/config", True),
+        ("hemsd-home-1", "homeassistant/device/hemsd-other/site/config", False),
         ("hemsd-home-1", "homeassistant/status", False),
         ("panel", f"{ROOT}/request/set", False),
         ("homeassistant", f"{ROOT}/request/set", True),
@@ -168,7 +168,7 @@ async def test_who_may_publish_what(site: Site, client: str, topic: str, allowed
         ("panel", "hemsd-other", "hemsd/v1/other/meter/m1/live", True),
         ("panel", "homeassistant", "homeassistant/status", False),
         ("homeassistant", "hemsd-other", "hemsd/v1/other/response/set", True),
-        ("homeassistant", "hemsd-other", "homeassistant/device/hemsd-other/config", True),
+        ("homeassistant", "hemsd-other", "homeassistant/device/hemsd-other/site/config", True),
     ],
 )
 async def test_who_hears_what(site: Site, reader: str, writer: str, topic: str, allowed: bool) -> None:

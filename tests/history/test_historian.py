@@ -28,6 +28,7 @@ from hemsd.hub.messages import (
     HistoryAnswer,
     HistoryHead,
     HistoryQuery,
+    LifetimeEnergy,
     MeterInterval,
     MeterMinute,
     MeterReading,
@@ -84,6 +85,23 @@ def test_it_tells_how_far_it_has_come(tmp_path: Path) -> None:
         house.gateway.publish(Event(at=NOON, source=Domain.GATEWAY, kind="x", severity="info", text="hello"))
         assert await house.told(house.gateway, HistoryHead) == [HistoryHead(history=begun.history, seq=kept.seq + 1)]
         assert await house.told(house.operator, HistoryHead) == []
+
+    virtually(story, tmp_path)
+
+
+def test_it_tells_the_lifetime_totals(tmp_path: Path) -> None:
+    """With each half-hour, once; and to a gateway that comes later."""
+
+    async def story(house: House) -> None:
+        house.half_hour(0, 1000)
+        house.half_hour(1, 1003)
+        (told,) = await house.told(house.gateway, LifetimeEnergy)
+        assert (told.imported.total_kwh, told.imported.register_kwh, told.exported) == (100.3, 100.3, None)
+        house.gateway.publish(Event(at=NOON, source=Domain.GATEWAY, kind="x", severity="info", text="hello"))
+        assert await house.told(house.gateway, LifetimeEnergy) == []
+        house.half_hour(2, 1005)
+        (told,) = await house.told(house.gateway, LifetimeEnergy)
+        assert told.imported.total_kwh == 100.5
 
     virtually(story, tmp_path)
 

@@ -9,7 +9,7 @@ from support.history import DAY, METER, NOON, at, batch, event, in_memory, inter
 from hemsd.history import calendar
 from hemsd.history.keeper import Keeper
 from hemsd.history.query import ROWS_IN_AN_ANSWER, History
-from hemsd.hub.messages import Domain, HistoryQuery, RecordsAfter
+from hemsd.hub.messages import Domain, HistoryQuery, Lifetime, LifetimeEnergy, RecordsAfter
 from hemsd.hub.protocol import LINE_MAX
 from hemsd.hub.wire import encode
 
@@ -27,6 +27,26 @@ def test_a_day_needs_forty_nine_readings() -> None:
     (day,) = rows(db, "day", MIDNIGHT, last=calendar.day(DAY))
     assert (day.start, day.end) == (calendar.utc(at(0)), MIDNIGHT)
     assert (day.imported_kwh, day.coverage) == (4.8, 1.0)
+
+
+def test_lifetime_totals_go_on_through_wraps_and_exchanges() -> None:
+    """Each at the newest half-hour of its register, with what it showed there; nothing where there is none."""
+    db = in_memory()
+    keeper, history = Keeper(db), History(db)
+    assert history.lifetime() == LifetimeEnergy()
+
+    def told(meter: str, slot: int, total_kwh: float, register_kwh: float | None) -> LifetimeEnergy:
+        at_ = calendar.utc(at(slot))
+        return LifetimeEnergy(imported=Lifetime(meter=meter, at=at_, total_kwh=total_kwh, register_kwh=register_kwh))
+
+    keeper.keep(batch(interval(0, 999_990), interval(1, 999_995)))
+    assert history.lifetime() == told(METER, 1, 99_999.5, 99_999.5)
+    keeper.keep(batch(interval(2, 5)))
+    assert history.lifetime() == told(METER, 2, 100_000.5, 0.5)
+    keeper.keep(batch(interval(3, 7_000, meter="new"), interval(4, 7_003, meter="new")))
+    assert history.lifetime() == told("new", 4, 100_000.8, 700.3)
+    keeper.keep(batch(interval(5, 6_000, meter="new")))  # fell: the total waits
+    assert history.lifetime() == told("new", 5, 100_000.8, None)
 
 
 def test_a_gap_is_null_and_never_zero() -> None:

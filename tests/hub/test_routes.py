@@ -42,6 +42,7 @@ Decision             control                 history gateway operator
 Records              history                 gateway operator
 RecordsAfter         gateway operator        history
 HistoryHead          history                 gateway
+LifetimeEnergy       history                 gateway
 HistoryQuery         gateway operator        history
 HistoryAnswer        history                 gateway operator
 Event                *                       history gateway operator

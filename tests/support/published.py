@@ -22,6 +22,7 @@ SCHEMAS = {
     "site/live": "hemsd.site.live-1",
     "site/day": "hemsd.site.total-1",
     "site/month": "hemsd.site.total-1",
+    "site/energy": "hemsd.site.energy-1",
     "appliance/+/state": "hemsd.appliance.state-1",
     "response/+": "hemsd.response-1",
 }

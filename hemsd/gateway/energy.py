@@ -1,0 +1,64 @@
+"""What the house ever took from and gave to the grid, as totals that never fall, jump, or begin at nothing. Pure.
+
+History knows the totals at half-hours; a register that was read since then says what has come to them. Where it does
+not fit, because it wrapped, fell, belongs to another meter or rose beyond belief, nothing is told until history has
+made sense of it, and nothing after a start until a register was read: what was told before may be ahead of history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from hemsd.hub.messages import Lifetime, LifetimeEnergy, MeterReading
+
+MOST_KW = 50.0  # contracts at low voltage stay below
+LATE = timedelta(minutes=30)  # that our clock may be behind the meter's
+HOUR = timedelta(hours=1)
+REGISTERS: Mapping[str, str] = {"imported": "energy_import_kwh", "exported": "energy_export_kwh"}
+
+
+class _Shown(NamedTuple):
+    """A register as it was read last."""
+
+    meter: str
+    kwh: float
+    at: datetime
+
+
+class HouseEnergy:
+    """Both totals in kWh, by name."""
+
+    def __init__(self) -> None:
+        self.totals: dict[str, float] = {}
+        self.at: datetime | None = None  # when a register was read last
+        self._known = LifetimeEnergy()
+        self._shown: dict[str, _Shown] = {}
+
+    @property
+    def complete(self) -> bool:
+        """Whether all is known that can be: a total that history has is not told as unknown."""
+        known = {name for name in REGISTERS if getattr(self._known, name) is not None}
+        return bool(known) and known <= self.totals.keys()
+
+    def hear(self, message: LifetimeEnergy | MeterReading) -> bool:
+        """Take one; whether a total has grown by it."""
+        if isinstance(message, LifetimeEnergy):
+            self._known = message
+        else:
+            for name, register in REGISTERS.items():
+                if (kwh := getattr(message, register)) is not None:
+                    self._shown[name] = _Shown(message.meter, kwh, message.measured_at)
+                    self.at = message.measured_at
+        found = {name: self._total(getattr(self._known, name), self._shown.get(name)) for name in REGISTERS}
+        grown = {name: kwh for name, kwh in found.items() if kwh is not None and kwh > self.totals.get(name, -1.0)}
+        self.totals |= grown
+        return bool(grown)
+
+    def _total(self, known: Lifetime | None, shown: _Shown | None) -> float | None:
+        if known is None or known.register_kwh is None or shown is None or shown.meter != known.meter:
+            return known.total_kwh if known is not None and known.register_kwh is None else None
+        rise = round(shown.kwh - known.register_kwh, 4)
+        most = MOST_KW * max(shown.at - known.at + LATE, LATE) / HOUR
+        return round(known.total_kwh + rise, 4) if 0 <= rise <= most else None
