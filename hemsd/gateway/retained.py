@@ -6,6 +6,7 @@ Only a topic that stands here is ever cleared: the broker belongs to others, too
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -27,6 +28,7 @@ class Retained:
         self._topics: set[str] = set()
         self._changed = False
         self._trouble = ""
+        self._writing = threading.Lock()  # a connection may end, and the next begin, while a thread still writes
         try:
             kept = msgspec.json.decode(read(path), type=list[str])
         except FileNotFoundError:
@@ -58,7 +60,8 @@ class Retained:
         """Write the file. Slow; may run in a thread."""
         self._changed = False
         try:
-            replace(self._path, msgspec.json.encode(sorted(self._topics)))
+            with self._writing:
+                replace(self._path, msgspec.json.encode(sorted(self._topics)))
         except OSError as error:
             if (trouble := error.strerror or str(error)) != self._trouble:
                 _log.warning("%s cannot be written: %s; topics of what is gone may stay", self._path, trouble)

@@ -19,6 +19,7 @@ from support.mosquitto import Mosquitto, Observer, observer
 from hemsd.control.controller import Controller
 from hemsd.control.settings import Settings
 from hemsd.gateway.config import BrokerConfig
+from hemsd.gateway.connection import Connection
 from hemsd.hub.messages import ApplianceCommand, ApplianceProperty, ApplianceQuery, ApplianceResult, Domain
 from hemsd.hub.routes import Exposure
 
@@ -213,6 +214,25 @@ async def test_a_flood_is_limited_and_does_not_hurt(broker: Mosquitto) -> None:
     codes = [json.loads(each.payload)["error"] for each in seen if str(each.topic) == f"{ROOT}/response/get"]
     assert len(codes) <= 25
     assert [each.values for each in home.ordered] == [{"mode": "cool"}]
+
+
+@pytest.mark.parametrize(
+    ("level", "topics"),
+    [("aggregates", []), ("appliances", []), ("control", [f"{ROOT}/request/+", f"{ROOT}/appliance/+/set"])],
+)
+async def test_nothing_else_is_subscribed_to(
+    broker: Mosquitto, monkeypatch: pytest.MonkeyPatch, level: Exposure, topics: list[str]
+) -> None:
+    """Neither what hemsd itself says, nor what is none of its business."""
+    asked: list[str] = []
+
+    async def subscribe(_: Connection, topic: str) -> str:
+        asked.append(topic)
+        return ""
+
+    monkeypatch.setattr(Connection, "subscribe", subscribe)
+    async with living(broker, level=level):
+        assert asked == topics
 
 
 @pytest.mark.parametrize("level", ["aggregates", "appliances"])
