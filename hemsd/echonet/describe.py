@@ -9,7 +9,7 @@ from hemsd.echonet import meter
 from hemsd.echonet.classes.catalogue import PropertyClass, device_class, super_class
 from hemsd.echonet.classes.device import Known
 from hemsd.echonet.frame import ESV, REQUESTS, TWO_LISTS, Frame, Property
-from hemsd.echonet.objects import METER
+from hemsd.echonet.objects import METER, NODE_CLASS, NODE_PROFILE
 from hemsd.echonet.values import Declared, PropertyError, plain
 
 SERVICES: Final[Mapping[int, str]] = {
@@ -63,7 +63,7 @@ def _properties(eoj: int) -> Mapping[int, Declared | PropertyClass]:
     if eoj >> 8 == METER >> 8:
         return meter.PROPERTIES
     if (found := device_class(eoj >> 8)) is not None:
-        return found.by_epc()
+        return {**found.by_epc(), **(NODE_CLASS if eoj >> 8 == NODE_PROFILE >> 8 else {})}
     return super_class().by_epc() if eoj >> 16 in _DEVICE_GROUPS else {}
 
 

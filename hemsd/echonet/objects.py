@@ -131,9 +131,12 @@ SUPER_CLASS: Final[Mapping[int, Declared]] = {
 }
 """What any device has, by EPC; what no meter has (93, 9A) is in the catalogue of classes alone."""
 
+_INSTANCES: Final = Counted(Int24ub, range(85))
+
 NODE_CLASS: Final[Mapping[int, Declared]] = {
     0x82: Declared("version", Packed(">BBBx"), show=lambda version: f"{version[0]}.{version[1]}"),
-    0xD6: Declared("instance_list", Counted(Int24ub, range(85)), show=lambda eojs: in_hex(eojs, 6)),
+    0xD5: Declared("instance_list_notification", _INSTANCES, show=lambda eojs: in_hex(eojs, 6)),
+    0xD6: Declared("instance_list", _INSTANCES, show=lambda eojs: in_hex(eojs, 6)),
     0xD7: Declared("class_list", Counted(Int16ub, range(1, 9)), show=lambda classes: in_hex(classes, 4)),
 }
 """What of the node profile is to be understood, by EPC; the catalogue of classes has all of it, to be shown."""
