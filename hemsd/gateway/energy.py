@@ -2,7 +2,8 @@
 
 History knows the totals at half-hours; a register that was read since then says what has come to them. Where it does
 not fit, because it wrapped, fell, belongs to another meter or rose beyond belief, nothing is told until history has
-made sense of it, and nothing after a start until a register was read: what was told before may be ahead of history.
+made sense of it. What was told before a start may be ahead of history: until a register was read, or history knows of
+a later time, nothing is told either.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class HouseEnergy:
     def __init__(self) -> None:
         self.totals: dict[str, float] = {}
         self.at: datetime | None = None  # when a register was read last
+        self._began: datetime | None = None
         self._known = LifetimeEnergy()
         self._shown: dict[str, _Shown] = {}
 
@@ -42,8 +44,9 @@ class HouseEnergy:
         known = {name for name in REGISTERS if getattr(self._known, name) is not None}
         return bool(known) and known <= self.totals.keys()
 
-    def hear(self, message: LifetimeEnergy | MeterReading) -> bool:
-        """Take one; whether a total has grown by it."""
+    def hear(self, message: LifetimeEnergy | MeterReading, at: datetime) -> bool:
+        """Take one, at this time of day; whether a total has grown by it."""
+        self._began = self._began or at
         if isinstance(message, LifetimeEnergy):
             self._known = message
         else:
@@ -51,14 +54,20 @@ class HouseEnergy:
                 if (kwh := getattr(message, register)) is not None:
                     self._shown[name] = _Shown(message.meter, kwh, message.measured_at)
                     self.at = message.measured_at
-        found = {name: self._total(getattr(self._known, name), self._shown.get(name)) for name in REGISTERS}
+        found = {name: self._total(name) for name in REGISTERS}
         grown = {name: kwh for name, kwh in found.items() if kwh is not None and kwh > self.totals.get(name, -1.0)}
         self.totals |= grown
         return bool(grown)
 
-    def _total(self, known: Lifetime | None, shown: _Shown | None) -> float | None:
-        if known is None or known.register_kwh is None or shown is None or shown.meter != known.meter:
-            return known.total_kwh if known is not None and known.register_kwh is None else None
-        rise = round(shown.kwh - known.register_kwh, 4)
-        most = MOST_KW * max(shown.at - known.at + LATE, LATE) / HOUR
-        return round(known.total_kwh + rise, 4) if 0 <= rise <= most else None
+    def _total(self, name: str) -> float | None:
+        known: Lifetime | None = getattr(self._known, name)
+        if known is None or self._began is None:
+            return None
+        shown = self._shown.get(name)
+        if shown is not None and shown.meter == known.meter and known.register_kwh is not None:
+            rise = round(shown.kwh - known.register_kwh, 4)
+            most = MOST_KW * max(shown.at - known.at + LATE, LATE) / HOUR
+            if 0 <= rise <= most:
+                return round(known.total_kwh + rise, 4)
+        waits = known.register_kwh is None
+        return known.total_kwh if waits or known.at > self._began + LATE else None

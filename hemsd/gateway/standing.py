@@ -92,9 +92,9 @@ class Standing:
             case MeterReading():
                 self._meter(message.meter, now).read(message, now)
                 self._change("meter/+/live", message.meter)
-                self._count(message)
+                self._count(message, at)
             case LifetimeEnergy():
-                self._count(message)
+                self._count(message, at)
             case MeterStatus():
                 if message.meter is not None:
                     self._meter(message.meter, now).stand(message, now)
@@ -265,8 +265,8 @@ class Standing:
         if before and before.state and (was is None or status.forgotten or _called(was) != _called(status)):
             self._change("appliance/+/state", name)
 
-    def _count(self, message: MeterReading | LifetimeEnergy) -> None:
-        if self._energy.hear(message) and self._energy.complete:
+    def _count(self, message: MeterReading | LifetimeEnergy, at: datetime) -> None:
+        if self._energy.hear(message, at) and self._energy.complete:
             self._changed[ENERGY] = None
 
     def _notice(self, alert: str | None) -> None:

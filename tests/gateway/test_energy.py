@@ -25,7 +25,7 @@ def shown(kwh: float | None, minutes: float = 5, meter: str = "m1", **more: Any)
 def told(*messages: LifetimeEnergy | MeterReading) -> list[float]:
     """The totals as they are told one after the other."""
     energy = HouseEnergy()
-    return [energy.totals["imported"] for message in messages if energy.hear(message)]
+    return [energy.totals["imported"] for message in messages if energy.hear(message, AT)]
 
 
 def test_a_register_adds_what_came_since_the_half_hour() -> None:
@@ -45,6 +45,12 @@ def test_half_hours_that_follow_change_nothing() -> None:
 def test_nothing_is_told_until_a_register_was_read() -> None:
     """What was told before a restart may be more than history knows."""
     assert told(known(5000.0, 100.0), shown(None, power_w=5), shown(100.4)) == [5000.4]
+
+
+def test_a_register_that_cannot_be_read_is_told_by_half_hours() -> None:
+    """From one on that surely is later than all that was told before the start."""
+    half_hours = [known(5000.0 + number, 100.0 + number, minutes=30 * number) for number in range(4)]
+    assert told(*half_hours) == [5002.0, 5003.0]
 
 
 def test_a_wrap_waits_for_the_half_hour() -> None:
@@ -90,12 +96,12 @@ def test_it_is_complete_with_all_that_history_knows() -> None:
     energy = HouseEnergy()
     assert not energy.complete
     lifetime = Lifetime(meter="m1", at=AT, total_kwh=1.0, register_kwh=1.0)
-    energy.hear(LifetimeEnergy(imported=lifetime, exported=lifetime))
-    energy.hear(shown(1.0))
+    energy.hear(LifetimeEnergy(imported=lifetime, exported=lifetime), AT)
+    energy.hear(shown(1.0), AT)
     assert not energy.complete
-    energy.hear(MeterReading(meter="m1", measured_at=AT, energy_export_kwh=1.0))
+    energy.hear(MeterReading(meter="m1", measured_at=AT, energy_export_kwh=1.0), AT)
     assert energy.complete
     alone = HouseEnergy()
-    alone.hear(LifetimeEnergy(imported=lifetime))
-    alone.hear(shown(1.0))
+    alone.hear(LifetimeEnergy(imported=lifetime), AT)
+    alone.hear(shown(1.0), AT)
     assert alone.complete
