@@ -68,6 +68,7 @@ def test_another_meter_waits_for_its_half_hour() -> None:
     new = known(5000.3, 7.0, "m2", 30)
     messages = known(5000.0, 100.0), shown(100.2), shown(7.0, 20, "m2"), new, shown(7.5, 40, "m2")
     assert told(*messages) == [5000.2, 5000.3, 5000.8]
+    assert told(known(5000.0, 100.0), shown(101.0, meter="m2")) == []
 
 
 def test_what_cannot_be_is_not_told() -> None:

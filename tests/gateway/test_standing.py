@@ -103,6 +103,16 @@ def test_a_new_broker_is_told_everything() -> None:
     ]
 
 
+def test_what_is_to_be_cleared_is_told_to_a_broker_that_was_away() -> None:
+    """An appliance that was forgotten meanwhile does not stay there."""
+    broker = Broker()
+    broker.hear(status(), state())
+    broker.standing.hear(status(forgotten=True), broker.now, NOON)
+    broker.standing.renew(broker.now)
+    broker.look()
+    assert not any(AIRCON in topic for topic in broker.kept)
+
+
 def test_what_changes_twice_is_told_once() -> None:
     """The newest wins; nothing queues."""
     broker = Broker()
