@@ -122,6 +122,7 @@ def test_the_shipped_credentials_example_is_valid(tmp_path: Path) -> None:
         ),
         ('[gateway.broker]\nusername = "x"', ":2: [gateway.broker] url is missing"),
         ('[gateway.broker]\nurl = "http://x"', ":2: [gateway.broker] url must begin with mqtt:// or mqtts://"),
+        ('[gateway.home_assistant]\nprefix = "a/#"', ":3: [gateway.home_assistant] prefix must be 1 to 3 levels of"),
         ("[gateway]\nbroker = { url = 1 }", ": [gateway.broker] url must be an address like"),
         ("[meter\n", ": this is not TOML: "),
         ("[network.lan]\n", ":2: there is no table [network]; did you mean [networks.NAME]?"),

@@ -118,8 +118,32 @@ async def test_control_and_bridge_keep_to_the_exposure(tmp_path: Path, monkeypat
     await domains.run_gateway(config, config.gateway.broker, "home-1", tmp_path, hub)
     (control,), (home,) = controls, homes
     assert (control.exposure, home.exposure, home.site, home.profile) == ("control", "control", "home-1", "6.4.3")
+    assert (home.discovery, home.live_s) == ("homeassistant", 30)
     assert home.config_hash is not None
     assert re.fullmatch("[0-9a-f]{12}", home.config_hash)
+
+
+@pytest.mark.parametrize(
+    ("text", "prefix"), [("enabled = false", ""), ('prefix = "ha/home"', "ha/home"), ("", "homeassistant")]
+)
+async def test_home_assistant_is_told_as_configured(
+    text: str, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the prefix that it listens at, or not at all."""
+    table = f'version = 1\n[gateway.broker]\nurl = "mqtts://h"\n[gateway.home_assistant]\n{text}'
+    config = parse(table, tmp_path / "hemsd.toml", {})
+    homes: list[Home] = []
+
+    class Recorder:
+        def __init__(self, seat: object, broker: object, home: Home, state: object) -> None:
+            homes.append(home)
+
+        async def run(self) -> None: ...
+
+    monkeypatch.setattr(domains, "Bridge", Recorder)
+    assert config.gateway.broker is not None
+    await domains.run_gateway(config, config.gateway.broker, "home-1", tmp_path, Hub(ROUTES_6_4_3))
+    assert [home.discovery for home in homes] == [prefix]
 
 
 def test_metrics_that_cannot_be_served_are_tried_again() -> None:
