@@ -3,7 +3,7 @@
 History knows the totals at half-hours; a register that was read since then says what has come to them. Where it does
 not fit, because it wrapped, fell, belongs to another meter or rose beyond belief, nothing is told until history has
 made sense of it. What was told before a start may be ahead of history: until a register was read, or history knows of
-a later time, nothing is told either.
+a later time, nothing is told either. Only where a meter was exchanged right before a start, that may still be less.
 """
 
 from __future__ import annotations
