@@ -711,6 +711,22 @@ def test_what_follows_from_an_order_is_not_by_hand() -> None:
         assert noted(house.run(1.0), "by_hand")
 
 
+def test_what_an_order_did_may_be_found_late() -> None:
+    """By the next poll: of what was not told since, nobody knows better; once it was told, it is somebody's doing."""
+    house = House({HALL: hall()})
+    house.run(75.0)
+    node = house.nodes[HALL]
+    house.network.order("c", of(house, AIR_CONDITIONER).id, {"0xB3": "18"})
+    house.run(15.0)
+    node.objects[AIR_CONDITIONER] |= {0xB0: b"\x43", 0xA0: b"\x31"}
+    house.comes(HALL, node.tell(AIR_CONDITIONER, (0xA0, b"\x32")), multicast=True)
+    assert [each.by_hand for each in told(house.run(0.5), AIR_CONDITIONER)] == [{0xA0}]  # told at once is of now
+    changed = [each for each in told(house.run(100.0), AIR_CONDITIONER) if each.properties.get(0xB0) == b"\x43"]
+    assert changed[0].by_hand == frozenset()
+    node.objects[AIR_CONDITIONER][0xB0] = b"\x41"
+    assert {0xB0} in [each.by_hand for each in told(house.run(100.0), AIR_CONDITIONER)]
+
+
 # --- wished and asked
 
 

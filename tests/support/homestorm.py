@@ -41,7 +41,6 @@ LATE_S = 1.0  # a datagram travels so long at most
 RESTART_S = 180.0  # until all are asked again
 SETTLES_S = 230.0  # an order, at the latest
 SHARING_S = 5.0  # for each other object of a node: a request and its answer, either lost once
-CONSEQUENCES_S = 3 * HOUR_S  # in which other properties are seen to follow from an order
 ORDER_EVERY_S = 240.0
 NOT_ORDERED = frozenset({0x81, 0x93, 0x97, 0x98})  # read back as something else, or goes on by itself
 
@@ -445,9 +444,7 @@ class HomeStorm:
             if self._found[appliance] > 1:
                 self._complain(f"found again: {noted.text}")
         elif noted.kind == "appliance.by_hand":
-            (appliance,) = NAME.findall(noted.text)
-            if self.segment.now > self._ordered.get(appliance, -CONSEQUENCES_S) + CONSEQUENCES_S:
-                self._complain(f"nobody did: {noted.text}")
+            self._complain(f"nobody did: {noted.text}")
 
     def _stands(self, appliance: Appliance, now: float) -> None:
         id, online = appliance.id, appliance.online
