@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.appliances import (
+from support.scripted import (
     AIR_CONDITIONER,
     BATTERY,
     BOARD,

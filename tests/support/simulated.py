@@ -1,4 +1,4 @@
-"""A simulated node on a table: a virtual clock, and everything that it said with its time."""
+"""The simulator's node by itself, nothing of ours near it: a virtual clock, and all that it said with its time."""
 
 from __future__ import annotations
 
