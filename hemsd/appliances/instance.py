@@ -50,6 +50,7 @@ class Instance:
         self._echo_until = float("-inf")
         self.selectors: frozenset[int] = frozenset()  # what we ourselves set to read something else
         self._wrote: dict[int, bytes] = {}  # by us, last, and not overridden since
+        self._unseen: set[int] = set()  # keys, not told since an order of ours began
 
     def shown(self) -> Appliance:
         """It as others see it, now."""
@@ -134,9 +135,11 @@ class Instance:
             if before is None:
                 if len(values) >= KEPT_MAX:
                     continue
-            elif before[0] != edt and key in self.device.settable and self._is_by_hand(key, edt, now):
+            elif before[0] != edt and key in self.device.settable and self._is_by_hand(key, edt, source, now):
                 by_hand.append(key)
             values[key] = (edt, now, source)
+        if self._unseen:
+            self._unseen.difference_update(properties)
         told = Told(self.shown(), source, properties, values, frozenset(by_hand))
         return [told, *self._noted(by_hand, now)] if by_hand else [told]
 
@@ -151,20 +154,22 @@ class Instance:
         """An order of ours begins: what changes from now is its doing."""
         self._orders += 1
         self._wrote |= {each.epc: each.edt for write in writes for each in write.properties}
+        self._unseen.update(self.values)
 
     def order_ended(self, now: float) -> None:
         """One is over; its effects may be seen a little later."""
         self._orders -= 1
         self._echo_until = now + ECHO_S
 
-    def _is_by_hand(self, epc: int, edt: bytes, now: float) -> bool:
-        """Whether a change of a settable property is somebody else's doing."""
+    def _is_by_hand(self, epc: int, edt: bytes, source: Source, now: float) -> bool:
+        """Whether a change of what can be set is somebody else's doing; a poll may find late what an order did."""
         if (
             epc in BY_ITSELF
             or (self.device.code, epc) in ENDS
             or epc in self.selectors
             or self._orders
             or now < self._echo_until
+            or (source == "read" and epc in self._unseen)
             or self._wrote.get(epc) == edt
         ):
             return False

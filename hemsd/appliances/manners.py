@@ -12,7 +12,7 @@ chance: there it has to fail as often as makes CHANCE of it.
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -30,7 +30,8 @@ ALONE_MAX = 256  # properties of one node known to fail in company
 
 SOFT_FIRST_S = 5.0  # wired and Wi-Fi adapters answer within one second, gateways to radio within three
 SOFT_MIN_S = 1.0
-SOFT_FACTOR = 3  # times the observed p95
+SOFT_FACTOR = 3  # times the observed p95,
+RECENT = 8  # or the slowest of as many answers, where that is less: it has become faster
 LIMIT_S = 20.0  # after which a node is silent: the slowest adapters in the field keep to it
 
 
@@ -48,7 +49,7 @@ class Manners:
 
     `properties_per_request` is how many to ask at once: twice what the node is known to answer, while that is not
     known to be too many. `soft_s` is when an answer is overdue: three times the p95, 1 to 20 s; so a node that always
-    takes long is not asked twice.
+    takes long is not asked twice, and one that took long for a while soon is again.
     """
 
     def __init__(self) -> None:
@@ -56,6 +57,7 @@ class Manners:
         self.ceiling = PROPERTIES_MAX  # more are not tried
         self.alone: set[int] = set()  # keys of what fails in company
         self._round_trips = RoundTrips(SOFT_FIRST_S / SOFT_FACTOR)
+        self._recent_s = deque([SOFT_FIRST_S / SOFT_FACTOR], RECENT)
         self._doubted, self._doubts = PROPERTIES_MAX + 1, 0  # the size that failed last, and how often in a row
         self.strikes: Counter[int] = Counter()  # by key: failed in company, answered alone, how often in a row
         self.properties_per_request = 1
@@ -69,7 +71,9 @@ class Manners:
         if self._answers > SAMPLES:
             self._answers, self._missed = self._answers / 2, self._missed / 2
         self._round_trips.observe(round_trip_s)
-        self.soft_s = min(LIMIT_S, max(SOFT_MIN_S, SOFT_FACTOR * self._round_trips.p95_s))
+        self._recent_s.append(round_trip_s)
+        usual_s = min(self._round_trips.p95_s, max(self._recent_s))
+        self.soft_s = min(LIMIT_S, max(SOFT_MIN_S, SOFT_FACTOR * usual_s))
 
     @property
     def loses(self) -> bool:

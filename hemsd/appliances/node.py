@@ -91,6 +91,7 @@ class Node:
         self.armed = math.inf  # for whoever wakes it
         self._commons = commons
         self._silences = 0
+        self._proven_told = 1  # properties at once, as its appliances were told to be answered
         self._retry_at = math.inf
         self._courses = Courses(self.dialogue)
         self._watch = Watch(self.dialogue, self.told)
@@ -377,3 +378,6 @@ class Node:
             self.orders.told(instance, told, now)
         if len(instance.values) > known_before:
             self._watch.select(instance, now)
+        if self.manners.proven >= 2 * self._proven_told:
+            self._proven_told = self.manners.proven
+            self.tell(Changed(each.shown()) for each in self.instances.values())

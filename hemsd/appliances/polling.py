@@ -27,7 +27,8 @@ SECTION_S = Tempo.STATE.value  # lists that have to be selected
 SOON = 0.2  # of its interval before it is due, a property goes along: STATE always finds a LIVE turn
 AGAIN_S = 60.0  # what need be read only once is tried again first
 SELDOM_S = Tempo.SLOW.value  # the longest that anything is left alone
-FIRST_PAUSE_S = 30.0  # after the second silence in a row; doubled each time
+AT_ONCE = 2  # silences in a row after which it is asked again at once, so that soon it is known to be gone
+FIRST_PAUSE_S = 30.0  # after the next; doubled each time
 PROOFS = 3  # changes told in time, after one that was not, until notifications are believed in again;
 PROOFS_MAX = 48  # twice as many each time, because some networks lose much of what is told to all
 DOUBTFUL = 2  # failures in a row, and it is asked without those that are answered
@@ -200,6 +201,6 @@ class Polls:
         """Nobody answered: at once again, then with growing pauses, for ever."""
         self._silences = min(self._silences + 1, FAILED_MAX)
         self._held_until = now
-        if self._silences > 1:
-            pause_s = FIRST_PAUSE_S * 2.0 ** (self._silences - 2)
+        if self._silences > AT_ONCE:
+            pause_s = FIRST_PAUSE_S * 2.0 ** (self._silences - AT_ONCE - 1)
             self._held_until += min(SELDOM_S, pause_s * (1 + JITTER * self._chance()))

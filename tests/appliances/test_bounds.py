@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from support.appliances import House, Node, appliance, identification, lamp
+from support.scripted import House, Node, appliance, identification, lamp
 
 from hemsd.appliances.events import Noted
 from hemsd.appliances.instance import BY_HAND_MAX, BY_HAND_S, in_words

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.nodes import AIRCON, Line, Node, answer, properties
+from support.dialogues import AIRCON, Line, Node, answer, properties
 
 from hemsd.appliances.dialogue import GAP_S, LATE_S, QUEUE_LIMIT, RECENT_LIMIT, SECTION_LIMIT_S, Finished, Quiet
 from hemsd.appliances.manners import DOUBTS, LIMIT_S, PROPERTIES_MAX, SOFT_FIRST_S, Manners

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import count, pairwise
 
-from support.appliances import GET, INF, INF_REQ, PROFILE, UNIQUE, Heard
+from support.scripted import GET, INF, INF_REQ, PROFILE, UNIQUE, Heard
 
 from drivers.packet import ALL_NODES, ALL_NODES_IPV4
 from hemsd.appliances.discovery import Discovery

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.appliances import identification
+from support.scripted import identification
 
 from hemsd.appliances.identity import Particulars, appliance_id, believable, claims
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from support.appliances import ECOCUTE, LAMP, identification, lamp, property_map
+from support.scripted import ECOCUTE, LAMP, identification, lamp, property_map
 
 from hemsd.appliances.identity import Particulars
 from hemsd.appliances.introspection import Answers, Ask, Explored, Met, appliances_of, constants, explore, meet

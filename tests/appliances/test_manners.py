@@ -6,7 +6,16 @@ import json
 
 import pytest
 
-from hemsd.appliances.manners import ALONE_MAX, DOUBTS, LIMIT_S, PROPERTIES_MAX, SOFT_FIRST_S, SOFT_MIN_S, Manners
+from hemsd.appliances.manners import (
+    ALONE_MAX,
+    DOUBTS,
+    LIMIT_S,
+    PROPERTIES_MAX,
+    RECENT,
+    SOFT_FIRST_S,
+    SOFT_MIN_S,
+    Manners,
+)
 
 KEY = 0x028701B3
 
@@ -31,6 +40,28 @@ def test_a_restart_does_not_learn_anew() -> None:
     manners = Manners.restored(json.loads(json.dumps(learnt().plain())))
     assert manners.properties_per_request == 6
     assert manners.alone == {KEY}
+    assert manners.soft_s == pytest.approx(2.4)
+
+
+def test_a_slow_time_is_soon_over() -> None:
+    """After eight fast answers in a row a node is fast; one that takes long every other time, or always, is not."""
+    manners = learnt()
+    for _ in range(40):
+        manners.took(15.0)
+    assert manners.soft_s == LIMIT_S
+    for _ in range(RECENT):
+        assert manners.soft_s == LIMIT_S
+        manners.took(0.8)
+    assert manners.soft_s == pytest.approx(2.4)
+    for number in range(200):
+        manners.took(15.0 if number % 2 else 0.8)
+        assert number < 3 or manners.soft_s == LIMIT_S
+
+
+def test_one_slow_answer_is_no_habit() -> None:
+    """Of many."""
+    manners = learnt()
+    manners.took(15.0)
     assert manners.soft_s == pytest.approx(2.4)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.appliances import House, Node, identification, lamp
+from support.scripted import House, Node, identification, lamp
 
 from hemsd.appliances.memory import Remembered, RememberedAppliance, RememberedNode, plain
 from hemsd.echonet.classes.device import Device

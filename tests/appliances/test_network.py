@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.appliances import (
+from support.scripted import (
     AIR_CONDITIONER,
     BATTERY,
     BOARD,
@@ -497,6 +497,37 @@ def test_a_silent_node_is_lost_and_comes_back() -> None:
     assert all(each.online for each in house.network.appliances())
 
 
+def test_a_plug_is_pulled() -> None:
+    """Three silences of 20 s without a pause: soon it is gone; what a person wants of it meanwhile counts as well."""
+    took = {}
+    for wanted in ("nothing", "order", "query"):
+        house = House({CELLAR: cellar()})
+        house.run(300.0)
+        house.nodes[CELLAR].off, pulled_at = True, house.now
+        (appliance,) = house.network.appliances()
+        if wanted == "order":
+            house.network.order("c", appliance.id, {"0xDA": "42"})
+        elif wanted == "query":
+            house.network.query("q", appliance.id, (0xDA,))
+        while not noted(house.run(1.0), "lost"):
+            assert house.now - pulled_at < 75.0
+        took[wanted] = house.now - pulled_at
+    assert took["query"] < took["nothing"]
+    assert took["order"] < took["nothing"]
+
+
+def test_it_is_told_how_much_is_answered_at_once() -> None:
+    """As it is found out, each time it is twice as much; that is a handful of times in the life of a node."""
+    house = House({HALL: hall()})
+    house.run(1200.0)
+    shown = [each.appliance for each in house.events if isinstance(each, Changed)]
+    told = [each.properties_per_request for each in shown if each.device.eoj == AIR_CONDITIONER]
+    assert told[-1] == of(house, AIR_CONDITIONER).properties_per_request
+    assert told[-1] is not None
+    assert told[-1] >= 4
+    assert len(told) < 8
+
+
 def test_a_lost_node_is_asked_for_ever() -> None:
     """One that says nothing by itself is back within minutes after it can answer again."""
     house = House({HALL: hall()})
@@ -709,6 +740,22 @@ def test_what_follows_from_an_order_is_not_by_hand() -> None:
     for mode in (b"\x42", b"\x43"):  # what was ordered once counts no more when somebody has overridden it
         house.comes(HALL, node.tell(AIR_CONDITIONER, (0xB0, mode)), multicast=True)
         assert noted(house.run(1.0), "by_hand")
+
+
+def test_what_an_order_did_may_be_found_late() -> None:
+    """By the next poll: of what was not told since, nobody knows better; once it was told, it is somebody's doing."""
+    house = House({HALL: hall()})
+    house.run(75.0)
+    node = house.nodes[HALL]
+    house.network.order("c", of(house, AIR_CONDITIONER).id, {"0xB3": "18"})
+    house.run(15.0)
+    node.objects[AIR_CONDITIONER] |= {0xB0: b"\x43", 0xA0: b"\x31"}
+    house.comes(HALL, node.tell(AIR_CONDITIONER, (0xA0, b"\x32")), multicast=True)
+    assert [each.by_hand for each in told(house.run(0.5), AIR_CONDITIONER)] == [{0xA0}]  # told at once is of now
+    changed = [each for each in told(house.run(100.0), AIR_CONDITIONER) if each.properties.get(0xB0) == b"\x43"]
+    assert changed[0].by_hand == frozenset()
+    node.objects[AIR_CONDITIONER][0xB0] = b"\x41"
+    assert {0xB0} in [each.by_hand for each in told(house.run(100.0), AIR_CONDITIONER)]
 
 
 # --- wished and asked

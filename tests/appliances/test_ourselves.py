@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import count
 
 import pytest
-from support.appliances import (
+from support.scripted import (
     CONTROLLER,
     GET,
     GET_RES,

@@ -9,7 +9,7 @@ from itertools import pairwise
 from random import Random
 
 import pytest
-from support.nodes import AIRCON
+from support.dialogues import AIRCON
 
 from hemsd.appliances.manners import PROPERTIES_MAX
 from hemsd.appliances.polling import PROOFS, SECTION_S, SELDOM_S, START_S, TARDY_S, Polls

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-from support.nodes import AIRCON, Line, Node, properties
+from support.dialogues import AIRCON, Line, Node, properties
 
 from hemsd.appliances.dialogue import GAP_S, QUEUE_LIMIT, Finished
 from hemsd.appliances.manners import LIMIT_S, Manners

@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from hemsd.simulator.appliances import World, home
 
 NOW = datetime(2026, 8, 3, 4, 0, tzinfo=UTC)
 WORLD = World(datetime(2026, 8, 3, 13, 0))
+PATIENCE_S = 90.0  # the fourth round of discovery comes after a minute
 
 
 def state(**values: Any) -> ApplianceState:
@@ -88,13 +90,12 @@ async def test_the_house_lives_and_the_commands_that_are_printed_work(host: Name
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        async with asyncio.timeout(30):
-            told = await _told_until("living-ac (AC-40) found", demo.stdout)
-            commands = [shlex.split(line)[3:] for line in told if line.startswith("  ")]
-            ran = [await hemsd(*command, env=environment, directory=tmp_path) for command in commands]
-            assert [each.code for each in ran] == [0] * 4, ran
-            assert "living-ac: set: target_temperature_c is 24" in ran[2].out
-            *_, line = await _told_until("to 24 °C", demo.stdout)
+        told = await _told_until("living-ac (AC-40) found", demo.stdout)
+        commands = [shlex.split(line)[3:] for line in told if line.startswith("  ")]
+        ran = [await hemsd(*command, env=environment, directory=tmp_path) for command in commands]
+        assert [each.code for each in ran] == [0] * 4, ran
+        assert "living-ac: set: target_temperature_c is 24" in ran[2].out
+        *_, line = await _told_until("to 24 °C", demo.stdout)
         assert line.startswith("living-ac  ")
     finally:
         demo.send_signal(signal.SIGINT)
@@ -102,14 +103,16 @@ async def test_the_house_lives_and_the_commands_that_are_printed_work(host: Name
 
 
 async def _told_until(text: str, stream: asyncio.StreamReader | None) -> list[str]:
-    """The lines up to one that holds the text."""
+    """The lines up to one with the text. A round of discovery may get lost on a busy machine: the next counts."""
     assert stream is not None
     lines: list[str] = []
-    while line := (await stream.readline()).decode():
-        lines.append(line)
-        if text in line:
-            return lines
-    raise AssertionError(f"it ended, having said {lines}")
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE_S):
+            while line := (await stream.readline()).decode():
+                lines.append(line)
+                if text in line:
+                    return lines
+    raise AssertionError(f"{text!r} was not told, only {lines}")
 
 
 def test_names_belong_to_what_is_there() -> None:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.appliances import (
+from support.link import AT, BESIDE, Link, answered, answers, noted, of, settled, told
+from support.scripted import (
     AIR_CONDITIONER,
     CONTROLLER,
     GET,
@@ -30,7 +31,6 @@ from support.appliances import (
     identification,
     lamp,
 )
-from support.link import AT, BESIDE, Link, answered, answers, noted, of, settled, told
 from support.simulated import world
 
 from hemsd.appliances.events import Settled

@@ -6,7 +6,8 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from support.appliances import (
+from support.link import AT, BESIDE, Link, answers, noted, of, settled, told
+from support.scripted import (
     AIR_CONDITIONER,
     BATTERY,
     GET,
@@ -21,7 +22,6 @@ from support.appliances import (
     lamp,
     property_map,
 )
-from support.link import AT, BESIDE, Link, answers, noted, of, settled, told
 from support.simulated import world
 
 from hemsd.simulator.appliances import AirConditioner, ApplianceNode, GasMeter, GeneralLighting, Photovoltaics, Temper

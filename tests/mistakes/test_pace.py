@@ -7,8 +7,8 @@ from itertools import pairwise
 from typing import Any, Literal
 
 import pytest
-from support.appliances import GET, INF, LAMP, SETC, House, Node, identification, lamp
 from support.link import AT, Link, Passed, noted, of, settled
+from support.scripted import GET, INF, LAMP, SETC, House, Node, identification, lamp
 from support.simulated import world
 
 from hemsd.appliances.events import Settled

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
-from support.appliances import LAMP
 from support.netns import Capture, Namespace, Street, street
+from support.scripted import LAMP
 from support.simulated import get, world
 from support.udp import listening
 from support.watched import watching

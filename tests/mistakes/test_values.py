@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from support.appliances import (
+from support.history import at
+from support.link import AT, Link, answers, of, settled, spoken, told
+from support.scripted import (
     BATTERY,
     BOARD,
     CONTROLLER,
@@ -23,8 +25,6 @@ from support.appliances import (
     identification,
     lamp,
 )
-from support.history import at
-from support.link import AT, Link, answers, of, settled, spoken, told
 from support.simulated import world
 
 from hemsd.appliances.events import Answered

@@ -13,7 +13,12 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.appliances import (
+from support.classes import size
+from support.devices import device
+from support.drivers import until
+from support.link import answers, of, settled
+from support.netns import street
+from support.scripted import (
     AIR_CONDITIONER,
     BATTERY,
     CONTROLLER,
@@ -33,11 +38,6 @@ from support.appliances import (
     identification,
     lamp,
 )
-from support.classes import size
-from support.devices import device
-from support.drivers import until
-from support.link import answers, of, settled
-from support.netns import street
 from support.simulated import world
 from support.watched import watching
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from support.nodes import AIRCON, Node, answer, properties
+from support.dialogues import AIRCON, Node, answer, properties
 
 from hemsd.appliances.batches import PLAN_LIMIT, REFUSED_LIMIT, SIZES_LIMIT
 from hemsd.appliances.dialogue import GAP_S, QUEUE_LIMIT, RECENT_LIMIT, SECTION_LIMIT_S, Dialogue, Finished, Quiet

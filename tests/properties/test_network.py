@@ -8,7 +8,7 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.appliances import (
+from support.scripted import (
     AIR_CONDITIONER,
     BATTERY,
     CONTROLLER,

@@ -1,4 +1,4 @@
-"""Device classes for tests: every property there is, and how long its data is by the table alone."""
+"""The catalogue of classes for tests: every property there is, and how long its data is by the table alone."""
 
 from __future__ import annotations
 

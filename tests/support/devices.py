@@ -1,4 +1,4 @@
-"""Device objects for the tests of classes: as they tell of themselves in their property maps."""
+"""Descriptions of devices (`Device`) as views and quirks get them: what they tell of themselves in their maps."""
 
 from __future__ import annotations
 

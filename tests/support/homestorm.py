@@ -35,13 +35,11 @@ START = datetime(2026, 8, 3, 13, 0)
 STEP_S = 20.0
 FIRST_S = 600.0  # in which all are found, whatever is lost, and it is learnt how fast they are
 RECOVERY_S = 1500.0  # from the end of what kept a node from answering well until it is as fresh as others
-SLOWLY_S = 3 * RECOVERY_S  # where it has to be learnt that it is fast again
-UNHEARD_S = 6 * RECOVERY_S  # where it has to be looked for among everybody
+UNHEARD_S = 6 * RECOVERY_S  # where it has moved, and asking everybody may get lost as well
 LATE_S = 1.0  # a datagram travels so long at most
 RESTART_S = 180.0  # until all are asked again
 SETTLES_S = 230.0  # an order, at the latest
 SHARING_S = 5.0  # for each other object of a node: a request and its answer, either lost once
-CONSEQUENCES_S = 3 * HOUR_S  # in which other properties are seen to follow from an order
 ORDER_EVERY_S = 240.0
 NOT_ORDERED = frozenset({0x81, 0x93, 0x97, 0x98})  # read back as something else, or goes on by itself
 
@@ -279,9 +277,8 @@ class HomeStorm:
     def _befalls(self, trouble: Trouble) -> None:
         node, end = self.nodes[trouble.node], trouble.at + trouble.seconds
         if trouble.hampered:
-            unheard = trouble.kind == "moves silently" or (trouble.kind == "moves" and self.segment.loses_one_of)
-            slowly = UNHEARD_S if unheard else SLOWLY_S if trouble.kind == "slow" else RECOVERY_S
-            self._excuse(trouble.node, end + slowly)
+            unheard = trouble.kind in ("moves", "moves silently") and self.segment.loses_one_of
+            self._excuse(trouble.node, end + (UNHEARD_S if unheard else RECOVERY_S))
         if trouble.kind in ("few", "unspeakable", "unsociable"):
             self._limited.add(trouble.node)
         match trouble.kind:
@@ -445,9 +442,7 @@ class HomeStorm:
             if self._found[appliance] > 1:
                 self._complain(f"found again: {noted.text}")
         elif noted.kind == "appliance.by_hand":
-            (appliance,) = NAME.findall(noted.text)
-            if self.segment.now > self._ordered.get(appliance, -CONSEQUENCES_S) + CONSEQUENCES_S:
-                self._complain(f"nobody did: {noted.text}")
+            self._complain(f"nobody did: {noted.text}")
 
     def _stands(self, appliance: Appliance, now: float) -> None:
         id, online = appliance.id, appliance.online

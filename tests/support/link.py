@@ -1,4 +1,4 @@
-"""Our network among simulated appliances on one link, in virtual time, and what both benches are asked alike."""
+"""The simulator's nodes and our network on a link in virtual time, and what is asked alike of scripted nodes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hemsd.appliances.ourselves import OwnNode
 from hemsd.echonet.classes.device import Scalar
 from hemsd.echonet.classes.views import normal
 from hemsd.simulator.appliances import ApplianceNode, Segment
-from support.appliances import GET, SETC, UNIQUE, Heard
+from support.scripted import GET, SETC, UNIQUE, Heard
 
 US, AT, BESIDE = "192.168.7.1", "192.168.7.20", "192.168.7.21"
 

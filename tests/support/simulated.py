@@ -1,4 +1,4 @@
-"""A simulated node on a table: a virtual clock, and everything that it said with its time."""
+"""The simulator's node by itself, nothing of ours near it: a virtual clock, and all that it said with its time."""
 
 from __future__ import annotations
 
@@ -65,11 +65,9 @@ class NodeBench:
         self.now = end
         return [said for _, said in self.said[begun:]]
 
-    def ask(
-        self, payload: bytes | str, sender: str = US, *, multicast: bool = False, seconds: float = 0.1
-    ) -> list[Said]:
+    def ask(self, payload: bytes | str, sender: str = US, *, seconds: float = 0.1) -> list[Said]:
         payload = bytes.fromhex(payload) if isinstance(payload, str) else payload
-        self.node.receive(sender, payload, self.now, multicast=multicast)
+        self.node.receive(sender, payload, self.now)
         return self.wait(seconds)
 
     def _collect(self) -> None:

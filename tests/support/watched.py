@@ -1,4 +1,4 @@
-"""Our network of appliances on its real port, in real time."""
+"""Our network on real sockets, in real time, for tests with namespaces and other people's programs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from hemsd.appliances.events import Appliance, NetworkEvent, Settled
 from hemsd.appliances.memory import Remembered
 from hemsd.appliances.network import Addresses, Network, NetworkSettings
 from hemsd.appliances.ourselves import OwnNode
-from support.appliances import LAMP, UNIQUE
 from support.drivers import until
 from support.link import answered
+from support.scripted import LAMP, UNIQUE
 
 
 class Watched:

@@ -72,7 +72,7 @@ class ApplianceNode:
 
     # --- time
 
-    def receive(self, sender: str, payload: bytes, now: float, *, multicast: bool = False) -> None:
+    def receive(self, sender: str, payload: bytes, now: float) -> None:
         """Take a datagram, sent to us or to everyone."""
         self.tick(now)
         asked = f.parse(payload) if f.is_request(payload) else None

@@ -80,7 +80,7 @@ def test_instance_0_means_all_of_the_class() -> None:
     node = lamps()
     assert [said.payload[4:7].hex() for said in node.ask(get(0x029000, 0x80))] == ["029001", "029002"]
     everything = ["0ef001", "029001", "029002", "029101"]
-    assert [said.payload[4:7].hex() for said in node.ask(get(0x0EF000, 0x80), multicast=True)] == everything
+    assert [said.payload[4:7].hex() for said in node.ask(get(0x0EF000, 0x80))] == everything
     node.ask(set_c(0x029000, (0x80, "30")))
     assert frames(node.ask(get(0x029002, 0x80))) == ["02900205ff017201800130"]
 

@@ -1,4 +1,4 @@
-"""One node of appliances as a pure function of the bytes it gets, with the habits of real ones."""
+"""One node as a pure function of bytes, and one dialogue with it: below the network, for dialogues and settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Appliances on a link in virtual time, written from the manual: nodes that answer, a house that carries packets."""
+"""Scripted nodes that do wrong what they are told to, and our network among them in virtual time."""
 
 from __future__ import annotations
 
