@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import logging
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -50,11 +51,16 @@ operator_socket = "operator.sock"
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run until interrupted, for --seconds, or until the daemon ends."""
-    return asyncio.run(_demo(arguments.family, arguments.seconds))
+    """Run until interrupted or terminated, for --seconds, or until the daemon ends."""
+    try:
+        return asyncio.run(_demo(arguments.family, arguments.seconds))
+    except asyncio.CancelledError:
+        return 128 + signal.SIGTERM  # as a shell reports a process ended by it
 
 
 async def _demo(family: Family, seconds: float | None) -> int:
+    if (this := asyncio.current_task()) is not None:  # a daemon left behind would go on reading where its port was
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     network = Network()
     world = World(datetime.now(JST).replace(tzinfo=None))
     meter = Meter(world.wall, start=world.start)

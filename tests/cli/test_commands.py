@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -287,3 +289,34 @@ async def test_the_demo_publishes_what_the_simulated_house_uses(tmp_path: Path) 
     assert ran.code == Exit.READ
     assert "/live" in ran.out and "power_w" in ran.out
     assert "availability                       online" in ran.out
+
+
+async def test_a_demo_that_is_terminated_leaves_nobody_behind(tmp_path: Path) -> None:
+    """SIGTERM ends its daemon too, and clears what it made: else it would read what is meant for another."""
+    demo = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "hemsd", "demo"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env=os.environ | {"TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"},
+        start_new_session=True,
+    )
+    assert demo.stdout is not None
+    async with asyncio.timeout(60):
+        while b"the meter is online" not in (line := await demo.stdout.readline()):
+            assert line, "it ended by itself"
+        assert members(demo.pid) > 1
+        demo.terminate()
+        await demo.stdout.read()
+        assert await demo.wait() == 128 + signal.SIGTERM
+    assert members(demo.pid) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def members(session: int) -> int:
+    """How many processes live in a session (proc_pid_stat(5))."""
+    found = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            state, _, _, its_session = (process / "stat").read_text().rpartition(")")[2].split()[:4]
+            found += state != "Z" and int(its_session) == session
+    return found
