@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import secrets
 import threading
 from pathlib import Path
 
 import msgspec
+
+from drivers.files import read, replace
 
 UNIQUE_FILE = "node"
 UNIQUE_SIZE = 13  # bytes of an identification number that its maker is free in (EPC 83)
@@ -29,7 +30,7 @@ class Keeping:
     def load(self) -> object:
         """What was kept, as plain data; None where there is nothing, or nothing that can be understood."""
         try:
-            content = _read(self._path)
+            content = read(self._path, SIZE_LIMIT)
             kept: object = msgspec.json.decode(content)
         except FileNotFoundError:
             return None
@@ -48,7 +49,7 @@ class Keeping:
         """Replace the file, so that a power cut leaves the old content or the new. Slow; may run in a thread."""
         with self._writing:
             try:
-                _replace(self._path, content)
+                replace(self._path, content)
             except OSError as error:
                 if (trouble := error.strerror or str(error)) != self._trouble:
                     log.warning("%s cannot be written: %s; appliances will be found anew", self._path, trouble)
@@ -61,36 +62,14 @@ def unique_number(state: Path) -> bytes:
     """The part of our identification number that no other node has: random, made on first use and kept. 13 bytes."""
     path = state / UNIQUE_FILE
     try:
-        number = bytes.fromhex(_read(path).decode("ascii"))
+        number = bytes.fromhex(read(path, SIZE_LIMIT).decode("ascii"))
     except (OSError, ValueError):
         number = b""
     if len(number) == UNIQUE_SIZE:
         return number
     number = secrets.token_bytes(UNIQUE_SIZE)
     try:
-        _replace(path, f"{number.hex()}\n".encode())
+        replace(path, f"{number.hex()}\n".encode())
     except OSError as error:
         log.warning("%s cannot be written: %s; appliances will take us for another controller", path, error.strerror)
     return number
-
-
-def _read(path: Path) -> bytes:
-    """The content of a file of ours. Raises OSError, ValueError for one that is too large."""
-    with path.open("rb") as file:
-        content = file.read(SIZE_LIMIT + 1)
-    if len(content) > SIZE_LIMIT:
-        raise ValueError("too large")
-    return content
-
-
-def _replace(path: Path, content: bytes) -> None:
-    draft = path.with_name(f".{path.name}.new")
-    with open(draft, "wb", opener=_open_private) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-
-
-def _open_private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)

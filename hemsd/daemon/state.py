@@ -12,6 +12,8 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from drivers.files import replace
+
 SYSTEM_DIRECTORY = Path("/var/lib/hemsd")
 SITE_FILE = "site"
 READ_ONLY = "the disk is mounted read-only; remount it, or set [daemon] state_directory to another place"
@@ -84,25 +86,11 @@ def site_id(directory: Path) -> str:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file, mode 0600, so that a power cut leaves the old content or the new. Raises StateError."""
-    draft = path.with_name(f".{path.name}.new")
+    """Replace a file as drivers.files does. Raises StateError."""
     try:
-        with open(draft, "wb", opener=_open_private) as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        replace(path, content)
     except OSError as error:
         raise _explained(path, error) from error
-
-
-def _open_private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def _explained(path: Path, error: OSError) -> StateError:
