@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import socket
 import struct
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from drivers.interface import Interface, is_link_local
@@ -30,7 +31,7 @@ OFF_LINK, OWN, TOO_LONG = "not of this link", "our own", "too long"
 log = logging.getLogger(__name__)
 
 
-class Inet:
+class Inet(ABC):
     """What both families have in common. Raises OSError where the socket cannot be had."""
 
     family: ClassVar[socket.AddressFamily]
@@ -77,19 +78,21 @@ class Inet:
             verdict = self._verdicts[address] = self._judge(address)
         return verdict
 
+    @abstractmethod
     def send(self, address: str, payload: bytes) -> None:
         """Send to one node or to all. Raises OSError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _set_up(self) -> None:
-        raise NotImplementedError
+        """Set what only this family has, and bind."""
 
+    @abstractmethod
     def _arrival(self, pktinfo: bytes) -> tuple[int, bool]:
         """By which interface a packet came in, and whether it was for all."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _judge(self, address: str) -> str:
-        raise NotImplementedError
+        """As verdict(), of an address that is seen for the first time."""
 
 
 class Inet4(Inet):
