@@ -14,6 +14,8 @@ from hemsd.appliances.network import Addresses, Network, NetworkSettings
 from hemsd.appliances.ourselves import OwnNode
 
 US_IPV4, US_IPV6 = "192.168.7.1", "fe80::1"
+HALL, CELLAR, ATTIC = "192.168.7.20", "192.168.7.21", "192.168.7.22"
+HALL_6, CELLAR_6 = "fe80::20", "fe80::21"
 UNIQUE = bytes(range(1, 14))
 PROFILE, CONTROLLER = 0x0EF001, 0x05FF01
 AIR_CONDITIONER, LAMP, BATTERY, ECOCUTE, BOARD = 0x013001, 0x029001, 0x027D01, 0x026B01, 0x028701
@@ -261,3 +263,13 @@ class House:
             if reached:
                 for answer in node.hear(packet.payload):
                     self.comes(address, answer, after_s=node.delay_s)
+
+
+def hall() -> Node:
+    """An air conditioner and a lamp on one node."""
+    return Node({AIR_CONDITIONER: air_conditioner(), LAMP: lamp()}, identification(1))
+
+
+def cellar() -> Node:
+    """A battery."""
+    return Node({BATTERY: battery()}, identification(2))
