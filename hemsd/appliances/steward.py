@@ -25,7 +25,7 @@ from hemsd.appliances.network import Addresses, Network, NetworkSettings
 from hemsd.appliances.ourselves import OwnNode
 from hemsd.appliances.telling import Label, Teller
 from hemsd.appliances.wellbeing import Part, Wellbeing
-from hemsd.hub.hub import Seat
+from hemsd.hub.hub import Place
 from hemsd.hub.messages import ApplianceCommand, ApplianceQuery, Message
 
 GATHER_S = 0.25  # what is told within this time goes out as one ApplianceState
@@ -65,7 +65,7 @@ class Steward:
     def __init__(
         self,
         plan: Plan,
-        seat: Seat,
+        seat: Place,
         state: Path,
         wellbeing: Wellbeing,
         owners: dict[str, str],

@@ -14,7 +14,7 @@ from hemsd.control.limits import Switches
 from hemsd.control.requests import Requests
 from hemsd.control.settings import Settings
 from hemsd.control.targets import Targets
-from hemsd.hub.hub import Seat
+from hemsd.hub.hub import Place
 from hemsd.hub.messages import (
     ApplianceProperty,
     ApplianceResult,
@@ -41,7 +41,7 @@ class Controller:
     """
 
     def __init__(
-        self, seat: Seat, settings: Settings, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self, seat: Place, settings: Settings, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
         self._seat = seat
         self._clock = clock

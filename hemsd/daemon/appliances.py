@@ -10,11 +10,11 @@ from hemsd.appliances.steward import Plan, Steward
 from hemsd.appliances.telling import Label
 from hemsd.appliances.wellbeing import Wellbeing
 from hemsd.daemon.config import Config
-from hemsd.hub.hub import Hub
+from hemsd.hub.hub import Hall
 from hemsd.hub.messages import Domain
 
 
-def stewards_of(config: Config, state: Path, hub: Hub) -> list[Steward]:
+def stewards_of(config: Config, state: Path, hub: Hall) -> list[Steward]:
     """One for each network, each with a seat of its own in the hub; to be made within the running loop."""
     wellbeing, owners = Wellbeing(), dict[str, str]()
     labels = tuple(_labels(config))

@@ -39,6 +39,9 @@ POLLING_FLOOR_S = 10  # asked more often some meters fall silent, and the hourly
 Seconds = Annotated[int, Meta(ge=1, le=3600, description="a whole number of seconds from 1 to 3600")]
 Days = Annotated[int, Meta(ge=1, le=3660, description="a whole number of days from 1 to 3660")]
 SiteId = Annotated[str, Meta(pattern="^[a-z0-9-]{1,64}$", description="1 to 64 of a-z, 0-9 and hyphen, in quotes")]
+RequirementNumber = Annotated[
+    str, Meta(pattern="^R([1-9]|[1-4][0-9]|5[0-5])$", description='the number of a requirement, "R1" to "R55"')
+]
 PortPath = Annotated[str, Meta(pattern="^(auto|/.+)$", description='"auto" or a path like "/dev/ttyUSB0"')]
 LINK_LOCAL = ipaddress.IPv6Network("fe80::/64")  # where IPv6 over Ethernet and Wi-Fi makes link-local addresses
 
@@ -81,6 +84,18 @@ class HistoryTable(Table, frozen=True, kw_only=True):
     events_days: Days = 366
 
 
+class LanTable(Table, frozen=True, kw_only=True):
+    """[lan]: the general purpose home network, where the home gateway is."""
+
+    interface: InterfaceName | None = None  # None: the one that the default route leads over
+
+
+class IsolationTable(Table, frozen=True, kw_only=True):
+    """[isolation]: what to do where an interface of the meter or of appliances is not kept apart."""
+
+    on_breach: Literal["degrade", "refuse"] = "degrade"  # tell of it and go on; or stay away from it
+
+
 class DaemonTable(Table, frozen=True, kw_only=True):
     """[daemon]: the process itself."""
 
@@ -95,7 +110,9 @@ class Config(Table, frozen=True, kw_only=True):
 
     version: Literal[1]
     profile: Annotated[str, Meta(description='text in quotes, "6.4.3"')] = SUPPORTED_PROFILE
+    accept: tuple[RequirementNumber, ...] = ()  # requirements that this home is declared not to meet
     site: SiteTable = SiteTable()
+    lan: LanTable = LanTable()
     meter: MeterTable = MeterTable()
     networks: dict[Name, NetworkTable] = msgspec.field(default_factory=dict)
     appliances: dict[Name, ApplianceTable] = msgspec.field(default_factory=dict)
@@ -103,6 +120,7 @@ class Config(Table, frozen=True, kw_only=True):
     control: ControlTable = ControlTable()
     gateway: GatewayTable = GatewayTable()
     history: HistoryTable = HistoryTable()
+    isolation: IsolationTable = IsolationTable()
     daemon: DaemonTable = DaemonTable()
 
 

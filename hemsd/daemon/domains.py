@@ -27,7 +27,7 @@ from hemsd.gateway.standing import Home
 from hemsd.history.database import NewerDatabase
 from hemsd.history.historian import Historian
 from hemsd.history.store import Retention
-from hemsd.hub.hub import Hub
+from hemsd.hub.hub import Hall
 from hemsd.hub.messages import Domain, Event, MeterStatus, Trouble
 from hemsd.routeb.backfill import Backlog
 from hemsd.routeb.cache import PanCache
@@ -74,7 +74,7 @@ class MeterDomain:
         self,
         settings: MeterTable,
         state: Path,
-        hub: Hub,
+        hub: Hall,
         environ: Mapping[str, str],
         *,
         claim: Callable[[], None] = lambda: None,
@@ -188,7 +188,7 @@ class MeterDomain:
         return 0.0 if self._meter is None else self._meter.overdue_s()
 
 
-async def run_history(settings: HistoryTable, state: Path, hub: Hub) -> None:
+async def run_history(settings: HistoryTable, state: Path, hub: Hall) -> None:
     """The memory of the house, until cancelled. Raises NewerDatabase where a newer hemsd wrote it."""
     seat = hub.seat(Domain.HISTORY)
     retention = Retention(settings.samples_days, settings.minutes_days, settings.events_days)
@@ -198,7 +198,7 @@ async def run_history(settings: HistoryTable, state: Path, hub: Hub) -> None:
         seat.close()
 
 
-async def run_control(config: Config, hub: Hub) -> None:
+async def run_control(config: Config, hub: Hall) -> None:
     """The one way to an appliance, and the sum of the house, until cancelled."""
     seat = hub.seat(Domain.CONTROL)
     settings = Settings(
@@ -214,7 +214,7 @@ async def run_control(config: Config, hub: Hub) -> None:
         seat.close()
 
 
-def stewards(config: Config, state: Path, hub: Hub) -> list[Steward]:
+def stewards(config: Config, state: Path, hub: Hall) -> list[Steward]:
     """Who runs each network of appliances, each with a seat of its own; to be made within the running loop."""
     if not config.networks:
         return []
@@ -223,7 +223,7 @@ def stewards(config: Config, state: Path, hub: Hub) -> list[Steward]:
     return stewards_of(config, state, hub)
 
 
-async def run_gateway(config: Config, broker: BrokerConfig, site: str, state: Path, hub: Hub) -> None:
+async def run_gateway(config: Config, broker: BrokerConfig, site: str, state: Path, hub: Hall) -> None:
     """The home gateway's world: the MQTT bridge, until cancelled."""
     seat, home_assistant = hub.seat(Domain.GATEWAY), config.gateway.home_assistant
     home = Home(
@@ -240,7 +240,7 @@ async def run_gateway(config: Config, broker: BrokerConfig, site: str, state: Pa
         seat.close()
 
 
-async def run_metrics(metrics: MetricsConfig, site: str, hub: Hub) -> None:
+async def run_metrics(metrics: MetricsConfig, site: str, hub: Hall) -> None:
     """The house for Prometheus, until cancelled. Raises MetricsError."""
     seat = hub.seat(Domain.GATEWAY)
     try:

@@ -30,7 +30,7 @@ from hemsd.gateway.requests import Incoming, Requests
 from hemsd.gateway.retained import Retained
 from hemsd.gateway.standing import Home, Standing
 from hemsd.gateway.topics import Publication, Topics
-from hemsd.hub.hub import Seat
+from hemsd.hub.hub import Place
 from hemsd.hub.messages import Domain, Event, Health, HistoryHead, Message, Records, UserResponse
 
 BACKOFF_S, BACKOFF_CAP_S = 1.0, 60.0
@@ -49,7 +49,7 @@ class Bridge:
 
     def __init__(
         self,
-        seat: Seat,
+        seat: Place,
         config: BrokerConfig,
         home: Home,
         state: Path,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from drivers.tcp import listen
 from hemsd.gateway.config import MetricsConfig
 from hemsd.gateway.metrics import Metrics
-from hemsd.hub.hub import Seat
+from hemsd.hub.hub import Place
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -42,7 +42,7 @@ class Exporter:
     """A seat of the gateway in the hub on one side, whoever asks for metrics on the other."""
 
     def __init__(
-        self, seat: Seat, config: MetricsConfig, site: str, *, clock: Callable[[], float] = time.monotonic
+        self, seat: Place, config: MetricsConfig, site: str, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._seat = seat
         self._config = config

@@ -24,7 +24,7 @@ from hemsd.history.inbox import SAMPLES_MAX, Batch, Inbox
 from hemsd.history.query import Summary
 from hemsd.history.store import Restored, Retention, Store
 from hemsd.history.totals import Outcome
-from hemsd.hub.hub import Seat
+from hemsd.hub.hub import Place
 from hemsd.hub.messages import (
     BackfillProgress,
     Domain,
@@ -67,7 +67,7 @@ class Historian:
 
     def __init__(
         self,
-        seat: Seat,
+        seat: Place,
         state: Path,
         *,
         retention: Retention | None = None,

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from operator import attrgetter
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from hemsd.hub.messages import (
     ApplianceState,
@@ -21,6 +21,7 @@ from hemsd.hub.messages import (
     Health,
     HistoryAnswer,
     HistoryQuery,
+    IsolationStatus,
     Message,
     MeterProperty,
     MeterStatus,
@@ -49,7 +50,7 @@ _RECEIVER: Mapping[type[Message], Callable[[Message], Domain]] = {
 
 _CLAIMED: Mapping[type[Message], Callable[[Message], Domain]] = {
     **{kind: attrgetter("asker") for kind in (ReadMeter, Backfill, RecordsAfter, HistoryQuery, UserRequest)},
-    **{kind: attrgetter("source") for kind in (Event, Health)},
+    **{kind: attrgetter("source") for kind in (Event, Health, IsolationStatus)},
 }
 """Who the message says is speaking; anyone but its sender would be a forgery."""
 
@@ -71,6 +72,26 @@ class Loss(NamedTuple):
 
     to: Domain
     message: str
+
+
+class Place(Protocol):
+    """A domain's place in a hub, wherever that is: Seat, or hemsd.hub.wire.RemoteSeat."""
+
+    def publish(self, message: Message) -> None:
+        """Hand a message to whoever may hear it; never blocks."""
+
+    def messages(self) -> AsyncIterator[Message]:
+        """What this domain may hear, in order, until close(). For one reader at a time."""
+
+    def close(self) -> None:
+        """Leave: messages() ends. Safe to call twice."""
+
+
+class Hall(Protocol):
+    """Where domains take their places: the Hub, or what stands for it in another process."""
+
+    def seat(self, domain: Domain) -> Place:
+        """Take one; it hears how things stand, then what is published from now on."""
 
 
 class Seat:

@@ -462,6 +462,23 @@ class Health(Message, frozen=True, kw_only=True, tag=True):
     counters: dict[str, int] = {}
 
 
+class Breach(Struct, frozen=True, kw_only=True):
+    """A requirement of ITU-T G.9958 that this machine does not meet, by its number in docs/conformance.md."""
+
+    requirement: str  # R1..R55
+    text: str  # what was found, and what to do about it
+
+
+class IsolationStatus(Message, frozen=True, kw_only=True, tag=True):
+    """Whether an interface leads where its domain should be and nowhere else; told at once and at every change."""
+
+    source: Domain
+    interface: str
+    since: datetime
+    breaches: tuple[Breach, ...] = ()  # none: it does
+    refused: bool = False  # nothing is sent or taken on it until that has ended
+
+
 class Record(Struct, frozen=True, kw_only=True):
     """One kept interval or event; `seq` grows by time of keeping and never repeats. A changed one has a new seq."""
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from drivers.ports import PortError
 from hemsd.echonet.exchange import Missing
 from hemsd.echonet.objects import METER
-from hemsd.hub.hub import Seat
+from hemsd.hub.hub import Place
 from hemsd.hub.messages import Backfill, Domain, Event, MeterInterval, MeterReading, ReadMeter
 from hemsd.routeb import readings
 from hemsd.routeb.asked import answer
@@ -55,7 +55,7 @@ class Collector:
     def __init__(
         self,
         meter: Meter,
-        seat: Seat,
+        seat: Place,
         *,
         pace: Pace | None = None,
         backlog: Backlog | None = None,

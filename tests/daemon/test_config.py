@@ -72,7 +72,7 @@ def test_the_shipped_credentials_example_is_valid(tmp_path: Path) -> None:
         ("[gateway.brocker]\n", ":2: there is no table [gateway.brocker]; did you mean [gateway.broker]?"),
         (
             '[mqtt]\nhost = "x"',
-            ":2: there is no table [mqtt]; tables are site, meter, networks.NAME, appliances.NAME",
+            ":2: there is no table [mqtt]; tables are site, lan, meter, networks.NAME, appliances.NAME",
         ),
         ('port = "auto"', ':2: the top level has no key "port"; it belongs into [meter]'),
         ("[daemon]\nlive_s = 20", ':3: [daemon] has no key "live_s"; it belongs into [meter]'),

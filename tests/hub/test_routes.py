@@ -47,6 +47,7 @@ HistoryQuery         gateway operator        history
 HistoryAnswer        history                 gateway operator
 Event                *                       history gateway operator
 Health               *                       history gateway operator
+IsolationStatus      routeb appliances       history gateway operator
 """
 # What the home gateway has besides, from a level on.
 OPENED = {

@@ -34,6 +34,7 @@ VALUES: dict[str, Any] = {
     "network": "home",
     "address": "192.0.2.1",
     "eoj": "013001",
+    "interface": "eth1",
     "target": "living-ac",
     "values": {},
     "command": "c1",
