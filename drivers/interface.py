@@ -99,6 +99,11 @@ def _addresses(index: int) -> tuple[str | None, tuple[str, ...]]:
     return local, tuple(others)
 
 
+def physical_interfaces() -> list[str]:
+    """The interfaces that have hardware behind them, in the order of their names: no bridge, no tunnel, no container."""
+    return sorted(path.parent.name for path in Path("/sys/class/net").glob("*/device"))
+
+
 def is_link_local(address: str) -> bool:
     """Whether it is within fe80::/10."""
     packed = socket.inet_pton(socket.AF_INET6, address)

@@ -10,7 +10,7 @@ from drivers.files import replace
 
 SYSTEMD_NAME = "hemsd-routeb"  # which systemd-creds seals into the file as well
 SYSTEMD_FILE = Path("/etc/credstore.encrypted") / SYSTEMD_NAME
-SEALED_FILE = Path("/etc/hemsd/routeb.sealed")
+SEALED_FILE = Path("/etc/hemsd/credentials.sealed")
 KEY_FILE = SEALED_FILE.with_suffix(".key")
 MAGIC = b"hemsd sealed 1\n"  # at the beginning of a file, and authenticated with it
 KEY_SIZE = 32  # bytes: AES-256

@@ -20,11 +20,11 @@ CONTENT = as_file(Credentials(ROUTE_B_ID, PASSWORD))
 def sealed_in(directory: Path, key: bytes | None = None) -> Path:
     """A sealed file with its key beside it."""
     made = new_key()
-    (directory / "routeb.key").write_bytes(made if key is None else key)
-    (directory / "routeb.sealed").write_bytes(seal(CONTENT, made))
+    (directory / "credentials.key").write_bytes(made if key is None else key)
+    (directory / "credentials.sealed").write_bytes(seal(CONTENT, made))
     for path in directory.iterdir():
         path.chmod(0o600)
-    return directory / "routeb.sealed"
+    return directory / "credentials.sealed"
 
 
 def refusal(path: Path) -> str:
@@ -39,7 +39,7 @@ def test_a_sealed_file_is_opened_with_the_key_beside_it(tmp_path: Path) -> None:
     """What was sealed is read again; neither file holds a secret in clear, and sealing twice gives another file."""
     path = sealed_in(tmp_path)
     assert (load_credentials(path, {}).id, load_credentials(path, {}).password) == (ROUTE_B_ID, PASSWORD)
-    content = path.read_bytes() + path.with_name("routeb.key").read_bytes()
+    content = path.read_bytes() + path.with_name("credentials.key").read_bytes()
     assert PASSWORD.encode() not in content
     assert ROUTE_B_ID.encode() not in content
     assert seal(CONTENT, b"k" * 32) != seal(CONTENT, b"k" * 32)
@@ -48,7 +48,7 @@ def test_a_sealed_file_is_opened_with_the_key_beside_it(tmp_path: Path) -> None:
 def test_the_form_is_plain_aes_gcm(tmp_path: Path) -> None:
     """Somebody else's AES-GCM opens it by what the module says of the form, so no hemsd is needed to rescue it."""
     path = sealed_in(tmp_path)
-    key, content = path.with_name("routeb.key").read_bytes(), path.read_bytes()
+    key, content = path.with_name("credentials.key").read_bytes(), path.read_bytes()
     at = len(MAGIC)
     assert AESGCM(key).decrypt(content[at : at + NONCE_SIZE], content[at + NONCE_SIZE :], content[:at]) == CONTENT
 
@@ -70,16 +70,16 @@ def test_what_else_may_be_wrong_with_a_sealed_file(tmp_path: Path) -> None:
     """Another key, none, a short one, or a file that was never sealed: each is said as what it is."""
     path = sealed_in(tmp_path, new_key())
     assert "sealed with another key" in refusal(path)
-    path.with_name("routeb.key").write_bytes(b"short")
+    path.with_name("credentials.key").write_bytes(b"short")
     assert "its key must have 32 bytes, this one has 5" in refusal(path)
-    path.with_name("routeb.key").unlink()
-    assert "its key, routeb.key beside it, is not there" in refusal(path)
+    path.with_name("credentials.key").unlink()
+    assert "its key, credentials.key beside it, is not there" in refusal(path)
     sealed_in(tmp_path)
     path.write_bytes(CONTENT)
     assert "this is not a sealed file" in refusal(path)
 
 
-@pytest.mark.parametrize("name", ["routeb.key", "routeb.sealed"])
+@pytest.mark.parametrize("name", ["credentials.key", "credentials.sealed"])
 def test_neither_file_may_be_open_to_others(tmp_path: Path, name: str) -> None:
     """A key that others may read seals nothing."""
     path = sealed_in(tmp_path)
@@ -112,13 +112,13 @@ def test_what_is_wrong_with_a_copy_is_said_of_the_original(tmp_path: Path) -> No
     with pytest.raises(CredentialsError, match=r'^/etc/credstore\.encrypted/hemsd-routeb: "password" is missing'):
         load_credentials(tmp_path / "hemsd-routeb", environ)
     sealed = sealed_in(tmp_path, new_key())
-    with pytest.raises(CredentialsError, match=r"^/etc/hemsd/routeb\.sealed: it was changed"):
+    with pytest.raises(CredentialsError, match=r"^/etc/hemsd/credentials\.sealed: it was changed"):
         load_credentials(sealed, environ)
 
 
 def test_root_finds_the_sealed_ones_without_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`sudo hemsd read` with no daemon uses what the service would: the plain file, else a sealed one."""
-    places = {name: tmp_path / name for name in ("credentials.toml", "hemsd-routeb", "routeb.sealed")}
+    places = {name: tmp_path / name for name in ("credentials.toml", "hemsd-routeb", "credentials.sealed")}
     monkeypatch.setattr(room, "HANDED", places)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     for name in reversed(places):
