@@ -20,12 +20,13 @@ from hemsd.daemon.config import Config, load, parse
 from hemsd.daemon.credentials import SYSTEM_FILE as PLAIN
 from hemsd.daemon.credentials import find_credentials, load_credentials
 from hemsd.daemon.install.machine import Machine, look
-from hemsd.daemon.install.places import SECRETS, SINGLE, STATE, TARGET, Kit, load_kit
+from hemsd.daemon.install.places import MODULE_GROUP, SECRETS, SINGLE, STATE, TARGET, Kit, load_kit
 from hemsd.daemon.install.plan import installation, overriding, removal
 from hemsd.daemon.install.proposal import (
     Wishes,
     appliance_interfaces,
     configuration,
+    has_a_name,
     likely_port,
     single_is_better,
 )
@@ -173,6 +174,8 @@ def _show_notes(arguments: argparse.Namespace, machine: Machine, kit: Kit, wishe
         print(f"Meter: over the network interface {wishes.interface}.")
     else:
         print(f"Module: {_module(machine.ports, wishes.port)}.")
+        if wishes.port is not None and not has_a_name(machine, kit, wishes.port):
+            print(f"Note: udev cannot give it to the service: see that the group {MODULE_GROUP} may open it.")
     how = "one process (--three for three)" if wishes.single else "three processes, one for each world"
     print(f"Service: {how}.")
     for path in overriding(machine, kit):
@@ -228,7 +231,7 @@ def _test_read(machine: Machine, config: Config, *, has_credentials: bool) -> in
     what, said = wanted(["power", "current", "energy"], as_json=False), set[str]()
 
     def tell(status: Told) -> None:
-        if status["detail"] not in said:
+        if status["detail"] and status["detail"] not in said:
             said.add(status["detail"])
             print(f"  {status['detail']}", flush=True)
 

@@ -66,8 +66,9 @@ class Machine:
         for path in (self.command, self.interpreter):
             if any(path.is_relative_to(place) for place in HIDDEN):
                 return (
-                    f"{path} is where the service may not look. Have hemsd in a place for everyone, and go on from "
-                    f"there:\n  sudo /usr/bin/python3 -m venv /opt/hemsd\n  sudo /opt/hemsd/bin/pip install {pip_name()}\n"
+                    f"{path} is where the service may not look. Have hemsd in a place for everyone:\n"
+                    "  sudo /usr/bin/python3 -m venv /opt/hemsd\n"
+                    f"  sudo /opt/hemsd/bin/pip install {pip_name()}\n"
                     "  sudo /opt/hemsd/bin/hemsd install"
                 )
         if "systemctl" not in self.tools:

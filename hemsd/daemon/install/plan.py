@@ -34,7 +34,10 @@ from hemsd.daemon.sealing import SYSTEMD_FILE
 
 RELOAD_UNITS = Run(("systemctl", "daemon-reload"))
 RELOAD_RULES = Run(("udevadm", "control", "--reload"))
-APPLY_RULES = Run(("udevadm", "trigger", "--subsystem-match=tty", "--action=change"))
+APPLY_RULES = (
+    Run(("udevadm", "trigger", "--subsystem-match=tty", "--action=change")),
+    Run(("udevadm", "settle", "--timeout=10")),  # the service is to find the port as the rules make it
+)
 
 
 def installation(
@@ -50,7 +53,7 @@ def installation(
     secrets = list(_secrets(machine, credentials)) if sealing else []
     person = [Run(("usermod", "--append", "--groups", ASKERS, machine.person))] if machine.person else []
     rules = changed & {RULES, OWN_RULE} and "udevadm" in machine.tools and machine.booted
-    told = [RELOAD_RULES, APPLY_RULES] if rules else []
+    told = [RELOAD_RULES, *APPLY_RULES] if rules else []
     running = _running(machine, SINGLE if wishes.single else TARGET, changed, anew=bool(secrets))
     return (*files, *link, *_users(machine, changed), *secrets, *person, *told, *running)
 
@@ -147,7 +150,7 @@ def _stopped(machine: Machine) -> Iterator[Step]:
 
 
 def _ours_removed(machine: Machine) -> Iterator[Step]:
-    ours = [path for path in machine.files if path.parent == UNITS or path in (SYSUSERS, TMPFILES, RULES)]
+    ours = sorted(path for path in machine.files if path.parent == UNITS or path in (SYSUSERS, TMPFILES, RULES))
     yield from (Remove(path) for path in ours)
     if machine.link == machine.command:
         yield Remove(COMMAND)

@@ -66,12 +66,20 @@ def own_rule(machine: Machine, kit: Kit, port: str | None) -> str | None:
     return f'{RULE_HEAD}SUBSYSTEM=="tty", {match}, {RULE_TAIL}' if match else None
 
 
+def has_a_name(machine: Machine, kit: Kit, port: str) -> bool:
+    """Whether a udev rule makes it /dev/hemsd-wisun, so that the configuration need not say where it is."""
+    found = _found(machine, port)
+    if found is None or "udevadm" not in machine.tools:
+        return False
+    return _is_known(kit, found) or own_rule(machine, kit, port) is not None
+
+
 def configuration(machine: Machine, kit: Kit, wishes: Wishes) -> str:
     """The commented configuration that is shipped, with what this home needs to be said in it."""
     text = kit.configuration
     if wishes.interface is not None:
         text = with_setting(text, "meter", "interface", wishes.interface)
-    elif wishes.port is not None and not _has_a_name(machine, kit, wishes.port):
+    elif wishes.port is not None and not has_a_name(machine, kit, wishes.port):
         found = _found(machine, wishes.port)
         text = with_setting(text, "meter", "port", found.name if found else wishes.port)
     if wishes.appliances is not None:
@@ -96,14 +104,6 @@ def with_setting(text: str, table: str, key: str, value: str | tuple[str, ...]) 
 def _found(machine: Machine, port: str | None) -> PortInfo | None:
     real = str(Path(port).resolve()) if port else None
     return next((each for each in machine.ports if each.path in (port, real) or each.by_id == port), None)
-
-
-def _has_a_name(machine: Machine, kit: Kit, port: str) -> bool:
-    """Whether a udev rule makes it /dev/hemsd-wisun, so that the configuration need not say where it is."""
-    found = _found(machine, port)
-    if found is None or "udevadm" not in machine.tools:
-        return False
-    return _is_known(kit, found) or own_rule(machine, kit, port) is not None
 
 
 def _is_known(kit: Kit, port: PortInfo) -> bool:
