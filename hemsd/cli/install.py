@@ -109,7 +109,7 @@ def _wishes(arguments: argparse.Namespace, machine: Machine, *, may_ask: bool) -
     single = arguments.single or SINGLE in machine.enabled
     if not (arguments.single or arguments.three or {SINGLE, TARGET} & machine.enabled):
         single = single_is_better(machine)
-    port = arguments.port
+    port = arguments.port and _known_name(machine, arguments.port)
     if port is None and arguments.interface is None:
         port = _port(machine, may_ask=may_ask)
     appliances = arguments.appliances
@@ -121,6 +121,12 @@ def _wishes(arguments: argparse.Namespace, machine: Machine, *, may_ask: bool) -
         appliances=None if appliances == "none" else appliances,
         single=single and not arguments.three,
     )
+
+
+def _known_name(machine: Machine, given: str) -> str:
+    """The kernel's name for a port that was given by another one, if it is a port of this machine."""
+    real = str(Path(given).resolve())
+    return real if any(port.path == real for port in machine.ports) else given
 
 
 def _port(machine: Machine, *, may_ask: bool) -> str | None:

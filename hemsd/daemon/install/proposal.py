@@ -6,7 +6,6 @@ import json
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 from drivers.usb import PortInfo
 from hemsd.daemon.install.machine import Machine
@@ -24,7 +23,7 @@ RULE_TAIL = f'SYMLINK+="hemsd-wisun", GROUP="{MODULE_GROUP}", MODE="0660", TAG+=
 class Wishes:
     """What a person wants, where there is a choice; None: nothing of that kind."""
 
-    port: str | None = None  # of the module, by any of its names
+    port: str | None = None  # of the module
     interface: str | None = None  # instead of a module: the one that leads to a second-generation meter
     appliances: str | None = None  # the interface that leads to them
     single: bool = False  # one process instead of three
@@ -102,8 +101,7 @@ def with_setting(text: str, table: str, key: str, value: str | tuple[str, ...]) 
 
 
 def _found(machine: Machine, port: str | None) -> PortInfo | None:
-    real = str(Path(port).resolve()) if port else None
-    return next((each for each in machine.ports if each.path in (port, real) or each.by_id == port), None)
+    return next((each for each in machine.ports if port in (each.path, each.by_id)), None) if port else None
 
 
 def _is_known(kit: Kit, port: PortInfo) -> bool:
