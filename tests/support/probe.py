@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 CLONE_NEWUSER = 0x10000000  # linux/sched.h
-STATE = Path(os.environ["STATE_DIRECTORY"])
+STATE = Path(os.environ.get("STATE_DIRECTORY", "/nonexistent"))
 BY_CGROUP = (
     "open another device",
     "send within the house",
@@ -35,6 +35,14 @@ def write(path: str | Path) -> None:
 
 def read(path: str) -> None:
     Path(path).read_bytes()
+
+
+def read_credential(unit: str, name: str) -> None:
+    """Handed to this sandbox, or that of the running unit."""
+    handed = Path(os.environ.get("CREDENTIALS_DIRECTORY", "/nonexistent"), name)
+    if not handed.exists():
+        handed = Path("/run/credentials", unit, name)
+    handed.read_bytes()
 
 
 def look_into(path: str) -> None:
@@ -87,8 +95,8 @@ def change_an_interface() -> None:
 
 
 def see_an_interface() -> None:
-    """One that is not the loopback."""
-    if socket.if_nameindex()[1:] == []:
+    """One that is not the loopback (proc_pid_net(5): two lines of head, one for each interface)."""
+    if len(Path("/proc/thread-self/net/dev").read_text().splitlines()) < 4:
         raise OSError("there is none")
 
 
@@ -121,8 +129,8 @@ ATTEMPTS: dict[str, Callable[[], object]] = {
     "open the module's tty": lambda: open_device("/dev/ttyUSB0"),
     "open another tty": lambda: open_device("/dev/ttyUSB1"),
     "open another device": lambda: open_device("/dev/net/tun"),
-    "read the meter's credential": lambda: read("/run/credentials/hemsd-routeb.service/routeb"),
-    "read the broker's credential": lambda: read("/run/credentials/hemsd-gateway.service/mqtt-password"),
+    "read the meter's credential": lambda: read_credential("hemsd-routeb.service", "routeb"),
+    "read the broker's credential": lambda: read_credential("hemsd-gateway.service", "mqtt-password"),
     "read the credentials file": lambda: read("/etc/hemsd/credentials.toml"),
     "read the configuration": lambda: read("/etc/hemsd/hemsd.toml"),
     "write its state": lambda: write(STATE / "probe"),
