@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drivers.module import Credentials
-from drivers.usb import PortInfo
 from hemsd.cli import dialogue
 from hemsd.cli.answer import answer_of, show, verdict, wanted
 from hemsd.cli.asking import Daemon, find
 from hemsd.cli.exits import Exit, GaveUp, UsageError
 from hemsd.cli.read import ask
 from hemsd.daemon.config import SYSTEM_FILE as CONFIGURATION
-from hemsd.daemon.config import Config, load, parse
+from hemsd.daemon.config import UDEV_NAME, Config, load, parse
 from hemsd.daemon.credentials import SYSTEM_FILE as PLAIN
 from hemsd.daemon.credentials import find_credentials, load_credentials
 from hemsd.daemon.install.machine import Machine, look
@@ -179,7 +178,7 @@ def _show_notes(arguments: argparse.Namespace, machine: Machine, kit: Kit, wishe
     elif wishes.interface is not None:
         print(f"Meter: over the network interface {wishes.interface}.")
     else:
-        print(f"Module: {_module(machine.ports, wishes.port)}.")
+        print(f"Module: {_module(machine, wishes.port)}.")
         if wishes.port is not None and not has_a_name(machine, kit, wishes.port):
             print(f"Note: udev cannot give it to the service: see that the group {MODULE_GROUP} may open it.")
     how = "one process (--three for three)" if wishes.single else "three processes, one for each world"
@@ -190,10 +189,12 @@ def _show_notes(arguments: argparse.Namespace, machine: Machine, kit: Kit, wishe
         print("Note: this machine was not started by systemd; the service begins with the next start that is.")
 
 
-def _module(ports: Sequence[PortInfo], chosen: str | None) -> str:
+def _module(machine: Machine, chosen: str | None) -> str:
+    if chosen is None and UDEV_NAME in machine.there:
+        return str(UDEV_NAME)
     if chosen is None:
         return "none found yet; the service takes it as soon as it is plugged in"
-    return next((str(port) for port in ports if chosen in (port.path, port.by_id)), chosen)
+    return next((str(port) for port in machine.ports if chosen in (port.path, port.by_id)), chosen)
 
 
 def _is_to_be_done(steps: Sequence[Step], arguments: argparse.Namespace, nothing: str) -> bool:

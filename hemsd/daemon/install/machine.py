@@ -15,6 +15,7 @@ from pathlib import Path
 from drivers.interface import default_interface, physical_interfaces
 from drivers.usb import PortInfo, list_ports
 from hemsd.daemon.config import SYSTEM_FILE as CONFIGURATION
+from hemsd.daemon.config import UDEV_NAME
 from hemsd.daemon.install.places import (
     ASKERS,
     COMMAND,
@@ -54,7 +55,7 @@ class Machine:
     lan: str | None  # the one that the default route leads over
     users: frozenset[str]  # of ours
     files: Mapping[Path, bytes]  # ours, the configuration and the person's rule, as they are
-    there: frozenset[Path]  # of files with secrets, directories, and what a person has put in /etc/systemd/system
+    there: frozenset[Path]  # of files with secrets, directories, and others that matter
     link: Path | None  # what /usr/local/bin/hemsd leads to; itself where it is no link
     enabled: frozenset[str]
     active: frozenset[str]
@@ -118,7 +119,7 @@ def _files() -> Iterator[Path]:
 
 
 def _others() -> Iterator[Path]:
-    yield from (*SECRETS, CONFIGURATION.parent, *STATE, *MADE, FIREWALL)
+    yield from (*SECRETS, CONFIGURATION.parent, *STATE, *MADE, FIREWALL, UDEV_NAME)
     yield from DROP_INS.glob("hemsd*")
 
 
