@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     if machine.trouble is not None:
         raise UsageError(machine.trouble)
     _check_rights(machine, arguments, "install")
-    kit = load_kit(machine.command.parents[1], machine.interpreter)
+    kit = load_kit(machine.command.parents[1])
     is_new = CONFIGURATION not in machine.files
     may_ask = is_new and dialogue.is_somebody_there() and not (arguments.yes or arguments.dry_run)
     wishes = _wishes(arguments, machine, may_ask=may_ask)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from ipaddress import IPv4Interface
 from pathlib import Path
 
+from drivers.interface import Interface
 from drivers.usb import PortInfo
 from hemsd.daemon.install.machine import TOOLS, Machine
 from hemsd.daemon.install.places import RULES, SYSUSERS, TMPFILES, UNITS, Kit
@@ -26,6 +28,12 @@ KIT = Kit(
     wifi="[Service]\nRestrictNetworkInterfaces=wlan1\n",
 )
 
+
+def interface(name: str, *addresses: str, running: bool = True) -> Interface:
+    """A network interface with IPv4 addresses."""
+    return Interface(name, 2, running, running, "fe80::1", (), tuple(map(IPv4Interface, addresses)))
+
+
 # As fresh as Debian comes, seen by root.
 FRESH = Machine(
     root=True,
@@ -35,7 +43,7 @@ FRESH = Machine(
     memory_mb=4096,
     tools=frozenset(TOOLS),
     ports=(),
-    interfaces=("eth0",),
+    interfaces=(interface("eth0", "192.168.1.10/24"),),
     lan="eth0",
     users=frozenset(),
     files={},

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from drivers.interface import default_interface, physical_interfaces
+from drivers.interface import Interface, default_interface, physical_interfaces
+from drivers.interface import look as look_at
 from drivers.usb import PortInfo, list_ports
 from hemsd.daemon.config import SYSTEM_FILE as CONFIGURATION
 from hemsd.daemon.config import UDEV_NAME
@@ -33,6 +34,7 @@ from hemsd.daemon.install.places import (
     UNITS,
     USERS,
     share_directory,
+    system_path,
 )
 
 TOOLS = ("systemctl", "systemd-creds", "systemd-sysusers", "systemd-tmpfiles", "udevadm", "usermod")
@@ -51,7 +53,7 @@ class Machine:
     memory_mb: int
     tools: frozenset[str]
     ports: tuple[PortInfo, ...]
-    interfaces: tuple[str, ...]  # with hardware behind them
+    interfaces: tuple[Interface, ...]  # with hardware behind them
     lan: str | None  # the one that the default route leads over
     users: frozenset[str]  # of ours
     files: Mapping[Path, bytes]  # ours, the configuration and the person's rule, as they are
@@ -79,7 +81,7 @@ class Machine:
 
 def look() -> Machine:
     """How this machine is now. Raises OSError."""
-    tools = frozenset(name for name in TOOLS if shutil.which(name, path=_path()))
+    tools = frozenset(name for name in TOOLS if shutil.which(name, path=system_path()))
     booted = Path("/run/systemd/system").is_dir()
     files = {path: path.read_bytes() for path in _files() if path.is_file()}
     return Machine(
@@ -90,7 +92,7 @@ def look() -> Machine:
         memory_mb=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
         tools=tools,
         ports=tuple(list_ports()),
-        interfaces=tuple(physical_interfaces()),
+        interfaces=tuple(found for name in physical_interfaces() if (found := look_at(name)) is not None),
         lan=default_interface(),
         users=frozenset(name for name in USERS if _has_user(name)),
         files=files,
@@ -106,11 +108,6 @@ def pip_name() -> str:
     """What pip takes to install this hemsd elsewhere."""
     share = share_directory()
     return str(share) if (share / "pyproject.toml").exists() else "hemsd"
-
-
-def _path() -> str:
-    """Where programs of root are, whatever the caller's own path is."""
-    return f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"
 
 
 def _files() -> Iterator[Path]:

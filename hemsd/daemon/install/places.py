@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +45,7 @@ class Kit:
 
     files: Mapping[Path, bytes]
     configuration: str
-    wifi: str = ""  # a drop-in for the meter's unit, where the meter is on a network interface
+    wifi: str  # a drop-in for the meter's unit, where the meter is on a network interface
 
     @property
     def rules(self) -> str:
@@ -52,25 +53,26 @@ class Kit:
         return self.files.get(RULES, b"").decode()
 
 
-def load_kit(prefix: Path, interpreter: Path) -> Kit:
-    """Read it, with units for a hemsd that is in `prefix` and run by `interpreter`. Raises OSError."""
+def load_kit(prefix: Path) -> Kit:
+    """Read it, with units for a hemsd that is in `prefix`. Raises OSError."""
     share = share_directory()
-    runnable = str(prefix) if interpreter.is_relative_to("/usr") else f"{prefix} {interpreter.parents[1]}"
     files: dict[Path, bytes] = {}
     for path in sorted((share / "systemd").iterdir()):
         if path.suffix in UNIT_KINDS:
-            text = path.read_text("utf-8").replace(f"ExecPaths=/usr {PREFIX}\n", f"ExecPaths=/usr {runnable}\n")
-            text = text.replace(f"{PREFIX}/bin/", f"{prefix}/bin/")
+            text = path.read_text("utf-8").replace(f"{PREFIX}/bin/", f"{prefix}/bin/")
             files[UNITS / path.name] = (HEAD.format(version=hemsd.__version__, name=path.name) + text).encode()
     for name, place in (("60-hemsd.rules", RULES), ("sysusers.conf", SYSUSERS), ("tmpfiles.conf", TMPFILES)):
-        if (share / "systemd" / name).exists():
-            files[place] = (share / "systemd" / name).read_bytes()
-    wifi = share / "systemd/examples/hemsd-routeb-wifi.conf"
+        files[place] = (share / "systemd" / name).read_bytes()
     return Kit(
         files,
-        (share / "config" / CONFIGURATION.name).read_text("utf-8"),
-        wifi.read_text("utf-8") if wifi.exists() else "",
+        configuration=(share / "config" / CONFIGURATION.name).read_text("utf-8"),
+        wifi=(share / "systemd/examples/hemsd-routeb-wifi.conf").read_text("utf-8"),
     )
+
+
+def system_path() -> str:
+    """Where the programs of root are, whatever the caller's own PATH is."""
+    return f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"
 
 
 def share_directory() -> Path:

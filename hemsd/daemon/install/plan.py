@@ -90,7 +90,7 @@ def _first_files(machine: Machine, kit: Kit, wishes: Wishes) -> Iterator[Write]:
         rule = own_rule(machine, kit, wishes.port)
         if rule is not None and OWN_RULE not in machine.files:
             yield Write(OWN_RULE, rule.encode(), f"makes {wishes.port} /dev/hemsd-wisun")
-        if wishes.interface is not None and kit.wifi and WIFI_DROP_IN.parent not in machine.there:
+        if wishes.interface is not None and WIFI_DROP_IN.parent not in machine.there:
             text = kit.wifi.replace(WIFI_EXAMPLE, wishes.interface)
             yield Write(WIFI_DROP_IN, text.encode(), f"lets the meter's process use {wishes.interface}")
 

@@ -42,9 +42,15 @@ def likely_port(machine: Machine) -> PortInfo | None:
 
 
 def appliance_interfaces(machine: Machine) -> list[str]:
-    """The interfaces that may lead to appliances, one that leads to nothing else first."""
-    apart = [name for name in machine.interfaces if name != machine.lan]
-    return [*apart, *([machine.lan] if machine.lan in machine.interfaces else [])]
+    """The interfaces that may lead to appliances, those that lead to nothing else first.
+
+    One on the same network as everything else, cable and Wi-Fi together, say, is no network apart.
+    """
+    usable = [each for each in machine.interfaces if each.trouble(ipv4=True) is None]
+    lan = [each for each in usable if each.name == machine.lan]
+    home = {address.network for each in lan for address in each.ipv4}
+    apart = [each for each in usable if each not in lan and home.isdisjoint(address.network for address in each.ipv4)]
+    return [each.name for each in (*apart, *lan)]
 
 
 def own_rule(machine: Machine, kit: Kit, port: str | None) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.install import FRESH, GPIO, KIT, usb
+from support.install import FRESH, GPIO, KIT, interface, usb
 
 from drivers.usb import PortInfo
 from hemsd.daemon.config import parse
@@ -75,7 +75,7 @@ def test_a_port_nobody_knows_is_named_in_the_configuration() -> None:
 
 def test_appliances_on_a_network_of_their_own_need_no_declaration() -> None:
     """A second interface is theirs."""
-    machine = replace(FRESH, interfaces=("eth0", "eth1"))
+    machine = replace(FRESH, interfaces=(*FRESH.interfaces, interface("eth1", "10.0.0.1/24")))
     text = configuration(machine, KIT, Wishes(appliances="eth1"))
     assert settings(text) == ["[networks.home]", 'interface = "eth1"']
     assert parse(text, PLACE).networks["home"].interface == "eth1"
@@ -110,15 +110,22 @@ def test_every_commented_line_can_be_made_to_say_something() -> None:
     assert found > 10
 
 
-def test_which_port_is_taken_and_which_interfaces_come_first() -> None:
-    """USB before the pins, none where several are likely; interfaces that lead to nothing else before the LAN."""
+def test_which_port_is_taken() -> None:
+    """USB before the pins, none where several are likely."""
     gadget = usb("/dev/ttyUSB5", "CH340", likely=False)
     assert likely_port(replace(FRESH, ports=(GPIO, STICK, gadget))) == STICK
     assert likely_port(replace(FRESH, ports=(GPIO, gadget))) == GPIO
     assert likely_port(replace(FRESH, ports=(STICK, usb("/dev/ttyUSB1")))) is None
     assert likely_port(replace(FRESH, ports=(gadget,))) is None
-    assert appliance_interfaces(replace(FRESH, interfaces=("eth0", "eth1", "wlan0"))) == ["eth1", "wlan0", "eth0"]
-    assert appliance_interfaces(replace(FRESH, interfaces=(), lan="br0")) == []
+
+
+def test_which_interfaces_may_lead_to_appliances() -> None:
+    """One that leads to nothing else before the LAN; none that is down, or that is on the LAN as well."""
+    eth1, wlan0 = interface("eth1", "10.0.0.1/24"), interface("wlan0", "192.168.1.11/24")
+    down = interface("wlan1", running=False)
+    machine = replace(FRESH, interfaces=(*FRESH.interfaces, eth1, wlan0, down))
+    assert appliance_interfaces(machine) == ["eth1", "eth0"]
+    assert appliance_interfaces(replace(FRESH, interfaces=(eth1, down), lan="br0")) == ["eth1"]
 
 
 def test_a_small_board_runs_one_process() -> None:
