@@ -132,25 +132,26 @@ class Uplink:
 
     async def run(self) -> None:
         """Connect, and again whenever that ends, until cancelled."""
-        failures, told = 0, ""
+        failures, told, complained = 0, "", False
         while True:
             began = self._clock()
             try:
                 async with connect(self._path, self._waiting) as remote:
                     self._arrive(remote)
-                    if told:
+                    if complained:
                         _log.info("the hub is there")
-                        told = ""
+                        complained = False
                     async for message in remote.messages():
                         self._heard.note(message, self._domain)
                         self._deliver(message)
             except WireError as error:
+                if self._clock() - began > SETTLED_S:
+                    failures, told = 0, ""
                 if told != (told := str(error)):
-                    _log.warning("%s; tried again until the hub is there", error)
+                    _log.warning("the hub is away (%s); tried again until it is there", error)
+                    complained = True
             finally:
                 self._part()
-            if self._clock() - began > SETTLED_S:
-                failures = 0
             delay_s = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(failures, 16)) * (1 + self._chance()) / 2
             failures += 1
             await asyncio.sleep(delay_s)

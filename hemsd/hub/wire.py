@@ -273,10 +273,12 @@ async def connect(path: str, waiting: Queue | None = None) -> AsyncIterator[Remo
         sending = asyncio.create_task(seat.send(), name="hub wire, sending")
         yield seat
     finally:
-        if sending is not None:
-            sending.cancel()
-            await asyncio.wait([sending])
-        await _close(writer)
+        try:
+            if sending is not None:
+                sending.cancel()
+                await asyncio.wait([sending])
+        finally:  # we may be cancelled just now
+            await _close(writer)
 
 
 async def _greeted(reader: asyncio.StreamReader, path: str) -> Greeting:
