@@ -119,15 +119,15 @@ def _rows(table: Path, header: int = 0) -> list[list[str]]:
     return [line.split() for line in table.read_text().splitlines()[header:]] if table.exists() else []
 
 
-def physical_interfaces() -> list[str]:
-    """The interfaces that have hardware behind them, in the order of their names: no bridge, no tunnel."""
-    return sorted(path.parent.name for path in Path("/sys/class/net").glob("*/device"))
-
-
 def is_link_local(address: str) -> bool:
     """Whether it is within fe80::/10."""
     packed = socket.inet_pton(socket.AF_INET6, address)
     return packed[0] == 0xFE and packed[1] & 0xC0 == 0x80
+
+
+def physical_interfaces() -> list[str]:
+    """The interfaces that have hardware behind them, in the order of their names: no bridge, no tunnel."""
+    return sorted(path.parent.name for path in Path("/sys/class/net").glob("*/device"))
 
 
 class Watch:
