@@ -45,7 +45,8 @@ LAN_NOTE = (
     "Appliances on the network of everything else are a deviation from G.9958, which wants one of their own;\n"
     'the configuration declares it (accept = ["R33", "R43"]), and `hemsd conformance` shows it as declared.'
 )
-LATER = "The service goes on trying by itself: `hemsd status` tells how it is doing."
+LATER = "The service goes on by itself: `hemsd status` tells how it is doing."
+SILENT = "the service does not answer; `journalctl -u hemsd -u hemsd-single` says why"
 NONE_YET = (
     "\nhemsd runs, and waits for the Route B ID and password. When the letter has come:\n"
     "  sudo hemsd install --credentials FILE"
@@ -175,6 +176,10 @@ def _show_notes(arguments: argparse.Namespace, machine: Machine, kit: Kit, wishe
     print()
     if CONFIGURATION in machine.files:
         print(f"Configuration: {CONFIGURATION} is there and stays as it is.")
+        if arguments.port or arguments.interface or arguments.appliances:
+            print(
+                f"Note: what it says of ports and interfaces counts; edit it, then `{machine.command} install` again."
+            )
     elif wishes.interface is not None:
         print(f"Meter: over the network interface {wishes.interface}.")
     else:
@@ -257,6 +262,8 @@ def _daemon(config: Config) -> Daemon:
     until = time.monotonic() + START_S
     while (daemon := find([path])) is None:
         if time.monotonic() > until:
-            raise GaveUp(Exit.NO_DAEMON, "the service does not answer")
+            raise GaveUp(
+                Exit.NO_DAEMON, "the service does not answer; `journalctl -u hemsd -u hemsd-single` says why"
+            )
         time.sleep(0.1)
     return daemon

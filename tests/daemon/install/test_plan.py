@@ -99,9 +99,18 @@ def test_without_a_running_systemd_nothing_is_started() -> None:
 
 
 def test_whoever_called_sudo_may_ask_the_daemon() -> None:
-    """They are put into the group once."""
+    """They are put into the group once, and leave it when it goes; root may anyway."""
     assert "run usermod --append --groups hemsd hanako" in told(replace(FRESH, person="hanako"))
-    assert not [step for step in told(FRESH) if "usermod" in step]
+    admitted = replace(INSTALLED, person="hanako", askers=frozenset({"hanako"}))
+    for machine in (FRESH, replace(FRESH, person="root"), admitted):
+        assert not [step for step in told(machine) if "usermod" in step]
+    purge = [" ".join(str(step).split()) for step in removal(admitted, purge=True)]
+    assert purge.index("run gpasswd --delete hanako hemsd") < purge.index("run userdel hemsd")
+
+
+def test_a_service_older_than_its_files_is_restarted() -> None:
+    """A new program under the old units, a configuration that was edited, or an installation that was cut short."""
+    assert told(replace(INSTALLED, outdated=True)) == ["run systemctl restart hemsd.target"]
 
 
 def test_a_rule_and_a_drop_in_are_written_once() -> None:
