@@ -85,11 +85,17 @@ class Machine:
         self.root = root
         self.init = init
 
+    @property
+    def enter(self) -> list[str]:
+        """What makes a command one that runs inside."""
+        return ["nsenter", "-t", str(self.init), "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w", "--"]
+
     def run(self, *command: str, check: bool = True) -> str:
         """Run a command inside and return what it wrote; it must succeed unless `check` is off."""
-        enter = ["nsenter", "-t", str(self.init), "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w", "--"]
         environ = {name: value for name, value in os.environ.items() if name != "RUNTIME_DIRECTORY"}  # of out here
-        finished = subprocess.run([*enter, *command], capture_output=True, text=True, timeout=STEP_S, env=environ)
+        finished = subprocess.run(
+            [*self.enter, *command], capture_output=True, text=True, timeout=STEP_S, env=environ
+        )
         if check and finished.returncode != 0:
             raise AssertionError(f"{command}: {finished.stdout}{finished.stderr}\n{self._last_words()}")
         return (finished.stdout + finished.stderr).strip()

@@ -14,12 +14,31 @@ SHARE = "opt/hemsd/lib/python3.11/site-packages/hemsd/share"
 
 
 @pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Debian 12 with this checkout installed from its wheel, its users, units and example configuration in place."""
-    with overlay(base_tree("bookworm"), tmp_path_factory.mktemp("installed")) as root:
-        package = wheel(tmp_path_factory.mktemp("wheel"))
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout."""
+    return wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@contextmanager
+def tree_with(package: Path, directory: Path) -> Iterator[Path]:
+    """Debian 12 with hemsd in /opt/hemsd, and nothing else of it anywhere."""
+    with overlay(base_tree("bookworm"), directory) as root:
         shutil.copy(package, root / "opt")
         install(root, "/opt/hemsd/bin/pip", "install", "--quiet", "--no-deps", "--no-index", f"/opt/{package.name}")
+        yield root
+
+
+@pytest.fixture(scope="session")
+def fresh(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """As pip leaves it."""
+    with tree_with(package, tmp_path_factory.mktemp("fresh")) as root:
+        yield root
+
+
+@pytest.fixture(scope="session")
+def installed(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Debian 12 with this checkout installed from its wheel, its users, units and example configuration in place."""
+    with tree_with(package, tmp_path_factory.mktemp("installed")) as root:
         (root / SYSTEM).mkdir(parents=True)
         shipped = root / SHARE / "systemd"
         for kind in ("service", "socket", "target", "timer"):
