@@ -46,8 +46,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         if explained is None:
             raise
         code, text = explained
-        print(f"hemsd: {text}", file=sys.stderr)
+        _complain(f"hemsd: {text}")
         return code
+
+
+def _complain(text: str) -> None:
+    import logging
+
+    from hemsd.daemon.logs import marked
+
+    print(marked(text, logging.ERROR), file=sys.stderr)
 
 
 def _run(arguments: Any) -> int:

@@ -20,6 +20,13 @@ class JournalFormatter(logging.Formatter):
         return "\n".join(prefix + line for line in super().format(record).splitlines())
 
 
+def marked(text: str, level: int, stream: TextIO = sys.stderr, environ: Mapping[str, str] = os.environ) -> str:
+    """Lines for a stream, each with its priority where that is the journal."""
+    if not _is_journal(stream, environ):
+        return text
+    return "\n".join(f"<{PRIORITY[level]}>{line}" for line in text.splitlines())
+
+
 def set_up(level: str, stream: TextIO = sys.stderr, environ: Mapping[str, str] = os.environ) -> None:
     """Send logs of at least this level ("debug", "info", "warning", "error") to the stream, unless set up before."""
     handler = logging.StreamHandler(stream)
