@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from support.cli import hemsd
 from support.mosquitto import PASSWORD, USER, Mosquitto, Pki, make_pki, observer
 from support.netns import Namespace
 from support.parts import HURRIED, JST, PARTS, WATCHED, eventually, house, last_boundary, street
@@ -118,6 +120,10 @@ async def test_a_meters_process_that_dies_is_told_and_comes_back_to_its_session(
         gone = await home.hears(MeterStatus, lambda status: not status.online)
         assert (gone.meter, gone.stage, gone.fresh) == (online.meter, "stopped", False)
         assert (gone.identity, gone.since > online.since) == (online.identity, True)
+        told = await hemsd(
+            "status", "--config", str(tmp_path / "hemsd.toml"), env=dict(os.environ), directory=tmp_path
+        )
+        assert "does not run: see systemctl status hemsd-routeb" in told.out
         await home.start("routeb")
         await home.hears(MeterStatus, lambda status: status.online and status.fresh)
         assert outside.joins == 1
