@@ -73,10 +73,11 @@ def run(arguments: argparse.Namespace) -> int:
         _do(steps)
     if arguments.dry_run:
         return Exit.READ
+    has_credentials = sealing or any(path in machine.there for path in SECRETS)
+    code = _test_read(machine, config, has_credentials=has_credentials)
     if arguments.credentials and arguments.credentials != PLAIN:
         print(f"{arguments.credentials} is not needed any more; delete it.")
-    has_credentials = sealing or any(path in machine.there for path in SECRETS)
-    return _test_read(machine, config, has_credentials=has_credentials)
+    return code
 
 
 def remove(arguments: argparse.Namespace) -> int:
