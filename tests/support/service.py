@@ -112,15 +112,19 @@ class House(Machine):
         user, group = self.run("stat", "-c", "%U %G", f"/proc/{self.pid(unit)}").split()
         return user, group
 
-    def confined(self, unit: str, program: str) -> str:
-        """What a Python program prints in the sandbox of a unit: the same user, state and secrets."""
-        name = f"probe-{unit}"
+    def confined(self, unit: str, program: str, *loosened: str) -> str:
+        """What a Python program prints in the sandbox of a unit: the same user, state and secrets.
+
+        Lines that loosen the sandbox come last, so that they count.
+        """
+        directory = self.root / "etc/systemd/system"
+        name = f"probe{len(list(directory.glob('probe*')))}-{unit}"
         lines = (self.root / SYSTEM / unit).read_text().splitlines()
         unlike = ("ExecStart=", "Type=", "Restart", "WatchdogSec=", "RuntimeDirectory")
         kept = [line for line in lines if not line.startswith(unlike)]
         at = kept.index("[Service]") + 1
         probe = ["Type=oneshot", f"ExecStart=/opt/hemsd/bin/python {program}"]
-        (self.root / "etc/systemd/system" / name).write_text("\n".join(kept[:at] + probe + kept[at:]))
+        (directory / name).write_text("\n".join([*kept[:at], *probe, *kept[at:], *loosened]))
         self.run("systemctl", "daemon-reload")
         self.run("systemctl", "start", name)
         return self.journal(name)

@@ -23,6 +23,15 @@ MAY: dict[str, set[str]] = {
     HUB: {"use IPv4", "use IPv6", "use netlink", "see an interface", "speak as the operator"},
     GATEWAY: {"use IPv4", "use IPv6", "see an interface", "read the broker's credential", "speak as the gateway"},
 }
+LOOSE = (  # what a unit must not say, and what could be done if it did
+    (ROUTEB, "RestrictAddressFamilies=AF_INET", "use IPv4"),
+    (ROUTEB, "PrivateNetwork=no", "see an interface"),
+    (HUB, "SupplementaryGroups=hemsd-routeb\nPrivateDevices=no", "open the module's tty"),
+    (HUB, "SupplementaryGroups=hemsd-gateway\nUser=hemsd-gateway", "speak as the gateway"),
+    (GATEWAY, "NoExecPaths=", "execute a file it wrote"),
+    (GATEWAY, "MemoryDenyWriteExecute=no", "execute memory it wrote"),
+    (GATEWAY, "SystemCallFilter=userfaultfd", "watch memory faults"),
+)
 OWN_STATE = {ROUTEB: "the meter's", HUB: "the hub's", GATEWAY: "the gateway's"}
 
 
@@ -51,6 +60,8 @@ def test_the_sandboxes_hold(three: House) -> None:
             three.run("systemctl", "stop", ROUTEB)  # it has the tty for itself
         could = allowed(three.confined(unit, "/opt/probe.py"))
         assert could == MAY[unit] | EACH_MAY | {f"look into {OWN_STATE[unit]} state"}, unit
+    for unit, line, attempt in LOOSE:  # so the check would find it
+        assert attempt in allowed(three.confined(unit, "/opt/probe.py", line)), (unit, line)
 
 
 def allowed(journal: str) -> set[str]:

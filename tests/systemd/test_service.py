@@ -12,13 +12,6 @@ from support.service import House
 
 pytestmark = pytest.mark.needs("root", "systemd-nspawn", "mmdebstrap", "ip")
 
-ONE_PACKET_BROKER = """
-import socket, subprocess
-with socket.create_server(("127.0.0.1", 1883)) as server:
-    subprocess.run(["systemd-notify", "--ready"], check=True)
-    print(server.accept()[0].recv(4096))
-"""
-
 
 def test_it_reads_the_meter_as_a_user_of_its_own(house: House) -> None:
     """The main job: started by systemd it joins the meter over the tty, and status and journal show it."""
@@ -93,26 +86,6 @@ def test_secrets_and_history_are_its_own(house: House) -> None:
     assert "hemsd" in told
     assert house.meter.password not in told
     assert house.meter.id not in told
-
-
-def test_the_gateway_gets_out_with_a_password_of_root(house: House) -> None:
-    """MQTT passes the sandbox, with the password of a file that only root may read."""
-    secret = house.root / "etc/hemsd/mqtt-password"
-    secret.touch(0o600)
-    secret.write_text("fourwordsalluppercase\n")
-    house.configure("""[gateway.broker]
-url = "mqtt://127.0.0.1"
-username = "hemsd"
-password_file = "/etc/hemsd/mqtt-password"
-""")
-    (house.root / "opt/broker.py").write_text(ONE_PACKET_BROKER)
-    house.run("systemd-run", "--unit=broker", "--service-type=notify", "python3", "/opt/broker.py")
-    house.start()
-    house.wait("connection", lambda: house.show("broker", "ActiveState") == "inactive")
-    connect = house.journal("broker")
-    assert "MQTT" in connect
-    assert "hemsd-home-" in connect
-    assert "fourwordsalluppercase" in connect
 
 
 def test_who_is_in_the_group_may_ask_the_daemon(house: House) -> None:
