@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from drivers.interface import default_interface
 from hemsd.cli.exits import Exit
 from hemsd.daemon.check import Severity
 from hemsd.daemon.check import check as findings_of
@@ -13,7 +14,7 @@ from hemsd.daemon.run import serve
 
 def run(arguments: argparse.Namespace) -> int:
     """Run as the daemon until told to end."""
-    return serve(load(arguments.config))
+    return serve(load(arguments.config, lan=default_interface()))
 
 
 def check(arguments: argparse.Namespace) -> int:

@@ -25,7 +25,7 @@ from hemsd.daemon.state import StateError, find_state_directory, prepare, site_i
 from hemsd.daemon.supervision import KeepsFailing, supervise
 from hemsd.hub.hub import Hub, Seat
 from hemsd.hub.messages import ApplianceStatus, Domain, Event, MeterReading, MeterStatus
-from hemsd.hub.routes import DOORS_6_4_3
+from hemsd.hub.routes import doors
 
 STOP_S = 4.5  # after a signal everything has ended within 5 s, whatever the kernel thinks of closing a port
 STOPPED, FAILED, ALREADY_RUNNING = 0, 1, 75  # exit codes; 75 is EX_TEMPFAIL of sysexits.h
@@ -75,13 +75,14 @@ async def run(
         path = find_operator_socket(config.daemon, state, environ)
         with ExitStack() as held:
             held.enter_context(claim_state(state, path))
-            hub = Hub(DOORS_6_4_3[config.gateway.exposure])
+            hub = Hub(doors(config.profile, config.gateway.exposure))
             if (operator := _operator(config.daemon, hub, path)) is not None:
                 held.callback(operator.close)
             claim = MeterClaim(config.meter, environ)
             held.callback(claim.release)
             with suppress(CredentialsError):  # the domain tells of it
-                claim.hold()
+                if config.meter.there:
+                    claim.hold()
             meter = MeterDomain(config.meter, state, hub, environ, claim=claim.hold)
             return await _run(config, state, hub, meter, operator, ServiceManager(environ), on_stop)
     except AlreadyRunning as error:
@@ -115,7 +116,8 @@ async def _run(
             if operator is not None:
                 tasks.create_task(operator.run(), name="operator")
             keep("history", partial(run_history, config.history, state, hub))
-            keep("meter", meter.run, on_failure=meter.failed, sooner=meter.sooner)
+            if config.meter.there:
+                keep("meter", meter.run, on_failure=meter.failed, sooner=meter.sooner)
             keep("control", partial(run_control, config, hub))
             networks = stewards(config, state, hub)
             for each in networks:
