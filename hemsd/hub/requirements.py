@@ -233,7 +233,12 @@ PROOFS: Final[Mapping[str, tuple[str, ...]]] = {
         "tests/routeb/test_session.py::test_foreign_datagrams_are_dropped",
     ),
     "T-PHYS": (),
-    "T-PROFILE": (),
+    "T-PROFILE": (
+        "tests/hub/test_profiles.py::test_what_breaks_which_requirement",
+        "tests/hub/test_profiles.py::test_every_rule_has_a_case_that_it_finds_and_one_that_it_leaves",
+        "tests/daemon/test_profiles.py::test_a_contradiction_stops_the_start",
+        "tests/daemon/test_profiles.py::test_the_example_of_a_profile_runs",
+    ),
     "T-SEC": (
         "tests/sharp_edges/test_meter.py::test_edge_14_only_what_is_encrypted_counts",
         "tests/gateway/test_tls.py::test_nothing_is_said_to_a_broker_of_another_key",

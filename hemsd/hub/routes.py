@@ -42,7 +42,10 @@ from hemsd.hub.messages import (
 from hemsd.hub.requirements import BY_GATEWAY, Profile
 
 Routes = Mapping[tuple[Domain, type[Message]], frozenset[Domain]]
-"""From a domain and what it says to the domains that may hear it; a message with a `to` is heard there only."""
+"""From a domain and what it says to the domains that may hear it; a message with a `to` is heard there only.
+
+A door with nobody behind it is one all the same: what is said there is no breach, and nobody is there to hear it.
+"""
 
 Exposure = Literal["aggregates", "appliances", "control"]
 """What the home gateway may have: sums only; also each appliance; also the setting of it."""
@@ -123,9 +126,8 @@ DOORS_6_4_3: Mapping[Exposure, Routes] = {
 
 
 def _without(routes: Routes, *closed: Domain) -> Routes:
-    """The same with no door to or from these domains."""
-    left = {door: to - frozenset(closed) for door, to in routes.items() if door[0] not in closed}
-    return {door: to for door, to in left.items() if to}
+    """The same with no door from these domains, and nobody of them behind any other."""
+    return {door: to - frozenset(closed) for door, to in routes.items() if door[0] not in closed}
 
 
 ROUTES_6_3: Routes = {
