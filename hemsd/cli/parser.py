@@ -53,6 +53,9 @@ def parser() -> argparse.ArgumentParser:
         "check", help="check the configuration and what it points to", description="Check the configuration."
     )
     check.add_argument("--config", type=Path, metavar="FILE", help="default /etc/hemsd/hemsd.toml")
+    conformance = _add(commands, "conformance", "say which requirements of ITU-T G.9958 this home meets, and why")
+    conformance.add_argument("--config", type=Path, metavar="FILE", help="default /etc/hemsd/hemsd.toml")
+    conformance.add_argument("--json", action="store_true", help="a JSON array with one object for each requirement")
     _add_pki(commands)
     return top
 

@@ -175,11 +175,14 @@ def find_port(configured: str) -> str:
     return str(UDEV_NAME) if UDEV_NAME.exists() else guess_port()
 
 
-def load(path: Path | None = None, environ: Mapping[str, str] = os.environ, *, lan: str | None = None) -> Config:
+def load(
+    path: Path | None = None, environ: Mapping[str, str] = os.environ, *, lan: str | None = None, judge: bool = True
+) -> Config:
     """Read a configuration file; without a path the one that find_config() finds, or else the defaults.
 
     Relative paths in it start at the directory it stands in. `lan` is the interface to the home network where the
-    file does not name it; without either, what the profile wants of it is not checked. Raises ConfigError.
+    file does not name it; without either, what the profile wants of it is not checked. Without `judge` nothing is
+    that the profile wants. Raises ConfigError.
     """
     path = path or find_config(environ)
     if path is None:
@@ -190,10 +193,12 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ, *, l
         raise ConfigError(f"{path}: {(error.strerror or str(error)).lower()}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: this is not UTF-8 text (byte {error.start})") from error
-    return parse(text, path, environ, lan=lan)
+    return parse(text, path, environ, lan=lan, judge=judge)
 
 
-def parse(text: str, path: Path, environ: Mapping[str, str] = os.environ, *, lan: str | None = None) -> Config:
+def parse(
+    text: str, path: Path, environ: Mapping[str, str] = os.environ, *, lan: str | None = None, judge: bool = True
+) -> Config:
     """Check the text of a configuration file that stands at `path`; see load(). Raises ConfigError."""
     try:
         document = tomllib.loads(text)
@@ -202,7 +207,7 @@ def parse(text: str, path: Path, environ: Mapping[str, str] = os.environ, *, lan
     found = _version_problems(document) or problems(document, Config)
     if not found:
         config = msgspec.convert(document, Config)
-        found = [*_contradictions(config), *_breaches(config, lan)]
+        found = [*_contradictions(config), *(_breaches(config, lan) if judge else ())]
     if found:
         lines = line_numbers(text)
         raise ConfigError("\n".join(f"{path}{_line(where, lines)}: {problem}" for where, problem in found))
