@@ -279,9 +279,19 @@ PROOFS: Final[Mapping[str, Proof]] = {
         "as a system service hemsd has a user of its own, and only the rights that it needs",
         ("tests/systemd/test_service.py::test_the_sandbox_holds",),
     ),
-    "T-PCHGW": Proof("a request in the power company's name from the home gateway's side is refused and told", ()),
+    "T-PCHGW": Proof(
+        "a request in the power company's name from the home gateway's side is refused and told",
+        (
+            "tests/control/test_services.py::test_what_comes_by_the_gateway_in_its_name_is_refused",
+            "tests/control/test_services.py::test_the_message_itself_has_no_door_from_the_gateway",
+            "tests/control/test_services.py::test_a_provider_in_its_own_name_is_not_refused",
+            "tests/gateway/test_requests.py::test_the_power_companys_name_is_refused",
+            "tests/gateway/test_commands.py::test_every_error_code",
+        ),
+    ),
     "T-PCMETER": Proof(
-        "a request of the power company that comes by the meter is taken and logged with its origin", ()
+        "a request of the power company that comes by the meter is taken and logged with its origin",
+        ("tests/control/test_services.py::test_what_comes_by_the_meter_is_taken_and_logged_with_its_origin",),
     ),
     "T-PEERPIN": Proof(
         "one meter is spoken to and heard, by its address; what others send is dropped and counted",
