@@ -270,9 +270,8 @@ def _alone(scene: Scene) -> Iterator[Fact]:
 def _services(scene: Scene) -> Iterator[Fact]:
     """Requests in the power company's name."""
     if scene.told is not None:
-        yield Fact(
-            f"the daemon refused {scene.told.counted('forbidden_origin', 'denied: PowerCompanyRequest')} by the home gateway"
-        )
+        refused = scene.told.counted("forbidden_origin", "denied: PowerCompanyRequest")
+        yield Fact(f"the daemon refused {refused} by the home gateway")
 
 
 def _parts(scene: Scene) -> Iterator[Fact]:
