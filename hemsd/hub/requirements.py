@@ -211,7 +211,14 @@ class Proof(NamedTuple):
 
 
 PROOFS: Final[Mapping[str, Proof]] = {
-    "T-AGGREGATE": Proof("the sums of the house can be read by the meter, and by nobody else on its link", ()),
+    "T-AGGREGATE": Proof(
+        "the sums of the house can be read by the meter, and by nobody else on its link",
+        (
+            "tests/routeb/test_offered.py::test_the_meter_reads_them",
+            "tests/routeb/test_offered.py::test_only_the_meter_reads_them",
+            "tests/routeb/test_offered.py::test_elsewhere_there_is_nothing_to_read",
+        ),
+    ),
     "T-DOCTOR": Proof("a default route that leads over an interface of meter or appliances is found and told", ()),
     "T-FWDWATCH": Proof(
         "forwarding, proxying and bridging of an interface of meter or appliances are noticed at once, and acted on",
