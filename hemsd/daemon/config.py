@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
-from msgspec.structs import replace
+from msgspec.structs import fields, replace
 
 from drivers.ports import PermanentPortError
 from drivers.usb import guess_port
@@ -247,14 +247,14 @@ def _contradictions(config: Config) -> Iterator[Problem]:
 def layout(config: Config, lan: str | None = None) -> Layout:
     """What it connects with what; `lan` is the interface to the home network where it does not name it."""
     meter, gateway = config.meter, config.gateway
-    tables = {"broker": gateway.broker, "metrics": gateway.metrics}
+    tables = [each.name for each in fields(GatewayTable) if each.default is None]  # what is not there by itself
     return Layout(
         profile=config.profile,
         meter_port=meter.there and meter.interface is None,
         meter_interface=meter.interface,
         networks={name: network.interface for name, network in config.networks.items()},
         lan=config.lan.interface or lan,
-        gateway=tuple(f"gateway.{name}" for name, table in tables.items() if table is not None),
+        gateway=tuple(f"gateway.{name}" for name in tables if getattr(gateway, name) is not None),
         accepted=frozenset(config.accept),
     )
 
