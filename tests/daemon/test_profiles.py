@@ -21,6 +21,7 @@ from hemsd.daemon.check import check
 from hemsd.daemon.config import Config, ConfigError, layout, load, parse
 from hemsd.hub.profiles import check as contradictions
 from hemsd.hub.requirements import EVERY
+from hemsd.hub.wire import WireError, connect
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "config/profiles").glob("*.toml"))
 LAN = '[lan]\ninterface = "eth0"\n'
@@ -162,3 +163,24 @@ def test_the_home_network_is_where_the_default_route_leads(host: Namespace, tmp_
     assert found() == "up1"
     with pytest.raises(ConfigError, match="R33"):
         load(path, {}, lan="up1")
+
+
+async def test_nobody_is_a_home_gateway_where_there_is_none(tmp_path: Path) -> None:
+    """In 6.3 whoever comes to the gateway's socket is told forbidden_profile; in 6.4 there is a place."""
+    listener = Listener(str(tmp_path / "notify"))
+    for name in ("6.3.2", "6.4.3"):
+        config = example(next(path for path in EXAMPLES if path.stem == name), tmp_path)
+        running = asyncio.create_task(daemon.run(config, listener.environ, part="hub"))
+        async with asyncio.timeout(10):
+            while not any("READY=1" in each for each in listener.heard()):
+                await asyncio.sleep(0.01)
+        if name == "6.3.2":
+            with pytest.raises(WireError, match=r"forbidden_profile: profile 6\.3\.2 of ITU-T G\.9958 has no place"):
+                async with connect(str(tmp_path / "gateway.sock")):
+                    pass
+        else:
+            async with connect(str(tmp_path / "gateway.sock")) as seat:
+                assert seat
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await running == 0
+    listener.close()
