@@ -23,8 +23,13 @@ from drivers.ports import Delivery, PortBusy, PortDenied, PortError, PortLost, P
 READ_AT_ONCE = 64  # datagrams, before others get their turn
 
 
-def open_udp(interface: str, *, ipv4: bool = False, ipv6: bool = True) -> UdpPort:
+def open_udp(
+    interface: str, *, ipv4: bool = False, ipv6: bool = True, only: str | None = None, without: str | None = None
+) -> UdpPort:
     """Open UDP 3610 on an interface for this process alone, in the running loop.
+
+    Two ports divide an interface between them: one for `only` a node, by its link-local IPv6 address, and one for all
+    others, `without` it; see drivers.inet.Inet6.
 
     A family that was asked for and has no address yet is left out as long as there is the other one; the port is lost
     when its time has come. Raises PortMissing (no such interface, or not usable now), PortBusy, PortDenied; each says
@@ -43,7 +48,7 @@ def open_udp(interface: str, *, ipv4: bool = False, ipv6: bool = True) -> UdpPor
     opened: dict[type[Inet], Inet] = {}
     for kind in kinds:
         try:
-            opened[kind] = kind(found)
+            opened[kind] = Inet6(found, only=only, without=without) if kind is Inet6 else kind(found)
         except OSError as error:
             for other in opened.values():
                 other.socket.close()
@@ -102,7 +107,7 @@ class UdpPort:
         if inet is None:
             self.dropped[f"not sent: no {kind.label} here"] += 1
             return
-        if packet.address != kind.everyone and (verdict := inet.verdict(packet.address)):
+        if verdict := inet.verdict(packet.address):
             if kind is Inet6 and verdict == OFF_LINK:
                 raise ValueError(f"{packet.address} is not on the link")
             self.dropped[f"not sent: {verdict}"] += 1

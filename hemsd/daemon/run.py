@@ -82,7 +82,7 @@ async def run(
             held.callback(claim.release)
             with suppress(CredentialsError):  # the domain tells of it
                 claim.hold()
-            meter = MeterDomain(config.meter, state, hub, environ, claim=claim.hold)
+            meter = MeterDomain(config.meter, state, hub, environ, overlaid=config.overlaid, claim=claim.hold)
             return await _run(config, state, hub, meter, operator, ServiceManager(environ), on_stop)
     except AlreadyRunning as error:
         log.error("%s", error)
