@@ -120,7 +120,8 @@ class MeterDomain:
             energy_s=settings.energy_s,
             backfill_s=settings.backfill_pace_s,
         )
-        wire = await open_wire(settings, self._environ, overlaid=self._overlaid)
+        dropped = self._logbook.gate.dropped
+        wire = await open_wire(settings, self._environ, overlaid=self._overlaid, dropped=dropped)
         self._gone_since = None
         seat = self._hub.seat(Domain.ROUTEB)
         try:

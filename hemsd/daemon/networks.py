@@ -99,7 +99,7 @@ def network_problems(networks: Mapping[str, NetworkTable], meter: str | None) ->
 
 
 def overlay_problems(networks: Mapping[str, NetworkTable], meter: str | None) -> Iterator[Problem]:
-    """What is missing where a meter without a peer is on the interface of a network: who it is, to tell them apart."""
+    """What is missing where a meter without a peer is among appliances: who it is, to tell it from them."""
     for name, network in networks.items():
         if network.interface == meter:
             table, how = f"networks.{name}", f"`hemsd scan --interface {meter}` finds it"
