@@ -66,6 +66,8 @@ class Worlds:
                 host.ip("link", "set", interface, "up")
             for version in "46":
                 other.ip(f"-{version}", "route", "add", "default", "via", address(name, ours=True, version=version))
+        for setting in ("ipv4/icmp_ratelimit", "ipv6/icmp/ratelimit"):
+            self._set(setting, 0)  # so that everybody who is refused hears of it
         wait_for_links(*((self.us, name) for name in NAMES), *((other, "wl") for other in self.others.values()))
 
     @staticmethod
@@ -103,10 +105,14 @@ class Worlds:
         with self.others[name].entered():
             return Capture("wl")
 
+    def _set(self, setting: str, value: int) -> None:
+        """A sysctl of our host."""
+        self.us.run("sh", "-c", f"echo {value:d} >/proc/sys/net/{setting}")
+
     def forwarding(self, *, on: bool) -> None:
         """Let the kernel of our host forward, or not."""
         for setting in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
-            self.us.run("sh", "-c", f"echo {on:d} >/proc/sys/net/{setting}")
+            self._set(setting, on)
 
 
 @dataclass(frozen=True)
