@@ -26,6 +26,7 @@ from hemsd.daemon.networks import (
     network_problems,
     normal,
     normal_appliance,
+    overlay_problems,
 )
 from hemsd.daemon.schema import Problem, Table, line_numbers, problems
 from hemsd.gateway.config import BrokerConfig, HomeAssistantConfig, MetricsConfig
@@ -135,6 +136,11 @@ class Config(Table, frozen=True, kw_only=True):
     isolation: IsolationTable = IsolationTable()
     daemon: DaemonTable = DaemonTable()
 
+    @property
+    def overlaid(self) -> bool:
+        """Whether the meter's interface is one of appliances as well (G.9958, R22)."""
+        return self.meter.interface in {each.interface for each in self.networks.values()}
+
 
 class NoMeter(PermanentPortError):
     """The configuration has no link to a meter."""
@@ -236,6 +242,8 @@ def _contradictions(config: Config) -> Iterator[Problem]:
             yield (f"networks.{name}", ""), f"[networks.{name}] {text}"
     yield from ((("meter", key), text) for key, text in _interface_problems(config.meter))
     yield from network_problems(config.networks)
+    if config.meter.peer is None:
+        yield from overlay_problems(config.networks, config.meter.interface)
     yield from appliance_problems(config.appliances)
     if not config.meter.allow_fast_polling:
         for key, value in (("live_s", config.meter.live_s), ("watched_s", config.meter.watched_s)):

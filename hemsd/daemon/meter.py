@@ -61,6 +61,7 @@ class MeterDomain:
         hub: Hall,
         environ: Mapping[str, str],
         *,
+        overlaid: bool = False,
         claim: Callable[[], None] = lambda: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -68,6 +69,7 @@ class MeterDomain:
         self._cache = PanCache(state)
         self._hub = hub
         self._environ = environ
+        self._overlaid = overlaid  # appliances are on the same interface
         self._claim = claim  # makes sure that the meter is ours
         self._clock = clock
         self._logbook = Logbook(random.random)
@@ -102,7 +104,8 @@ class MeterDomain:
             energy_s=settings.energy_s,
             backfill_s=settings.backfill_pace_s,
         )
-        wire = await open_wire(settings, self._environ)
+        dropped = self._logbook.gate.dropped
+        wire = await open_wire(settings, self._environ, overlaid=self._overlaid, dropped=dropped)
         self._gone_since = None
         seat = self._hub.seat(Domain.ROUTEB)
         try:

@@ -95,6 +95,15 @@ def network_problems(networks: Mapping[str, NetworkTable]) -> Iterator[Problem]:
                 yield (table, "nodes"), f"[{table}] nodes: item {number} {trouble}"
 
 
+def overlay_problems(networks: Mapping[str, NetworkTable], meter: str | None) -> Iterator[Problem]:
+    """What is missing where a meter without a peer is among appliances: who it is, to tell it from them."""
+    for name, network in networks.items():
+        if network.interface == meter:
+            table, how = f"networks.{name}", f"`hemsd scan --interface {meter}` finds it"
+            text = f"interface is the meter's as well: write the meter's address down, as peer in [meter]; {how}"
+            yield (table, "interface"), f"[{table}] {text}"
+
+
 def appliance_problems(appliances: Mapping[str, ApplianceTable]) -> Iterator[Problem]:
     """What does not go together, in one table or between two."""
     owners: dict[object, str] = {}

@@ -178,7 +178,8 @@ def _meter(process: Process, start: Start, state: Path, hall: Hall) -> None:
     start.held.callback(claim.release)
     with suppress(CredentialsError):  # the domain tells of it
         claim.hold()
-    meter = MeterDomain(start.config.meter, state, hall, start.environ, claim=claim.hold)
+    config = start.config
+    meter = MeterDomain(config.meter, state, hall, start.environ, overlaid=config.overlaid, claim=claim.hold)
     process.keep("meter", meter.run, kind_of, on_failure=meter.failed, sooner=meter.sooner)
     process.overdue.append(meter.overdue_s)
 

@@ -107,7 +107,13 @@ class Notification(Struct, frozen=True):
     frame: Frame
 
 
-ExchangeEvent = Finished | Silent | Notification
+class Strange(Struct, frozen=True):
+    """A frame of the peer for an object that we do not have."""
+
+    frame: Frame
+
+
+ExchangeEvent = Finished | Silent | Notification | Strange
 
 
 class Exchange:
@@ -194,6 +200,19 @@ class Exchange:
             self._retry_at = min(now + pause_s, self._hard_at)
             request.unsent += 1
 
+    def withheld(self) -> None:
+        """The last datagram must not be sent: what it asks for counts as refused."""
+        if (asking := self._last) is None:
+            return
+        self.counters["requests"] -= 1
+        request = asking.request
+        for epc in asking.epcs:
+            request.answers.setdefault(epc, Missing.REFUSED)
+        request.wanted = tuple([p for p in request.wanted if p.epc not in request.answers])
+        self._start_over(request)
+        if not request.wanted:
+            self._finish(request)
+
     def interrupted(self) -> None:
         """Sending is forbidden from now: what is in flight is lost. A read is asked anew, a write ends unanswered."""
         self._replies.clear()
@@ -219,6 +238,9 @@ class Exchange:
             frame = decode(data)
         except FrameError:
             self.counters["malformed"] += 1
+            return
+        if frame.deoj >> 8 not in OUR_CLASSES:
+            self._events.append(Strange(frame))
             return
         if frame.esv in NOTIFICATIONS:
             self._notified(frame)
@@ -317,7 +339,7 @@ class Exchange:
 
     def _notified(self, frame: Frame) -> None:
         self._events.append(Notification(frame))
-        if frame.esv != ESV.INFC or frame.deoj >> 8 not in OUR_CLASSES:
+        if frame.esv != ESV.INFC:
             return
         seoj = frame.deoj if frame.deoj & 0xFF else frame.deoj | 1  # instance 0 means each of ours
         heard = tuple(Property(p.epc) for p in frame.properties)

@@ -33,6 +33,8 @@ COMMON: Final[Mapping[int, bytes]] = {
     0x9D: encode_property_map(()),
     0x9E: encode_property_map(()),
 }
+OFFERED: Final = frozenset({*COMMON, *SUMS, 0x9F})
+"""All that the meter may ever read."""
 
 
 def offered(sums: SiteAggregate) -> dict[int, bytes]:

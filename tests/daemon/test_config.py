@@ -9,6 +9,7 @@ import pytest
 from hemsd.daemon import config
 from hemsd.daemon.config import Config, ConfigError, find_config, find_port, load, parse
 from hemsd.daemon.credentials import load_credentials
+from hemsd.daemon.networks import NetworkTable, overlay_problems
 
 PROJECT = Path(__file__).parents[2]
 FILE = Path("/etc/hemsd/hemsd.toml")
@@ -185,8 +186,8 @@ ID = 'id = "0130-1f2e3d4c"\n'
     ("text", "told"),
     [
         (
-            f'[meter]\ninterface = "eth1"\n{LAN}',
-            ":5: the meter and the appliances of [networks.lan] are both on eth1, against ITU-T G.9958 R51 (",
+            f'[meter]\ninterface = "eth1"\npeer = "fe80::1"\n{LAN}',
+            ":6: the meter and the appliances of [networks.lan] are both on eth1, against ITU-T G.9958 R51 (",
         ),
         (
             f'{LAN}[networks.wifi]\ninterface = "eth1"',
@@ -376,3 +377,12 @@ def test_the_port_is_found_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert find_port("auto") == "/dev/ttyUSB7"
     (tmp_path / "hemsd-wisun").touch()
     assert find_port("auto") == str(tmp_path / "hemsd-wisun")
+
+
+def test_a_meter_among_appliances_has_to_be_named() -> None:
+    """On an interface of its own it may be looked for; beside appliances its address has to be known beforehand."""
+    networks = {"home": NetworkTable(interface="eth1"), "annex": NetworkTable(interface="eth2")}
+    assert list(overlay_problems(networks, "wlan1")) == list(overlay_problems(networks, None)) == []
+    ((where, text),) = overlay_problems(networks, "eth1")
+    assert where == ("networks.home", "interface")
+    assert "peer in [meter]; `hemsd scan --interface eth1` finds it" in text
