@@ -1,10 +1,11 @@
-"""Writes the tables of docs/conformance.md out of hemsd.hub.requirements: python -m tests.conformance"""
+"""Writes the tables of docs/conformance.md out of hemsd.hub.requirements and proofs: python -m tests.conformance"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from hemsd.hub.requirements import OTHERS, PROOFS, REQUIREMENTS, Requirement
+from hemsd.hub.proofs import OTHERS, PROOFS
+from hemsd.hub.requirements import REQUIREMENTS, Requirement
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "conformance.md"
 HEADING = "## Requirements\n"  # what stands before it is written by hand

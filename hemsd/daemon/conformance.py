@@ -16,7 +16,8 @@ from hemsd.daemon.credentials import find_credentials
 from hemsd.daemon.state import find_state_directory
 from hemsd.hub.messages import Domain, Health, IsolationStatus, MeterStatus
 from hemsd.hub.profiles import Layout, check
-from hemsd.hub.requirements import OTHERS, PROOFS, REQUIREMENTS, Requirement
+from hemsd.hub.proofs import OTHERS, PROOFS
+from hemsd.hub.requirements import REQUIREMENTS, Requirement
 from hemsd.hub.routes import doors
 
 OTHERS_MAY = 0o077  # of a file's mode
