@@ -19,6 +19,7 @@ from hemsd.daemon.config import Config, HistoryTable, MeterTable
 from hemsd.daemon.credentials import CredentialsError
 from hemsd.daemon.instance import AlreadyRunning
 from hemsd.daemon.supervision import Kind
+from hemsd.daemon.watch import NotKeptApart
 from hemsd.daemon.wires import back_again, open_wire
 from hemsd.gateway.bridge import Bridge
 from hemsd.gateway.config import BrokerConfig, MetricsConfig
@@ -48,7 +49,7 @@ def kind_of(error: Exception) -> Kind:
     match error:
         case PermanentPortError() | CredentialsError() | AlreadyRunning() | NewerDatabase() | MetricsMissing():
             return Kind.PERMANENT
-        case PortError() | RouteBError() | MetricsError():
+        case PortError() | RouteBError() | MetricsError() | NotKeptApart():
             return Kind.TRANSIENT
         case _:
             return Kind.UNEXPECTED

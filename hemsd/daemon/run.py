@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hemsd import __version__
 from hemsd.daemon import logs
@@ -23,6 +23,7 @@ from hemsd.daemon.notify import ServiceManager, feed_watchdog
 from hemsd.daemon.operator import Operator, find_operator_socket, listen
 from hemsd.daemon.state import StateError, find_state_directory, prepare, site_id
 from hemsd.daemon.supervision import KeepsFailing, supervise
+from hemsd.daemon.watch import IsolationWatch, watched
 from hemsd.hub.hub import Hub, Seat
 from hemsd.hub.messages import ApplianceStatus, Domain, Event, MeterReading, MeterStatus
 from hemsd.hub.routes import DOORS_6_4_3
@@ -30,6 +31,9 @@ from hemsd.hub.routes import DOORS_6_4_3
 STOP_S = 4.5  # after a signal everything has ended within 5 s, whatever the kernel thinks of closing a port
 STOPPED, FAILED, ALREADY_RUNNING = 0, 1, 75  # exit codes; 75 is EX_TEMPFAIL of sysexits.h
 LEVELS: Mapping[str, int] = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+if TYPE_CHECKING:
+    from hemsd.appliances.steward import Steward
 
 log = logging.getLogger(__name__)
 
@@ -104,26 +108,33 @@ async def _run(
     site = config.site.id or site_id(state)
     log.info("hemsd %s: site %s, profile %s", __version__, site, config.profile)
     code = STOPPED
+    apart = IsolationWatch(watched(config, Domain.ROUTEB, Domain.APPLIANCES), config, hub)
     try:
         async with asyncio.TaskGroup() as tasks:
 
             def keep(name: str, work: Callable[[], Awaitable[None]], **more: Any) -> None:
                 tasks.create_task(supervise(name, work, kind_of, **more), name=name)
 
+            def keep_on(name: str, interface: str | None, domain: MeterDomain | Steward) -> None:
+                sooner = apart.sooner(interface, domain.sooner)
+                keep(name, apart.guarded(interface, domain.run), on_failure=domain.failed, sooner=sooner)
+
             tasks.create_task(_signalled(manager, on_stop), name="signals")
             tasks.create_task(_report(hub.seat(Domain.OPERATOR), manager), name="report")
             if operator is not None:
                 tasks.create_task(operator.run(), name="operator")
             keep("history", partial(run_history, config.history, state, hub))
-            keep("meter", meter.run, on_failure=meter.failed, sooner=meter.sooner)
+            keep_on("meter", config.meter.interface, meter)
             keep("control", partial(run_control, config, hub))
             networks = stewards(config, state, hub)
             for each in networks:
-                keep(f"network {each.name}", each.run, on_failure=each.failed, sooner=each.sooner)
+                keep_on(f"network {each.name}", config.networks[each.name].interface, each)
             if config.gateway.broker is not None:
                 keep("gateway", partial(run_gateway, config, config.gateway.broker, site, state, hub))
             if config.gateway.metrics is not None:
                 keep("metrics", partial(run_metrics, config.gateway.metrics, site, hub))
+            if apart.interfaces:
+                keep("isolation", apart.run)
             await asyncio.sleep(0)  # now they have begun, and signals are heard
             manager.tell("READY=1", "STATUS=started")
             overdue = [meter.overdue_s, *(each.overdue_s for each in networks)]
