@@ -19,7 +19,14 @@ LINK_LOCAL = IPv6Network("fe80::/10")
 MULTICAST = (IPv4Network("224.0.0.0/4"), IPv6Network("ff00::/8"))
 HARMLESS_MASTERS = ("vrf",)  # routing tables of their own
 
-NOT_FORWARDED: Mapping[str, str] = {"6.3.1": "R14", "6.3.2": "R23", "6.4.1": "R29", "6.4.2": "R36", "6.4.3": "R43"}
+NOT_FORWARDED: Mapping[str, str] = {
+    "6.2": "R6",
+    "6.3.1": "R14",
+    "6.3.2": "R23",
+    "6.4.1": "R29",
+    "6.4.2": "R36",
+    "6.4.3": "R43",
+}
 """By profile, what forbids that packets pass from or to appliances; for the meter it is R52 in all of them."""
 
 ON_LAN: Mapping[str, frozenset[Domain]] = {
@@ -49,6 +56,7 @@ class Watched:
 
     interface: str
     domain: Domain
+    alone: bool = False  # it is the meter's and nobody else's
 
 
 def may_be_lan(watched: Watched, profile: str, accept: Iterable[str]) -> bool:
@@ -64,12 +72,11 @@ def judge(watched: Watched, around: Surroundings, *, profile: str, walled: bool)
     """
     if not around.exists:
         return ()
-    meters = watched.domain is Domain.ROUTEB
-    apart = "R52" if meters else NOT_FORWARDED.get(profile, "R43")
+    apart = "R52" if watched.domain is Domain.ROUTEB else NOT_FORWARDED[profile]
     found = [(apart, text) for text in (*_joined(around), *(() if walled else _forwarded(around)), *_proxied(around))]
     found += [("R24", text) for text in _default(around)]
-    found += [("R51" if meters else apart, text) for text in _led_beyond(around, alone=meters)]
-    if meters:
+    found += [("R51" if watched.alone else apart, text) for text in _led_beyond(around, alone=watched.alone)]
+    if watched.alone:
         found += [("R51", text) for text in _shared(around)]
     return tuple(Breach(requirement=requirement, text=text) for requirement, text in found)
 

@@ -32,11 +32,14 @@ class NotKeptApart(Exception):
 
 
 def watched(config: Config, *domains: Domain) -> tuple[Watched, ...]:
-    """The interfaces to watch of these domains. What meter and appliances share is judged as the latter's."""
-    found = {each.interface: Domain.APPLIANCES for each in config.networks.values()}
-    if config.meter.interface is not None:
-        found.setdefault(config.meter.interface, Domain.ROUTEB)
-    return tuple(Watched(name, domain) for name, domain in found.items() if domain in domains)
+    """The interfaces to watch for these domains; one that meter and appliances share for the latter, if for both."""
+    found: dict[str, Watched] = {}
+    meters, networks = config.meter.interface, {each.interface for each in config.networks.values()}
+    if Domain.ROUTEB in domains and meters is not None:
+        found[meters] = Watched(meters, Domain.ROUTEB, alone=meters not in networks)
+    if Domain.APPLIANCES in domains:
+        found |= {name: Watched(name, Domain.APPLIANCES) for name in sorted(networks)}
+    return tuple(found.values())
 
 
 class IsolationWatch:
