@@ -138,7 +138,7 @@ def _rules(listing: str) -> dict[str, list[str]]:
         if line.endswith("{") and not line.startswith("table "):
             part = line.removesuffix("{").strip()
             found[part] = []
-        elif line and line != "}" and not line.startswith("table "):
+        elif line and line != "}" and not line.startswith(("table ", "#")):
             found.setdefault(part, []).append(line)
     return found
 
