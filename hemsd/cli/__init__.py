@@ -22,6 +22,7 @@ RUNS = {  # command -> module here, function in it
     "run": ("service", "run"),
     "config": ("service", "check"),
     "conformance": ("conformance", "run"),
+    "firewall": ("firewall", "run"),
     "pki": ("pki", "run"),
     "demo": ("demo", "run"),
     "record": ("sessions", "record"),

@@ -23,7 +23,8 @@ from hemsd.daemon.conformance import Scene, Told, Verdict, report
 from hemsd.daemon.operator import find_operator_socket
 from hemsd.daemon.places import likely_sockets
 from hemsd.daemon.state import find_state_directory
-from hemsd.hub.messages import Domain, Health, IsolationStatus, MeterStatus
+from hemsd.daemon.watch import breaches_of, watched
+from hemsd.hub.messages import Breach, Domain, Health, MeterStatus
 from hemsd.hub.requirements import BY_ID
 
 FIRST_S = 5.0  # for the daemon to tell how things stand
@@ -35,8 +36,9 @@ COLOURS: Mapping[str, int] = {"pass": GREEN, "declared": YELLOW, "fail": RED, "n
 def run(arguments: argparse.Namespace) -> int:
     """Say it for each requirement; the exit code is 1 where one is not met and not declared."""
     config = load(arguments.config, judge=False)
-    scene = Scene(config=config, lan=default_interface(), told=_told(arguments.config, config), environ=os.environ)
-    verdicts = report(scene)
+    told = _told(arguments.config, config)
+    around, lan = _around(config), default_interface()
+    verdicts = report(Scene(config=config, lan=lan, told=told, around=around, environ=os.environ))
     if arguments.json:
         print(json.dumps(to_builtins(verdicts), ensure_ascii=False, indent=1))
     else:
@@ -58,6 +60,16 @@ def lines(verdicts: Iterable[Verdict], profile: str) -> list[str]:
     return [*shown, f"profile {profile} of ITU-T G.9958: {parts}"]
 
 
+def _around(config: Config) -> Mapping[str, tuple[Breach, ...]]:
+    """What keeps interfaces of meter and appliances from being apart now; nothing where the kernel does not tell."""
+    try:
+        apart = watched(config, Domain.ROUTEB, Domain.APPLIANCES)
+        return breaches_of([each for each in apart if each.interface != config.lan.interface], config)
+    except OSError as error:
+        print(f"hemsd: the kernel does not tell how interfaces stand: {error}", file=sys.stderr)
+        return {}
+
+
 def _told(named: Path | None, config: Config) -> Told | None:
     """What the running daemon says of itself; None where none can be asked."""
     state = find_state_directory(config.daemon.state_directory)
@@ -74,7 +86,6 @@ def _heard(daemon: Daemon) -> Told:
     """What it tells everyone at once, ending with its own health."""
     healths: dict[Domain, Health] = {}
     meters: dict[str | None, MeterStatus] = {}
-    isolation: dict[str, IsolationStatus] = {}
     until = time.monotonic() + FIRST_S
     while Domain.OPERATOR not in healths and (told := daemon.next(until)) is not None:
         match told["type"]:
@@ -84,7 +95,4 @@ def _heard(daemon: Daemon) -> Told:
             case "MeterStatus":
                 meter = convert(told, MeterStatus)
                 meters[meter.meter] = meter
-            case "IsolationStatus":
-                status = convert(told, IsolationStatus)
-                isolation[status.interface] = status
-    return Told(healths=healths, meters=tuple(meters.values()), isolation=tuple(isolation.values()))
+    return Told(healths=healths, meters=tuple(meters.values()))

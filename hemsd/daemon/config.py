@@ -41,6 +41,7 @@ POLLING_FLOOR_S = 10  # asked more often some meters fall silent, and the hourly
 
 Seconds = Annotated[int, Meta(ge=1, le=3600, description="a whole number of seconds from 1 to 3600")]
 Days = Annotated[int, Meta(ge=1, le=3660, description="a whole number of days from 1 to 3660")]
+TcpPort = Annotated[int, Meta(ge=1, le=65535, description="a port, a whole number from 1 to 65535")]
 SiteId = Annotated[str, Meta(pattern="^[a-z0-9-]{1,64}$", description="1 to 64 of a-z, 0-9 and hyphen, in quotes")]
 RequirementNumber = Annotated[
     str, Meta(pattern="^R([1-9]|[1-4][0-9]|5[0-5])$", description='the number of a requirement, "R1" to "R55"')
@@ -107,6 +108,7 @@ class IsolationTable(Table, frozen=True, kw_only=True):
     """[isolation]: what to do where an interface of the meter or of appliances is not kept apart."""
 
     on_breach: Literal["degrade", "refuse"] = "degrade"  # tell of it and go on; or stay away from it
+    admit_tcp: tuple[TcpPort, ...] = ()  # that `hemsd firewall` leaves open to appliances' networks
 
 
 class DaemonTable(Table, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
@@ -14,7 +14,7 @@ from msgspec import Struct
 from hemsd.daemon.config import Config, layout
 from hemsd.daemon.credentials import find_credentials
 from hemsd.daemon.state import find_state_directory
-from hemsd.hub.messages import Domain, Health, IsolationStatus, MeterStatus
+from hemsd.hub.messages import Breach, Domain, Health, MeterStatus
 from hemsd.hub.profiles import Layout, check
 from hemsd.hub.proofs import OTHERS, PROOFS
 from hemsd.hub.requirements import REQUIREMENTS, Requirement
@@ -41,7 +41,6 @@ class Told:
 
     healths: Mapping[Domain, Health]
     meters: tuple[MeterStatus, ...] = ()
-    isolation: tuple[IsolationStatus, ...] = ()
 
     def counted(self, *words: str) -> int:
         """The sum of all counters whose name begins with one of these."""
@@ -51,11 +50,16 @@ class Told:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """All that is looked at. `lan` is the interface of the default route, `told` None where no daemon runs."""
+    """All that is looked at. `lan` is the interface of the default route, `told` None where no daemon runs.
+
+    `around` is what keeps an interface of meter or appliances from being apart, nothing for one that is; an interface
+    that could not be looked at is not in it.
+    """
 
     config: Config
     lan: str | None = None
     told: Told | None = None
+    around: Mapping[str, tuple[Breach, ...]] = field(default_factory=dict)
     environ: Mapping[str, str]
 
     @property
@@ -82,11 +86,12 @@ def _judge(requirement: Requirement, scene: Scene) -> Verdict:
     def verdict(word: Word, evidence: str) -> Verdict:
         return Verdict(requirement.id, requirement.clause, word, evidence)
 
-    if (why := _beside_the_point(requirement, scene)) is not None:
-        return verdict("not_applicable", why)
-    if requirement.id in OTHERS:
-        return verdict("pass", f"documented: {OTHERS[requirement.id]}")
     facts = [*_breaches(requirement, scene)]
+    if not facts:
+        if (why := _beside_the_point(requirement, scene)) is not None:
+            return verdict("not_applicable", why)
+        if requirement.id in OTHERS:
+            return verdict("pass", f"documented: {OTHERS[requirement.id]}")
     for proof in requirement.proofs:
         facts += FACTS[proof](scene) if proof in FACTS else ()
     if bad := [fact.text for fact in facts if not fact.good]:
@@ -95,7 +100,9 @@ def _judge(requirement: Requirement, scene: Scene) -> Verdict:
             return verdict("declared", f'accept = ["{number}"]: {"; ".join(bad)}')
         return verdict("fail", "; ".join(bad))
     proven = [PROOFS[proof].text for proof in requirement.proofs if proof != "T-PROFILE"]  # the facts say that
-    found = [*dict.fromkeys(fact.text for fact in facts), *(f"by design, and tested: {text}" for text in proven)]
+    found = [*dict.fromkeys(fact.text for fact in facts)]
+    if proven:
+        found.append(f"by design, and tested: {'; '.join(proven)}")
     return verdict("pass", "; ".join(found))
 
 
@@ -129,10 +136,10 @@ def _breaches(requirement: Requirement, scene: Scene) -> Iterator[Fact]:
     for each in check(scene.layout):
         if numbers & {one.id for one in each.requirements}:
             yield Fact(each.found, good=False)
-    for status in scene.told.isolation if scene.told else ():
-        for breach in status.breaches:
+    for interface, breaches in scene.around.items():
+        for breach in breaches:
             if breach.requirement in numbers:
-                yield Fact(f"{status.interface}: {breach.text}", good=False)
+                yield Fact(f"{interface}: {breach.text}", good=False)
 
 
 # --- facts, each looked for where a proof of its name is asked for
@@ -172,13 +179,16 @@ def _dropped(*reasons: str) -> Look:
 
 
 def _watched(scene: Scene) -> Iterator[Fact]:
-    """Which interfaces the daemon keeps an eye on."""
+    """What was found around the interfaces."""
     if not scene.layout.networks and scene.layout.meter_interface is None:
         yield Fact("no network interface leads to meter or appliances")
-    elif scene.told is None:
-        yield Fact("no daemon runs that would watch it now")
-    elif names := ", ".join(status.interface for status in scene.told.isolation if not status.breaches):
-        yield Fact(f"the daemon finds nothing against {names}")
+    for interface, breaches in scene.around.items():
+        if not breaches:
+            yield Fact(f"nothing leads from {interface} elsewhere")
+    if scene.layout.networks and not scene.around:
+        yield Fact("how the interfaces stand could not be looked at by this user")
+    if scene.told is None:
+        yield Fact("no daemon runs that would go on watching")
 
 
 def _way_out(scene: Scene) -> Iterator[Fact]:

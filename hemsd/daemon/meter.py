@@ -13,6 +13,7 @@ from hemsd.daemon.config import MeterTable
 from hemsd.daemon.credentials import CredentialsError
 from hemsd.daemon.instance import AlreadyRunning
 from hemsd.daemon.supervision import Kind
+from hemsd.daemon.watch import NotKeptApart
 from hemsd.daemon.wires import back_again, open_wire
 from hemsd.hub.hub import Hall
 from hemsd.hub.messages import Domain, Event, MeterStatus, Trouble
@@ -32,7 +33,7 @@ def kind_of(error: Exception) -> Kind:
     match error:
         case PermanentPortError() | CredentialsError() | AlreadyRunning():
             return Kind.PERMANENT
-        case PortError() | RouteBError():
+        case PortError() | RouteBError() | NotKeptApart():
             return Kind.TRANSIENT
         case _:
             return Kind.UNEXPECTED

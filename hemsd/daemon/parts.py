@@ -20,11 +20,12 @@ from hemsd.daemon.notify import ServiceManager
 from hemsd.daemon.report import Report
 from hemsd.daemon.sockets import Listening, find_hub_socket, handed_over, make, name_of
 from hemsd.daemon.state import StateError, find_state_directory, prepare
-from hemsd.daemon.supervision import supervise
+from hemsd.daemon.supervision import Kind, supervise
 from hemsd.hub.messages import Domain, Health, Message
 from hemsd.hub.routes import Routes, doors
 
 if TYPE_CHECKING:
+    from hemsd.daemon.watch import IsolationWatch
     from hemsd.hub.hub import Hall, Hub
 
 Part = Literal["hub", "routeb", "gateway"]
@@ -97,9 +98,10 @@ def _house(start: Start, *, alone: bool) -> Process:
     hub = Hub(routes := _doors(config))
     _report(process, start, hub, frozenset() if alone else frozenset(GUESTS))
     _operator(process, start, hub, site, given.get(Domain.OPERATOR.value), path)
-    _household(process, config, state, hub)
+    apart = _watch(process, config, hub, Domain.APPLIANCES, *((Domain.ROUTEB,) if alone else ()))
+    _household(process, config, state, hub, apart)
     if alone:
-        _meter(process, start, state, hub)
+        _meter(process, start, state, hub, apart)
         _bridge(process, config, site, state, hub)
     else:
         for domain in GUESTS:
@@ -153,21 +155,33 @@ def _guest(process: Process, hub: Hub, site: str, listening: Listening, domain: 
     process.work[f"{domain.value} socket"] = (served or Guest(hub, domain, listening, site=site)).run
 
 
-def _household(process: Process, config: Config, state: Path, hub: Hub) -> None:
+def _watch(process: Process, config: Config, hall: Hall, *domains: Domain) -> IsolationWatch:
+    """An eye on the interfaces of these domains, which is open already."""
+    from hemsd.daemon.watch import IsolationWatch, watched
+
+    apart = IsolationWatch(watched(config, *domains), config, hall)
+    if apart.interfaces:
+        process.keep("isolation", apart.run, lambda _: Kind.UNEXPECTED)
+    return apart
+
+
+def _household(process: Process, config: Config, state: Path, hub: Hub, apart: IsolationWatch) -> None:
     from hemsd.daemon import domains
 
     kind_of = domains.kind_of
     process.keep("history", partial(domains.run_history, config.history, state, hub), kind_of)
     process.keep("control", partial(domains.run_control, config, hub), kind_of)
     for each in domains.stewards(config, state, hub):
-        process.keep(f"network {each.name}", each.run, kind_of, on_failure=each.failed, sooner=each.sooner)
+        interface = config.networks[each.name].interface
+        work, sooner = apart.guarded(interface, each.run), apart.sooner(interface, each.sooner)
+        process.keep(f"network {each.name}", work, kind_of, on_failure=each.failed, sooner=sooner)
         process.overdue.append(each.overdue_s)
 
 
 # --- what may be in this process or in one of its own
 
 
-def _meter(process: Process, start: Start, state: Path, hall: Hall) -> None:
+def _meter(process: Process, start: Start, state: Path, hall: Hall, apart: IsolationWatch) -> None:
     if not start.config.meter.there:
         return
     from hemsd.daemon.credentials import CredentialsError
@@ -180,7 +194,9 @@ def _meter(process: Process, start: Start, state: Path, hall: Hall) -> None:
         claim.hold()
     config = start.config
     meter = MeterDomain(config.meter, state, hall, start.environ, overlaid=config.overlaid, claim=claim.hold)
-    process.keep("meter", meter.run, kind_of, on_failure=meter.failed, sooner=meter.sooner)
+    interface = config.meter.interface
+    work, sooner = apart.guarded(interface, meter.run), apart.sooner(interface, meter.sooner)
+    process.keep("meter", work, kind_of, on_failure=meter.failed, sooner=sooner)
     process.overdue.append(meter.overdue_s)
 
 
@@ -203,7 +219,7 @@ def _routeb(start: Start) -> Process:
     state = start.state(path, "-routeb")
     uplink = Uplink(str(path), Domain.ROUTEB, _doors(start.config), overhear=report.hear)
     process.work["uplink"] = uplink.run
-    _meter(process, start, state, uplink)
+    _meter(process, start, state, uplink, _watch(process, start.config, uplink, Domain.ROUTEB))
     return process
 
 

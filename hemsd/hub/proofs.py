@@ -32,10 +32,22 @@ PROOFS: Final[Mapping[str, Proof]] = {
             "tests/routeb/test_offered.py::test_elsewhere_there_is_nothing_to_read",
         ),
     ),
-    "T-DOCTOR": Proof("a default route that leads over an interface of meter or appliances is found and told", ()),
+    "T-DOCTOR": Proof(
+        "a default route that leads over an interface of meter or appliances is found and told",
+        (
+            "tests/daemon/test_isolation.py::test_each_thing_that_leads_elsewhere",
+            "tests/isolation/test_fwdwatch.py::test_each_breach_is_told_and_so_is_its_end",
+            "tests/daemon/test_conformance.py::test_a_default_route_elsewhere_fails",
+        ),
+    ),
     "T-FWDWATCH": Proof(
         "forwarding, proxying and bridging of an interface of meter or appliances are noticed at once, and acted on",
-        (),
+        (
+            "tests/isolation/test_fwdwatch.py::test_each_breach_is_told_and_so_is_its_end",
+            "tests/isolation/test_fwdwatch.py::test_refuse_stays_away_until_it_is_over",
+            "tests/isolation/test_fwdwatch.py::test_a_machine_that_has_to_forward_can_be_green",
+            "tests/isolation/test_firewall.py::test_nothing_passes_while_the_rules_stand",
+        ),
     ),
     "T-GUARD": Proof(
         "between the worlds only typed messages pass, through doors that the profile opens; all else is denied",
@@ -151,7 +163,14 @@ PROOFS: Final[Mapping[str, Proof]] = {
             "tests/routeb/test_session.py::test_foreign_datagrams_are_dropped",
         ),
     ),
-    "T-PHYS": Proof("an interface to the meter that has other addresses or routes is found and told", ()),
+    "T-PHYS": Proof(
+        "an interface to the meter that has other addresses or routes is found and told",
+        (
+            "tests/daemon/test_isolation.py::test_each_thing_that_leads_elsewhere",
+            "tests/daemon/test_isolation.py::test_an_interface_that_the_meter_shares_has_addresses",
+            "tests/isolation/test_fwdwatch.py::test_what_is_wrong_at_the_start_keeps_the_meter_alone",
+        ),
+    ),
     "T-PROFILE": Proof(
         "a configuration that contradicts its profile does not start, unless it declares that",
         (

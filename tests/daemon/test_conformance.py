@@ -16,7 +16,7 @@ from support.cli import daemon_of, hemsd, house
 from hemsd.cli.exits import Exit
 from hemsd.daemon.config import Config, load, parse
 from hemsd.daemon.conformance import Scene, Told, Verdict, report
-from hemsd.hub.messages import Breach, Domain, Health, IsolationStatus, MeterStatus, RadioHealth
+from hemsd.hub.messages import Breach, Domain, Health, MeterStatus, RadioHealth
 from hemsd.hub.requirements import REQUIREMENTS
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "config/profiles").glob("*.toml"))
@@ -34,8 +34,9 @@ def config_of(directory: Path, more: str = "") -> Config:
     return parse(text.format(top, 'credentials = "credentials.toml"', tables), directory / "x.toml", {}, judge=False)
 
 
-def verdicts(config: Config, told: Told | None = None, lan: str | None = "eth0") -> Mapping[str, Verdict]:
-    return {each.id: each for each in report(Scene(config=config, lan=lan, told=told, environ={}))}
+def verdicts(config: Config, told: Told | None = None, **more: Any) -> Mapping[str, Verdict]:
+    scene = Scene(**{"config": config, "lan": "eth0", "told": told, "environ": {}, **more})
+    return {each.id: each for each in report(scene)}
 
 
 def having(found: Mapping[str, Verdict], word: str) -> set[str]:
@@ -102,16 +103,17 @@ def test_files_that_others_may_read_fail(tmp_path: Path, name: str) -> None:
     assert f"chmod go= {path}" in found["D1"].evidence
 
 
-def test_what_the_watch_finds_counts(tmp_path: Path) -> None:
-    """A breach on an interface is the verdict on its requirement, until it is over."""
+def test_what_is_found_around_an_interface_counts(tmp_path: Path) -> None:
+    """A breach is the verdict on its requirement, whether the profile has that or not, until it is over."""
     config = config_of(tmp_path, '---\n[networks.a]\ninterface = "eth1"\n')
-    status = IsolationStatus(source=Domain.APPLIANCES, interface="eth1", since=AT)
-    assert "the daemon finds nothing against eth1" in verdicts(config, heard(isolation=(status,)))["R43"].evidence
-    broken = replace(status, breaches=(Breach(requirement="R43", text="forwarding is on"),))
-    found = verdicts(config, heard(isolation=(broken,)))
+    assert "nothing leads from eth1 elsewhere" in verdicts(config, around={"eth1": ()})["R43"].evidence
+    broken = {"eth1": (Breach(requirement="R43", text="forwarding is on"),)}
+    found = verdicts(config, around=broken)
     assert having(found, "fail") == {"R43"}
     assert found["R43"].evidence == "eth1: forwarding is on"
-    assert having(verdicts(replace(config, accept=("R43",)), heard(isolation=(broken,))), "declared") == {"R43"}
+    assert having(verdicts(replace(config, accept=("R43",)), around=broken), "declared") == {"R43"}
+    elsewhere = {"eth1": (Breach(requirement="R29", text="forwarding is on"),)}
+    assert having(verdicts(config, around=elsewhere), "fail") == {"R29"}
 
 
 def test_what_the_daemon_counts_is_evidence(tmp_path: Path) -> None:
