@@ -14,6 +14,7 @@ from msgspec import Struct
 from hemsd.daemon.config import Config, layout
 from hemsd.daemon.credentials import find_credentials
 from hemsd.daemon.state import find_state_directory
+from hemsd.gateway.config import BrokerConfig
 from hemsd.hub.messages import Breach, Domain, Health, MeterStatus
 from hemsd.hub.profiles import Layout, check
 from hemsd.hub.proofs import OTHERS, PROOFS
@@ -234,19 +235,25 @@ def _encrypted(scene: Scene) -> Iterator[Fact]:
 
 
 def _brokers(scene: Scene) -> Iterator[Fact]:
-    """How each connection of the gateway is protected."""
-    broker = scene.config.gateway.broker
-    if broker is None:
+    """How each connection of the gateway to a broker is protected."""
+    gateway = scene.config.gateway
+    tables = [getattr(gateway, name) for name in gateway.__struct_fields__]
+    brokers = [table for table in tables if isinstance(table, BrokerConfig)]
+    for broker in brokers:
+        yield _protected(broker)
+    if not brokers:
         yield Fact("no broker is configured")
-    elif broker.exposed:
-        yield Fact(f"the broker {broker.host} is reached in clear (plain = true): use mqtts://", good=False)
-    elif broker.tls:
+
+
+def _protected(broker: BrokerConfig) -> Fact:
+    if broker.exposed:
+        return Fact(f"the broker {broker.host} is reached in clear (plain = true): use mqtts://", good=False)
+    if broker.tls:
         known = " and ".join(
             name for name, used in (("its authority", broker.ca_file), ("its key", broker.pin)) if used
         )
-        yield Fact(f"the broker {broker.host} is reached by TLS and known by {known or 'the public authorities'}")
-    else:
-        yield Fact(f"the broker {broker.host} is on this machine")
+        return Fact(f"the broker {broker.host} is reached by TLS and known by {known or 'the public authorities'}")
+    return Fact(f"the broker {broker.host} is on this machine")
 
 
 def _link_local(scene: Scene) -> Iterator[Fact]:

@@ -94,7 +94,8 @@ def _house(start: Start, *, alone: bool) -> Process:
     path = find_operator_socket(table, find_state_directory(table.state_directory, start.environ), start.environ)
     state = start.state(path)
     site = config.site.id or site_id(state)
-    log.info("hemsd %s: site %s, profile %s", __version__, site, config.profile)
+    declared = f", declared not to meet {', '.join(config.accept)}" if config.accept else ""
+    log.info("hemsd %s: site %s, profile %s%s", __version__, site, config.profile, declared)
     hub = Hub(routes := _doors(config))
     _report(process, start, hub, frozenset() if alone else frozenset(GUESTS))
     _operator(process, start, hub, site, given.get(Domain.OPERATOR.value), path)
