@@ -118,7 +118,7 @@ askings = st.tuples(
 )
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(st.lists(messages | askings, min_size=1, max_size=3))
 def test_whatever_comes_through_the_doors_only_the_meter_interface_is_spoken(asked: list[object]) -> None:
     """Fuzzed: messages of the hub and calls of the Meter, any codes and data; and it goes on collecting after it."""

@@ -62,13 +62,19 @@ class Worlds:
             run(*here.split(), *f"peer name wl index {number + 1000} netns {other.name}".split())
             for host, ours, interface in ((self.us, True, name), (other, False, "wl")):
                 host.ip("address", "add", f"{address(name, ours=ours)}/24", "broadcast", "+", "dev", interface)
-                host.ip("address", "add", f"{address(name, ours=ours, version='6')}/64", "dev", interface, "nodad")
                 host.ip("link", "set", interface, "up")
-            for version in "46":
-                other.ip(f"-{version}", "route", "add", "default", "via", address(name, ours=True, version=version))
+                host.ip("address", "add", f"{address(name, ours=ours, version='6')}/64", "dev", interface, "nodad")
+            self.restore(name)
         for setting in ("ipv4/icmp_ratelimit", "ipv6/icmp/ratelimit"):
             self._set(setting, 0)  # so that everybody who is refused hears of it
         wait_for_links(*((self.us, name) for name in NAMES), *((other, "wl") for other in self.others.values()))
+
+    def restore(self, name: str) -> None:
+        """What the far end of a link loses when it is switched off: routable IPv6 addresses, and its routes."""
+        other = self.others[name]
+        other.ip("address", "replace", f"{address(name, ours=False, version='6')}/64", "dev", "wl", "nodad")
+        for version in "46":
+            other.ip(f"-{version}", "route", "replace", "default", "via", address(name, ours=True, version=version))
 
     @staticmethod
     def _host(stack: ExitStack) -> Namespace:
@@ -234,6 +240,7 @@ daemon.operator_socket = "operator.sock"
 lan.interface = "lan"
 meter.interface = "meter"
 meter.live_s = 1
+meter.watched_s = 1
 meter.allow_fast_polling = true
 networks.home.interface = "home"
 gateway.exposure = "control"
