@@ -89,16 +89,17 @@ def _house(start: Start, *, alone: bool) -> Process:
     from hemsd.hub.hub import Hub
 
     config, process = start.config, Process()
-    given = handed_over(start.environ)
-    table = config.daemon
+    given, table = handed_over(start.environ), config.daemon
     path = find_operator_socket(table, find_state_directory(table.state_directory, start.environ), start.environ)
+    if (operator := given.get(Domain.OPERATOR.value)) is not None:
+        path = operator.path
     state = start.state(path)
     site = config.site.id or site_id(state)
     declared = f", declared not to meet {', '.join(config.accept)}" if config.accept else ""
     log.info("hemsd %s: site %s, profile %s%s", __version__, site, config.profile, declared)
     hub = Hub(routes := _doors(config))
     _report(process, start, hub, frozenset() if alone else frozenset(GUESTS))
-    _operator(process, start, hub, site, given.get(Domain.OPERATOR.value), path)
+    _operator(process, start, hub, site, operator, path)
     apart = _watch(process, config, hub, Domain.APPLIANCES, *((Domain.ROUTEB,) if alone else ()))
     _household(process, config, state, hub, apart)
     if alone:
@@ -107,8 +108,7 @@ def _house(start: Start, *, alone: bool) -> Process:
     else:
         for domain in GUESTS:
             listening = given.get(domain.value) or make(path.with_name(name_of(domain)), private=True)
-            start.held.callback(listening.close)
-            _guest(process, hub, site, listening, domain, _closed(domain, config, routes))
+            _guest(process, start, hub, site, listening, domain, _closed(domain, config, routes))
     return process
 
 
@@ -148,12 +148,18 @@ def _closed(domain: Domain, config: Config, routes: Routes) -> str:
     return ""
 
 
-def _guest(process: Process, hub: Hub, site: str, listening: Listening, domain: Domain, closed: str) -> None:
+def _guest(
+    process: Process, start: Start, hub: Hub, site: str, listening: Listening, domain: Domain, closed: str
+) -> None:
     from hemsd.daemon.guests import Guest
     from hemsd.hub.wire import Server
 
-    served = Server(hub, domain, listening.socket, closed=closed) if closed else None
-    process.work[f"{domain.value} socket"] = (served or Guest(hub, domain, listening, site=site)).run
+    start.held.callback(listening.close)
+    if closed:
+        process.work[f"{domain.value} socket"] = Server(hub, domain, listening.socket, closed=closed).run
+        return
+    expected = domain is not Domain.GATEWAY or _reaches_out(start.config)
+    process.work[f"{domain.value} socket"] = Guest(hub, domain, listening.socket, site=site, expected=expected).run
 
 
 def _watch(process: Process, config: Config, hall: Hall, *domains: Domain) -> IsolationWatch:
@@ -202,14 +208,12 @@ def _meter(process: Process, start: Start, state: Path, hall: Hall, apart: Isola
 
 
 def _bridge(process: Process, config: Config, site: str, state: Path, hall: Hall) -> None:
-    if config.gateway.broker is None and config.gateway.metrics is None:
+    if not _reaches_out(config):
         return
     from hemsd.daemon import gateway
 
-    if (broker := config.gateway.broker) is not None:
-        process.keep("gateway", partial(gateway.run_gateway, config, broker, site, state, hall), gateway.kind_of)
-    if (metrics := config.gateway.metrics) is not None:
-        process.keep("metrics", partial(gateway.run_metrics, metrics, site, hall), gateway.kind_of)
+    for name, work in gateway.links(config, state, hall).items():
+        process.keep(name, partial(work, site), gateway.kind_of)
 
 
 def _routeb(start: Start) -> Process:
@@ -238,16 +242,13 @@ def _gateway(start: Start) -> Process:
 
     uplink = Uplink(str(path), Domain.GATEWAY, _doors(config), overhear=overhear)
     process.work["uplink"] = uplink.run
-    if (broker := config.gateway.broker) is not None:
-
-        def bridge(site: str) -> Coroutine[Any, Any, None]:
-            return gateway.run_gateway(config, broker, site, state, uplink)
-
-        process.keep("gateway", partial(gateway.while_there, uplink, bridge), gateway.kind_of)
-    if (metrics := config.gateway.metrics) is not None:
-
-        def exporter(site: str) -> Coroutine[Any, Any, None]:
-            return gateway.run_metrics(metrics, site, uplink)
-
-        process.keep("metrics", partial(gateway.while_there, uplink, exporter), gateway.kind_of)
+    for name, work in gateway.links(config, state, uplink).items():
+        process.keep(name, partial(gateway.while_there, uplink, work), gateway.kind_of)
+    if not _reaches_out(config):
+        log.info("there is nothing to do here: the configuration has no [gateway.broker] and no [gateway.metrics]")
     return process
+
+
+def _reaches_out(config: Config) -> bool:
+    """Whether the gateway has anything to do."""
+    return config.gateway.broker is not None or config.gateway.metrics is not None
