@@ -51,6 +51,7 @@ IS_READ: Mapping[int, bool] = {ESV.GET: True, ESV.SETC: False}
 READ_ANSWERS, WRITE_ANSWERS = ANSWERS[ESV.GET], ANSWERS[ESV.SETC]
 BODY_AT = 4  # in a frame, after EHD and TID
 OUR_CLASSES = frozenset({0x05FF, 0x0EF0})
+ASKED = (CONTROLLER, CONTROLLER & 0xFFFF00)  # our one instance, or each of ours
 
 
 class Missing(Enum):
@@ -120,6 +121,7 @@ class Exchange:
 
     def __init__(self, *, first_tid: int = 1) -> None:
         self.counters: Counter[str] = Counter()
+        self.offered: Mapping[int, bytes] = {}  # what our controller object answers a Get of the peer; {}: nothing
         self.unanswered: deque[bool] = deque(maxlen=WATCHED)  # by the soft deadline, of the last askings
         self._tid = (first_tid - 1) & 0xFFFF
         self._queue: deque[Request] = deque()
@@ -243,6 +245,9 @@ class Exchange:
         if frame.esv in NOTIFICATIONS:
             self._notified(frame)
             return
+        if frame.esv == ESV.GET and self.offered and frame.deoj in ASKED and not frame.empty:
+            self._asked(frame)
+            return
         asking = self._recent[frame.tid % RECENT_LIMIT]
         if asking is None or not _answers(frame, asking):
             self.counters["stray"] += 1
@@ -324,6 +329,13 @@ class Exchange:
         self._queue.remove(request)
         if not request.dropped:
             self._events.append(Finished(request))
+
+    def _asked(self, frame: Frame) -> None:
+        """Answer a Get of what is offered (4.2.3.2); what is not comes back empty."""
+        self.counters["asked"] += 1
+        told = tuple(Property(p.epc, self.offered.get(p.epc, b"")) for p in frame.properties)
+        esv = ESV.GET_RES if all(p.edt for p in told) else ESV.GET_SNA
+        self._replies.append(encode(Frame(tid=frame.tid, seoj=CONTROLLER, deoj=frame.seoj, esv=esv, properties=told)))
 
     def _notified(self, frame: Frame) -> None:
         self._events.append(Notification(frame))

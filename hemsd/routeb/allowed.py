@@ -14,6 +14,7 @@ from hemsd.echonet.meter import PROPERTIES, MeterEPC
 from hemsd.echonet.meter import decode as decode_property
 from hemsd.echonet.objects import CONTROLLER, METER, NODE_CLASS, NODE_PROFILE, SUPER_CLASS
 from hemsd.echonet.values import PropertyError
+from hemsd.routeb.offered import OFFERED
 
 _METER, _NODE, _CONTROLLER = METER >> 8, NODE_PROFILE >> 8, CONTROLLER >> 8
 _ANY: Final = range(0x100)
@@ -24,6 +25,8 @@ ALLOWED: Final[Mapping[tuple[int, int], Collection[int]]] = {
     (_METER, ESV.GET): PROPERTIES.keys(),
     (_METER, ESV.SETC): {MeterEPC.HISTORY_1_DAY, MeterEPC.HISTORY_2_SELECTOR, MeterEPC.HISTORY_3_SELECTOR},
     (_METER, ESV.INFC_RES): _ANY,  # it names what the meter told
+    (_METER, ESV.GET_RES): OFFERED,  # in configurations 6.3, where there is something to read
+    (_METER, ESV.GET_SNA): _ANY,  # it names what the meter asked
     (_NODE, ESV.GET): {*SUPER_CLASS, *NODE_CLASS, 0xD3, 0xD4},
     (_NODE, ESV.INFC_RES): _ANY,
 }
@@ -48,6 +51,8 @@ def objection(payload: bytes) -> str:
 
 def _is_proper(frame: Frame) -> bool:
     """Whether it carries data where it sets something, such as the property takes, and none elsewhere."""
+    if frame.esv in (ESV.GET_RES, ESV.GET_SNA):
+        return frame.seoj == CONTROLLER and all(each.epc in OFFERED for each in frame.properties if each.edt)
     if frame.esv != ESV.SETC:
         return not any(each.edt for each in frame.properties)
     try:

@@ -63,6 +63,10 @@ class MeterLink:
         self._turn(now)
         return request
 
+    def offer(self, properties: Mapping[int, bytes]) -> None:
+        """What the meter may read of our controller object from now on."""
+        self._exchange.offered = properties
+
     def cancel(self, request: Request, now: float) -> None:
         """Nobody waits for this answer any more."""
         self._exchange.cancel(request)
