@@ -185,3 +185,19 @@ async def test_nobody_is_a_home_gateway_where_there_is_none(tmp_path: Path) -> N
         os.kill(os.getpid(), signal.SIGTERM)
         assert await running == 0
     listener.close()
+
+
+async def test_a_house_without_a_meter_says_so(tmp_path: Path) -> None:
+    """Whoever reads the meter through such a daemon is told at once, not after ten minutes."""
+    listener = Listener(str(tmp_path / "notify"))
+    config = example(next(path for path in EXAMPLES if path.stem == "6.2"), tmp_path)
+    running = asyncio.create_task(daemon.run(config, listener.environ))
+    while not (tmp_path / "socket").exists():
+        await asyncio.sleep(0.01)
+    async with asyncio.timeout(30):
+        ended = await command(tmp_path, "read", "--config", str(tmp_path / "hemsd.toml"), "power")
+    assert (ended.code, ended.out) == (Exit.PORT, "")
+    assert 'no link to a meter: [meter] port = "none"' in ended.err
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await running == 0
+    listener.close()
