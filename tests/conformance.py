@@ -14,7 +14,7 @@ DUTIES = {"enforce": "enforced", "verify": "verified"}
 
 def document() -> str:
     """The whole of it, as it ought to be."""
-    rows = ["| | clause | word | what it asks | profiles | how it is met |", "| --- | --- | --- | --- | --- | --- |"]
+    rows = ["| | clause | word | binds | what it asks | profiles | how it is met |", f"|{' --- |' * 7}"]
     rows += [_row(each) for each in REQUIREMENTS]
     proofs = ["| | what is proven | by |", "| --- | --- | --- |"]
     for name, proof in PROOFS.items():
@@ -25,7 +25,8 @@ def document() -> str:
 
 def _row(each: Requirement) -> str:
     how = f"documented: {OTHERS[each.id]}" if each.id in OTHERS else f"{DUTIES[each.duty]}: {', '.join(each.proofs)}"
-    return f"| {each.id} | {each.clause} | {each.word} | {each.text} | {', '.join(each.profiles)} | {how} |"
+    cells = (each.id, each.clause, each.word, each.binds, each.text, ", ".join(each.profiles), how)
+    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":
