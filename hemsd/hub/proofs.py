@@ -115,7 +115,10 @@ PROOFS: Final[Mapping[str, Proof]] = {
     ),
     "T-OFFLINE": Proof(
         "without the home network or the Internet nothing is lost: history waits and is handed on later",
-        ("tests/gateway/test_forward.py::test_a_day_without_broker",),
+        (
+            "tests/isolation/test_t_offline.py::test_a_day_without_the_lan",
+            "tests/gateway/test_forward.py::test_a_day_without_broker",
+        ),
     ),
     "T-ONELINK": Proof(
         "each socket is bound to one interface, and hears and reaches nodes of that link only",
@@ -192,6 +195,8 @@ PROOFS: Final[Mapping[str, Proof]] = {
     "T-SEC": Proof(
         "what was not encrypted on the way from the meter is dropped and counted",
         (
+            "tests/isolation/test_t_sec.py::test_what_we_send_is_encrypted_or_not_sent",
+            "tests/isolation/test_t_sec.py::test_what_is_not_secured_is_not_taken",
             "tests/sharp_edges/test_meter.py::test_edge_14_only_what_is_encrypted_counts",
             "tests/sharp_edges/test_j11.py::test_edge_14_the_simulated_module_does_send_in_the_clear",
         ),
@@ -225,6 +230,8 @@ PROOFS: Final[Mapping[str, Proof]] = {
     "T-TLS": Proof(
         "MQTT is encrypted, its broker is known by authority or key, and plain MQTT is warned of for ever",
         (
+            "tests/isolation/test_t_sec.py::test_an_open_way_out_is_chosen_or_refused",
+            "tests/isolation/test_t_sec.py::test_the_warning_stays_while_it_is_so",
             "tests/gateway/test_tls.py::test_nothing_is_said_to_a_broker_of_another_key",
             "tests/daemon/test_check.py::test_the_broker_is_checked_too",
         ),
