@@ -12,7 +12,15 @@ from collections.abc import Iterator
 import pytest
 from support.worlds import NAMES, House, Probe, Worlds, address, outcomes
 
-from hemsd.hub.messages import Domain, MeterReading, MeterStatus, ReadMeter, UserRequest, UserResponse
+from hemsd.hub.messages import (
+    ApplianceStatus,
+    Domain,
+    MeterReading,
+    MeterStatus,
+    ReadMeter,
+    UserRequest,
+    UserResponse,
+)
 
 pytestmark = pytest.mark.needs("ip", "root", "mosquitto")
 
@@ -49,6 +57,7 @@ async def test_the_daemon_sends_nothing_else_to_the_meter(house: House) -> None:
     """Through readings, questions, orders to appliances and MQTT; though the interface has other addresses too."""
     worlds = house.worlds
     await house.hears(MeterStatus, lambda status: status.online)
+    await house.hears(ApplianceStatus, lambda status: status.online and status.known)
     capture = worlds.capture("meter")
     await house.hears(MeterReading, lambda reading: reading.power_w is not None, OTHER, count=3)
     asked = UserRequest(request="all", asker=Domain.OPERATOR, operation="get", target=address("home", ours=False))

@@ -10,7 +10,16 @@ from collections.abc import Iterator
 import pytest
 from support.worlds import House, Worlds, address
 
-from hemsd.hub.messages import Domain, Health, MeterReading, MeterStatus, ReadMeter
+from hemsd.hub.messages import (
+    ApplianceStatus,
+    Domain,
+    Health,
+    MeterReading,
+    MeterStatus,
+    ReadMeter,
+    UserRequest,
+    UserResponse,
+)
 
 pytestmark = pytest.mark.needs("ip", "root", "mosquitto")
 
@@ -31,9 +40,11 @@ def hops(frames: list[bytes], ours: set[str]) -> Iterator[int]:
 
 async def test_what_we_send_cannot_leave_the_link(house: House) -> None:
     """Readings, orders, questions to all: everything on both links has a hop limit of 1."""
+    await house.hears(ApplianceStatus, lambda status: status.online and status.known)
     captures = {name: house.worlds.capture(name) for name in ("meter", "home")}
     await house.hears(MeterReading, count=2)
-    await house.hears(Health, lambda health: health.counters.get("home: requests", 0) > 0, count=4)
+    asked = UserRequest(request="hops", asker=Domain.OPERATOR, operation="get", target=address("home", ours=False))
+    await house.hears(UserResponse, lambda answer: answer.request == "hops", asked)
     for name, capture in captures.items():
         ours = {address(name, ours=True), house.worlds.link_local(name, ours=True)}
         sent = list(hops(capture.stop(), ours))

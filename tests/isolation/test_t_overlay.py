@@ -5,7 +5,6 @@ Two sockets on UDP 3610: the meter's is connected to the meter, the other one le
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import subprocess
 import sys
@@ -18,20 +17,14 @@ import pytest
 from support.drivers import until
 from support.netns import Namespace, segment
 from support.udp import FRAME, Listener
+from support.worlds import Ear
 
 from drivers.inet import Inet6
 from drivers.interface import look
 from drivers.packet import ALL_NODES, Packet
 from drivers.ports import PortBusy
 from drivers.udp import UdpPort, open_udp
-from hemsd.appliances.network import NetworkSettings
-from hemsd.appliances.steward import Plan, Steward
-from hemsd.appliances.wellbeing import Wellbeing
-from hemsd.daemon.config import MeterTable
-from hemsd.daemon.meter import MeterDomain
-from hemsd.hub.hub import Hub
-from hemsd.hub.messages import ApplianceStatus, Domain, Health, Message, MeterReading, MeterStatus
-from hemsd.hub.routes import ROUTES_6_4_3
+from hemsd.hub.messages import ApplianceStatus, Domain, Health, MeterReading, MeterStatus, ReadMeter
 from hemsd.simulator import Household, MeterNode, Plate
 from hemsd.simulator import Meter as SimulatedMeter
 from hemsd.simulator.appliances import ApplianceNode, GeneralLighting, World, serve_nodes
@@ -40,6 +33,7 @@ from hemsd.simulator.udp import serve_on_udp
 pytestmark = pytest.mark.needs("ip", "root")
 
 START = datetime(2026, 10, 1, 12, 20)
+TELL = ReadMeter(request="tell", asker=Domain.OPERATOR, epcs=(0xE7,))  # after which the status is told
 FLOOD = """
 import socket, sys, time
 plain = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
@@ -168,59 +162,28 @@ async def test_an_interface_that_is_not_divided_is_not_shared(link: Link) -> Non
     await port.close()
 
 
-class House:
-    """Both domains as the daemon has them, on one interface, and all that they tell."""
+class House(Ear):
+    """The daemon in configuration 6.4.1, everything on one interface."""
 
-    def __init__(self, link: Link, state: Path) -> None:
-        self.heard: list[Message] = []
-        hub, theirs = Hub(ROUTES_6_4_3), link.address(link.meter)
-        self._seat = hub.seat(Domain.OPERATOR)
-        table = MeterTable(interface="wl", peer=theirs, live_s=1, allow_fast_polling=True)
-        self._meter = MeterDomain(table, state, hub, {}, overlaid=True)
-        plan = Plan(
-            settings=NetworkSettings(name="home"), maker="FFFFFF", interface="wl", ipv4=True, ipv6=True, meter=theirs
-        )
-        self._steward = Steward(plan, hub.seat(Domain.APPLIANCES), state, Wellbeing(), {})
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[House]:
-        works = (self._meter.run, self._steward.run, self._listen)
-        tasks = [asyncio.create_task(work()) for work in works]
-        try:
-            yield self
-            assert not any(task.done() for task in tasks), tasks
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-
-    async def _listen(self) -> None:
-        async for message in self._seat.messages():
-            self.heard.append(message)
-
-    def told(self, kind: type) -> list[Message]:
-        return [message for message in self.heard if isinstance(message, kind)]
-
-    async def reads(self, count: int) -> None:
-        """So many more readings."""
-        so_far = len(self.told(MeterReading))
-        await until(lambda: len(self.told(MeterReading)) >= so_far + count)
-
-    @property
-    def status(self) -> MeterStatus:
-        (*_, latest) = self.told(MeterStatus)
-        assert isinstance(latest, MeterStatus)
-        return latest
+    def __init__(self, link: Link, directory: Path) -> None:
+        super().__init__(directory)
+        (directory / "hemsd.toml").write_text(f"""version = 1
+profile = "6.4.1"
+daemon.state_directory = "state"
+daemon.operator_socket = "operator.sock"
+lan.interface = "wl"
+meter.interface = "wl"
+meter.peer = "{link.address(link.meter)}"
+meter.live_s = 1
+meter.watched_s = 1
+meter.allow_fast_polling = true
+networks.home.interface = "wl"
+""")
 
 
-async def test_the_meter_is_read_on_while_the_appliances_side_is_flooded(
-    link: Link, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Thousands of frames, forged ones in the meter's name among them: no request of the meter needs repeating."""
-    monkeypatch.setattr("hemsd.routeb.collector.STATUS_S", 0.5)
-    monkeypatch.setattr("hemsd.appliances.steward.HEALTH_SOON_S", 0.5)
-    monkeypatch.setattr("hemsd.appliances.steward.HEALTH_S", 0.5)
-    world = World(START)
+async def test_the_meter_is_read_on_while_the_appliances_side_is_flooded(link: Link, tmp_path: Path) -> None:
+    """Thousands of frames, forged ones in the meter's name among them: the meter is read as before."""
+    world, house = World(START), House(link, tmp_path)
     lamp = ApplianceNode(world, [GeneralLighting(world)], link.address(link.lamp))
     node = MeterNode(SimulatedMeter(Household(7), start=START, plate=Plate(generation=2)))
     async with AsyncExitStack() as stack:
@@ -228,19 +191,22 @@ async def test_the_meter_is_read_on_while_the_appliances_side_is_flooded(
             await stack.enter_async_context(serve_on_udp(node, "wl"))
         with link.lamp.entered():
             await stack.enter_async_context(serve_nodes([lamp], "wl"))
-        house = await stack.enter_async_context(House(link, tmp_path).running())
-        await house.reads(1)
-        await until(lambda: any(each.known for each in house.told(ApplianceStatus)))  # type: ignore[attr-defined]
+        stack.enter_context(house.daemon(link.ours))
+        await house.hears(MeterReading, lambda reading: reading.power_w is not None)
+        await house.hears(ApplianceStatus, lambda status: status.known)
         command = ["ip", "netns", "exec", link.stranger.name, sys.executable, "-c", FLOOD, link.address(link.ours)]
         with subprocess.Popen(command) as flooding:
             try:
-                await house.reads(3)
+                await house.hears(MeterReading, lambda reading: reading.power_w not in (None, 999_999), count=4)
+                await house.hears(Health, flooded)
             finally:
                 flooding.kill()
-        await asyncio.sleep(0.6)
-        counters = house.told(Health)[-1].counters  # type: ignore[attr-defined]
-        assert counters["home: meter"] + counters["home: malformed"] > 1000, counters
-        radio = house.status.radio
-        assert (radio.repeated, radio.silences, radio.dropped) == (0, 0, {})
-        kinds = {each.kind for each in house.told(ApplianceStatus)}  # type: ignore[attr-defined]
-        assert kinds == {"general_lighting"}
+        status = await house.hears(MeterStatus, lambda status: True, TELL, TELL)
+        assert (status.online, status.radio.silences, status.radio.dropped) == (True, 0, {})
+        found = await house.hears(ApplianceStatus)
+        assert found.kind == "general_lighting"
+
+
+def flooded(health: Health) -> bool:
+    """Whether the flood came to the appliances' side, where it belongs."""
+    return health.counters.get("home: meter", 0) + health.counters.get("home: malformed", 0) > 1000

@@ -6,13 +6,15 @@ at every address that we have, and the kernel has to say itself that nobody is t
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import struct
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
+from support import parts
 from support.worlds import METRICS_PORT, NAMES, House, Probe, Worlds, address, outcomes
 
 from hemsd.hub.messages import Health, MeterReading
@@ -129,3 +131,41 @@ async def test_groups_are_joined_on_their_own_interface(house: House) -> None:
             elif int(line.split()[0], 16) == group:
                 joined.add(interface)
     assert joined == {"home"}
+
+
+def held(pid: int) -> dict[str, set[int]]:
+    """The sockets of a process: ports by protocol, 0 where there are none."""
+    inodes, found = set(), dict[str, set[int]]()
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):  # closed meanwhile
+            inodes.add(str(each.readlink()).removeprefix("socket:[").removesuffix("]"))
+    for kind, column in SOCKETS.items():
+        for line in Path(f"/proc/{pid}/net/{kind}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[column] in inodes:
+                local = fields[1].rpartition(":")[2] if column == 9 else ""
+                found.setdefault(kind, set()).add(int(local or "0", 16))
+    return found
+
+
+SOCKETS = {"tcp": 9, "tcp6": 9, "udp": 9, "udp6": 9, "raw": 9, "raw6": 9, "packet": 8, "netlink": 9, "unix": 6}
+"""Tables of proc_net(5), and where they have the inode."""
+
+
+async def test_as_three_processes_each_has_sockets_of_its_own_world_only(house: House, tmp_path: Path) -> None:
+    """Hub and meter have none but AF_UNIX, the gateway listens for metrics; the control: one process has them all."""
+    await house.hears(MeterReading)
+    whole = held(house.pid)
+    assert {"tcp", "udp", "udp6", "unix"} <= whole.keys() and METRICS_PORT in whole["tcp"]
+    metrics = f'[gateway.metrics]\nlisten = "{address("lan", ours=True)}:{METRICS_PORT + 1}"\n'
+    async with parts.street() as street, parts.house(tmp_path / "three", street.port, metrics) as three:
+        for part in parts.PARTS:
+            await three.start(part, on=house.worlds.us)
+        await three.hears(MeterReading)
+        async with asyncio.timeout(parts.WITHIN_S):
+            while ("tcp4", METRICS_PORT + 1) not in listening(house.worlds):
+                await asyncio.sleep(0.02)
+        sockets = {part: held(three.processes[part].pid) for part in parts.PARTS}
+    assert (sockets["hub"].keys(), sockets["routeb"].keys()) == ({"unix"}, {"unix"})
+    assert sockets["gateway"].keys() == {"unix", "tcp"}
+    assert sockets["gateway"]["tcp"] == {METRICS_PORT + 1}

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from hemsd.hub.messages import Domain, Message
+from hemsd.hub.messages import Message
 from hemsd.hub.wire import connect
 from support.netns import Capture, Namespace, run, wait_for_links
 
@@ -227,13 +227,57 @@ def running(host: Namespace, *arguments: str, told: str = "") -> Iterator[subpro
             process.terminate()
 
 
-class House:
+class Ear:
+    """What an operator hears of a daemon that has its files in a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.socket = directory / "operator.sock"
+        self._directory = directory
+
+    async def hears(
+        self, kind: type[M], suits: Callable[[M], bool] = lambda message: True, *asked: Message, count: int = 1
+    ) -> M:
+        """The latest of so many messages that an operator hears from now on, after he `asked` something."""
+        async with asyncio.timeout(WITHIN_S):
+            while not self.socket.exists():
+                await asyncio.sleep(0.02)
+            async with connect(self.socket) as seat:
+                for message in asked:
+                    seat.publish(message)
+                async for message in seat.messages():
+                    if isinstance(message, kind) and suits(message):
+                        count -= 1
+                        if not count:
+                            return message
+        raise AssertionError("the daemon has hung up")
+
+    @property
+    def log(self) -> str:
+        return (self._directory / "log").read_text()
+
+    @contextmanager
+    def daemon(self, host: Namespace) -> Iterator[int]:
+        """`hemsd run` on a host, with the configuration that is in the directory; its process id."""
+        command = ["ip", "netns", "exec", host.name, sys.executable, "-c", DAEMON]
+        config = ("run", "--config", str(self._directory / "hemsd.toml"))
+        with (
+            (self._directory / "log").open("w") as log,
+            subprocess.Popen([*command, *config], stderr=log) as process,
+        ):
+            try:
+                yield process.pid
+                assert process.poll() is None, self.log
+            finally:
+                process.terminate()
+        assert "Traceback" not in self.log, self.log
+
+
+class House(Ear):
     """The four worlds inhabited: `hemsd run` in the middle, a simulated meter, appliances, and a broker."""
 
     def __init__(self, worlds: Worlds, directory: Path) -> None:
+        super().__init__(directory)
         self.worlds = worlds
-        self.socket = directory / "operator.sock"
-        self._directory = directory
         (directory / "hemsd.toml").write_text(f"""version = 1
 daemon.state_directory = "state"
 daemon.operator_socket = "operator.sock"
@@ -258,15 +302,8 @@ gateway.metrics.listen = "{address("lan", ours=True)}:{METRICS_PORT}"
             stack.enter_context(self._broker())
             stack.enter_context(running(others["meter"], "-m", simulator, "--interface", "wl", told="interface"))
             stack.enter_context(running(others["home"], "-m", simulator, *appliances, told="192.168."))
-            log = stack.enter_context((self._directory / "log").open("w"))
-            command = ["ip", "netns", "exec", self.worlds.us.name, sys.executable, "-c", DAEMON]
-            config = ("run", "--config", str(self._directory / "hemsd.toml"))
-            daemon = stack.enter_context(subprocess.Popen([*command, *config], stderr=log))
-            stack.callback(daemon.terminate)
-            self.pid = daemon.pid
+            self.pid = stack.enter_context(self.daemon(self.worlds.us))
             yield self
-            assert daemon.poll() is None, self.log
-        assert "Traceback" not in self.log, self.log
 
     @contextmanager
     def _broker(self) -> Iterator[None]:
@@ -281,27 +318,3 @@ gateway.metrics.listen = "{address("lan", ours=True)}:{METRICS_PORT}"
                 yield
             finally:
                 broker.terminate()
-
-    @property
-    def log(self) -> str:
-        return (self._directory / "log").read_text()
-
-    async def hears(
-        self, kind: type[M], suits: Callable[[M], bool] = lambda message: True, *asked: Message, count: int = 1
-    ) -> M:
-        """The latest of so many messages that an operator hears from now on, after he `asked` something."""
-        async with asyncio.timeout(WITHIN_S):
-            while not self.socket.exists():
-                await asyncio.sleep(0.02)
-            async with connect(self.socket) as seat:
-                for message in asked:
-                    seat.publish(message)
-                async for message in seat.messages():
-                    if isinstance(message, kind) and suits(message):
-                        count -= 1
-                        if not count:
-                            return message
-        raise AssertionError("the daemon has hung up")
-
-
-OPERATOR = Domain.OPERATOR
