@@ -44,6 +44,8 @@ def parser() -> argparse.ArgumentParser:
     ports.add_argument("--json", action="store_true", help="one JSON array")
     run = _add(commands, "run", "run as the daemon (this is what the systemd unit does)")
     run.add_argument("--config", type=Path, metavar="FILE", help="configuration, default /etc/hemsd/hemsd.toml")
+    parts = "only this part of it, in a process of its own; the others find the hub's at /run/hemsd"
+    run.add_argument("--part", choices=["hub", "routeb", "gateway"], help=parts)
     _add_demo(commands)
     _add_sessions(commands)
     decode = _add(commands, "decode", "print ECHONET Lite frames as JSON, one object a line")
@@ -53,6 +55,9 @@ def parser() -> argparse.ArgumentParser:
         "check", help="check the configuration and what it points to", description="Check the configuration."
     )
     check.add_argument("--config", type=Path, metavar="FILE", help="default /etc/hemsd/hemsd.toml")
+    conformance = _add(commands, "conformance", "say which requirements of ITU-T G.9958 this home meets, and why")
+    conformance.add_argument("--config", type=Path, metavar="FILE", help="default /etc/hemsd/hemsd.toml")
+    conformance.add_argument("--json", action="store_true", help="a JSON array with one object for each requirement")
     _add_firewall(commands)
     _add_pki(commands)
     return top

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from datetime import UTC, datetime
 
 from drivers.interface import Watch
@@ -40,6 +40,26 @@ def watched(config: Config, *domains: Domain) -> tuple[Watched, ...]:
     if Domain.APPLIANCES in domains:
         found |= {name: Watched(name, Domain.APPLIANCES) for name in sorted(networks)}
     return tuple(found.values())
+
+
+def breaches_of(
+    interfaces: Collection[Watched],
+    config: Config,
+    look: Callable[[Iterable[str]], Survey] = survey,
+    walls: Callable[[], frozenset[str]] = walled,
+) -> dict[str, tuple[Breach, ...]]:
+    """What breaks the separation of each interface now, declared or not. Raises OSError where that cannot be told."""
+    found, walled_off = look([each.interface for each in interfaces]), walls()
+    breaches: dict[str, tuple[Breach, ...]] = {}
+    for each in interfaces:
+        name = each.interface
+        is_lan = config.lan.interface is None and name == found.default
+        if is_lan and may_be_lan(each, config.profile, config.accept):
+            breaches[name] = ()
+        else:
+            stand = found.interfaces[name]
+            breaches[name] = tuple(judge(each, stand, profile=config.profile, walled=name in walled_off))
+    return breaches
 
 
 class IsolationWatch:
@@ -137,17 +157,14 @@ class IsolationWatch:
         if not self._watched:
             return
         try:
-            found = self._survey(self._watched)
+            found = breaches_of(self._watched.values(), self._config, self._survey, self._walls)
         except OSError as error:
             for each in self._watched.values():
                 self._note(each, self._unseen(each, error))
             return
-        walls, profile, accept = self._walls(), self._config.profile, self._config.accept
-        for name, each in self._watched.items():
-            breaches = judge(each, found.interfaces[name], profile=profile, walled=name in walls)
-            if self._config.lan.interface is None and name == found.default and may_be_lan(each, profile, accept):
-                breaches = ()
-            self._note(each, *(breach for breach in breaches if breach.requirement not in accept))
+        accept = self._config.accept
+        for name, breaches in found.items():
+            self._note(self._watched[name], *(breach for breach in breaches if breach.requirement not in accept))
 
     def _unseen(self, watched: Watched, error: OSError) -> Breach:
         requirement = "R52" if watched.domain is Domain.ROUTEB else NOT_FORWARDED[self._config.profile]

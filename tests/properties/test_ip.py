@@ -19,7 +19,7 @@ from drivers import interface, udp
 from drivers.packet import ALL_NODES
 from drivers.ports import DatagramPort, PortLost, PortMissing
 from hemsd.daemon.config import MeterTable
-from hemsd.daemon.domains import MeterDomain, kind_of
+from hemsd.daemon.meter import MeterDomain, kind_of
 from hemsd.daemon.supervision import supervise
 from hemsd.hub.messages import MeterInterval, MeterReading
 from hemsd.simulator import Fault, Flaw, Household, Meter, MeterNode, Plate, Spell, Strike
@@ -71,7 +71,7 @@ class Home:
     def gone(self) -> bool:
         return bool(self.node.faults.held(Spell.UNPLUGGED, asyncio.get_running_loop().time()))
 
-    def open(self, name: str) -> DatagramPort:
+    def open(self, name: str, **_: object) -> DatagramPort:
         if self.gone:
             raise PortMissing(name, "gone")
         self.links.append(SimulatedLink(self.node))
