@@ -69,10 +69,14 @@ class Scene:
 
 
 class Fact(NamedTuple):
-    """Something that was found; `good` False where it breaks the requirement that it was looked at for."""
+    """Something that was found; `good` False where it breaks the requirement that it was looked at for.
+
+    `final`: and no declaration helps.
+    """
 
     text: str
     good: bool = True
+    final: bool = False
 
 
 Look = Callable[[Scene], Iterator[Fact]]
@@ -95,11 +99,11 @@ def _judge(requirement: Requirement, scene: Scene) -> Verdict:
             return verdict("pass", f"documented: {OTHERS[requirement.id]}")
     for proof in requirement.proofs:
         facts += FACTS[proof](scene) if proof in FACTS else ()
-    if bad := [fact.text for fact in facts if not fact.good]:
-        number = DECLARED_WITH.get(requirement.id, requirement.id)
-        if number in scene.config.accept:
-            return verdict("declared", f'accept = ["{number}"]: {"; ".join(bad)}')
-        return verdict("fail", "; ".join(bad))
+    if bad := [fact for fact in facts if not fact.good]:
+        number, told = DECLARED_WITH.get(requirement.id, requirement.id), "; ".join(fact.text for fact in bad)
+        if number in scene.config.accept and not any(fact.final for fact in bad):
+            return verdict("declared", f'accept = ["{number}"]: {told}')
+        return verdict("fail", told)
     proven = [PROOFS[proof].text for proof in requirement.proofs if proof != "T-PROFILE"]  # the facts say that
     found = [*dict.fromkeys(fact.text for fact in facts)]
     if proven:
@@ -136,7 +140,7 @@ def _breaches(requirement: Requirement, scene: Scene) -> Iterator[Fact]:
     numbers = {requirement.id, DECLARED_WITH.get(requirement.id)}
     for each in check(scene.layout):
         if numbers & {one.id for one in each.requirements}:
-            yield Fact(each.found, good=False)
+            yield Fact(each.found, good=False, final=each.final)
     for interface, breaches in scene.around.items():
         for breach in breaches:
             if breach.requirement in numbers:
@@ -152,9 +156,12 @@ def _placed(scene: Scene) -> Iterator[Fact]:
     if meter.there:
         where = f"interface {meter.interface}" if meter.interface else f"a Wi-SUN module ({meter.port})"
         yield Fact(f"the meter is on {where}")
+    else:
+        yield Fact("there is no link to a meter")
     for name, interface in found.networks.items():
         yield Fact(f"the appliances of [networks.{name}] are on {interface}")
-    yield Fact(f"the home network is on {found.lan}" if found.lan else "where the home network is, is not known")
+    nowhere = "no home network is named, and no default route leads to one"
+    yield Fact(f"the home network is on {found.lan}" if found.lan else nowhere)
 
 
 def _doors(scene: Scene) -> Iterator[Fact]:

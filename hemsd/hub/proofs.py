@@ -59,7 +59,13 @@ PROOFS: Final[Mapping[str, Proof]] = {
     ),
     "T-INDEP": Proof(
         "each network has sockets, queues and a pace of its own; the loss of one does not disturb another",
-        ("tests/drivers/test_udp_ipv4.py::test_networks_do_not_disturb_each_other",),
+        (
+            "tests/isolation/test_t_indep.py::test_the_meter_is_asked_at_the_same_moments",
+            "tests/isolation/test_t_indep.py::test_readings_go_on_while_another_link_is_down",
+            "tests/isolation/test_t_indep.py::test_appliances_are_served_while_the_meter_is_gone",
+            "tests/daemon/test_appliances.py::test_one_network_does_not_feel_another_die",
+            "tests/drivers/test_udp_ipv4.py::test_networks_do_not_disturb_each_other",
+        ),
     ),
     "T-LEAK": Proof(
         "the secrets of Route B are found in no log, message, recording or database, and its files are private",
@@ -72,6 +78,9 @@ PROOFS: Final[Mapping[str, Proof]] = {
     "T-LL": Proof(
         "the meter is spoken to between IPv6 link-local addresses only, and nothing else is on that link",
         (
+            "tests/isolation/test_t_ll.py::test_the_daemon_sends_nothing_else_to_the_meter",
+            "tests/isolation/test_t_ll.py::test_there_is_no_ipv4_for_the_meter_to_speak_to",
+            "tests/isolation/test_t_ll.py::test_the_check_finds_what_else_is_sent",
             "tests/routeb/test_ip_link.py::test_a_reading_over_link_local_ipv6_and_nothing_else",
             "tests/routeb/test_ip_link.py::test_the_capture_sees_what_should_not_be_there",
         ),
@@ -106,7 +115,10 @@ PROOFS: Final[Mapping[str, Proof]] = {
     ),
     "T-OFFLINE": Proof(
         "without the home network or the Internet nothing is lost: history waits and is handed on later",
-        ("tests/gateway/test_forward.py::test_a_day_without_broker",),
+        (
+            "tests/isolation/test_t_offline.py::test_a_day_without_the_lan",
+            "tests/gateway/test_forward.py::test_a_day_without_broker",
+        ),
     ),
     "T-ONELINK": Proof(
         "each socket is bound to one interface, and hears and reaches nodes of that link only",
@@ -183,6 +195,8 @@ PROOFS: Final[Mapping[str, Proof]] = {
     "T-SEC": Proof(
         "what was not encrypted on the way from the meter is dropped and counted",
         (
+            "tests/isolation/test_t_sec.py::test_what_we_send_is_encrypted_or_not_sent",
+            "tests/isolation/test_t_sec.py::test_what_is_not_secured_is_not_taken",
             "tests/sharp_edges/test_meter.py::test_edge_14_only_what_is_encrypted_counts",
             "tests/sharp_edges/test_j11.py::test_edge_14_the_simulated_module_does_send_in_the_clear",
         ),
@@ -196,7 +210,14 @@ PROOFS: Final[Mapping[str, Proof]] = {
             "tests/routeb/test_contention.py::test_it_is_told",
         ),
     ),
-    "T-SNIFF": Proof("a frame of the meter that is meant for somebody else is noticed and told", ()),
+    "T-SNIFF": Proof(
+        "a frame of the meter that is meant for somebody else is noticed and told",
+        (
+            "tests/isolation/test_t_sniff.py::test_what_the_meter_sends_to_other_objects_is_dropped_counted_and_told",
+            "tests/isolation/test_t_sniff.py::test_through_a_module_too",
+            "tests/isolation/test_t_sniff.py::test_a_meter_among_the_appliances_is_told_and_left_alone",
+        ),
+    ),
     "T-WEAKHOST": Proof(
         "nothing that listens for one network is reached from another, whatever address is tried",
         (
@@ -209,6 +230,8 @@ PROOFS: Final[Mapping[str, Proof]] = {
     "T-TLS": Proof(
         "MQTT is encrypted, its broker is known by authority or key, and plain MQTT is warned of for ever",
         (
+            "tests/isolation/test_t_sec.py::test_an_open_way_out_is_chosen_or_refused",
+            "tests/isolation/test_t_sec.py::test_the_warning_stays_while_it_is_so",
             "tests/gateway/test_tls.py::test_nothing_is_said_to_a_broker_of_another_key",
             "tests/daemon/test_check.py::test_the_broker_is_checked_too",
         ),

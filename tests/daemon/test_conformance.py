@@ -83,6 +83,12 @@ def test_what_contradicts_the_profile_fails_unless_declared(tmp_path: Path) -> N
     assert "the appliances of [networks.home] are on eth0" in found["R33"].evidence
 
 
+def test_no_declaration_opens_a_door(tmp_path: Path) -> None:
+    """A broker in 6.3 is a failure whatever is declared: hemsd does not start with it."""
+    broker = 'profile = "6.3.2"\naccept = ["R23"]\n---\n[gateway.broker]\nurl = "mqtt://127.0.0.1"\n'
+    assert having(verdicts(config_of(tmp_path, broker)), "fail") == {"R23"}
+
+
 def test_a_broker_in_clear_fails(tmp_path: Path) -> None:
     """R2, whatever else is right; TLS tells by what the broker is known."""
     broker = '---\n[gateway.broker]\nurl = "mqtt://broker.home"\nplain = true\n'

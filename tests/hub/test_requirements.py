@@ -13,7 +13,6 @@ from hemsd.hub.proofs import OTHERS, PROOFS
 from hemsd.hub.requirements import BY_ID, EVERY, REQUIREMENTS, Profile
 
 ROOT = Path(__file__).parents[2]
-TO_BE_WRITTEN = {"T-SNIFF"}
 
 
 def test_every_number_is_there_once_and_in_order() -> None:
@@ -46,7 +45,8 @@ def names_in(path: str) -> frozenset[str]:
 
 @pytest.mark.parametrize("proof", PROOFS)
 def test_every_proof_exists(proof: str) -> None:
-    """Each test that is named is one."""
+    """Each test that is named is one, and there is one at least."""
+    assert PROOFS[proof].tests
     for node in PROOFS[proof].tests:
         path, _, name = node.partition("::")
         assert (ROOT / path).is_file(), node
@@ -54,8 +54,7 @@ def test_every_proof_exists(proof: str) -> None:
 
 
 def test_what_hemsd_does_is_proven() -> None:
-    """Whatever it enforces or verifies has a proof; every proof that there is proves something, and is one."""
+    """Whatever it enforces or verifies has a proof; every proof that there is proves something."""
     assert [each.id for each in REQUIREMENTS if each.duty != "document" and not each.proofs] == []
-    assert {name for name, proof in PROOFS.items() if not proof.tests} == TO_BE_WRITTEN
     assert {each.id for each in REQUIREMENTS if each.duty == "document"} == set(OTHERS)
     assert {proof for each in REQUIREMENTS for proof in each.proofs} == set(PROOFS)

@@ -21,7 +21,7 @@ from hemsd.appliances.network import NetworkSettings
 from hemsd.appliances.steward import Plan, Steward
 from hemsd.appliances.wellbeing import Wellbeing
 from hemsd.daemon.config import MeterTable
-from hemsd.daemon.domains import MeterDomain, kind_of
+from hemsd.daemon.meter import MeterDomain, kind_of
 from hemsd.daemon.supervision import supervise
 from hemsd.hub.hub import Hub
 from hemsd.hub.messages import (

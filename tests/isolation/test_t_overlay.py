@@ -28,7 +28,7 @@ from hemsd.appliances.network import NetworkSettings
 from hemsd.appliances.steward import Plan, Steward
 from hemsd.appliances.wellbeing import Wellbeing
 from hemsd.daemon.config import MeterTable
-from hemsd.daemon.domains import MeterDomain
+from hemsd.daemon.meter import MeterDomain
 from hemsd.hub.hub import Hub
 from hemsd.hub.messages import ApplianceStatus, Domain, Health, Message, MeterReading, MeterStatus
 from hemsd.hub.routes import ROUTES_6_4_3
