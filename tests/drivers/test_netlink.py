@@ -194,11 +194,11 @@ def test_no_bytes_do_harm(data: st.DataObject) -> None:
     assert len(items) <= cut // 16
 
 
-@pytest.mark.parametrize("size", [0, 15, 17])
+@pytest.mark.parametrize("size", [17, 15, 0])
 def test_a_length_that_cannot_be_is_malformed(size: int) -> None:
     """A message shorter than its own header, or longer than what came, would be read for ever or beyond the end."""
     with pytest.raises(Malformed):
-        list(parse(struct.pack("=IHHII", size, 16, 0, 1, 0), 1))
+        list(parse(struct.pack("=IHHII", size, 99, 0, 1, 0), 1))
 
 
 def test_an_answer_to_another_question_is_passed_over() -> None:

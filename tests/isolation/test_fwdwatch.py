@@ -121,8 +121,9 @@ async def test_refuse_stays_away_until_it_is_over(link: Street, tmp_path: Path) 
         assert await answers(link)
         do("sysctl -q -w net.ipv4.ip_forward=1", link.home)
         assert (await standing(home, breached=True)).refused
-        while await answers(link):  # it stops at once; a frame may be under way
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(WITHIN_S):
+            while await answers(link):  # it stops at once; a frame may be under way
+                await asyncio.sleep(0.01)
         watching = link.capture()
         for _ in range(20):
             assert not await answers(link)
