@@ -222,6 +222,7 @@ PROOFS: Final[Mapping[str, Proof]] = {
         "nothing that listens for one network is reached from another, whatever address is tried",
         (
             "tests/isolation/test_t_weakhost.py::test_each_port_is_reached_from_its_own_link_only",
+            "tests/isolation/test_t_weakhost.py::test_as_three_processes_each_has_sockets_of_its_own_world_only",
             "tests/isolation/test_t_weakhost.py::test_groups_are_joined_on_their_own_interface",
             "tests/isolation/test_t_weakhost.py::test_the_check_finds_a_server_that_is_bound_by_its_address_only",
             "tests/isolation/test_t_weakhost.py::test_the_check_finds_a_port_that_forgets_its_interface",
