@@ -65,7 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
     is_new = CONFIGURATION not in machine.files
     may_ask = is_new and dialogue.is_somebody_there() and not (arguments.yes or arguments.dry_run)
     wishes = _wishes(arguments, machine, may_ask=may_ask)
-    config = parse(configuration(machine, kit, wishes), CONFIGURATION) if is_new else load(CONFIGURATION)
+    text = configuration(machine, kit, wishes)
+    config = parse(text, CONFIGURATION, lan=machine.lan) if is_new else load(CONFIGURATION, lan=machine.lan)
     sealing, credentials = _credentials(arguments, machine, config)
     steps = installation(machine, kit, wishes, sealing=sealing, credentials=credentials)
     _show_notes(arguments, machine, kit, wishes)
@@ -156,7 +157,7 @@ def _credentials(arguments: argparse.Namespace, machine: Machine, config: Config
     """Whether credentials are to be sealed, and which; none yet where nothing will be done."""
     if arguments.credentials is not None:
         return True, load_credentials(arguments.credentials)
-    if config.meter.interface is not None or config.meter.port == "none":
+    if config.meter.interface is not None or not config.meter.there:
         return False, None
     if config.meter.credentials is not None or any(path in machine.there for path in SECRETS):
         if machine.root:
@@ -234,7 +235,7 @@ def _do(steps: Sequence[Step]) -> None:
 def _test_read(machine: Machine, config: Config, *, has_credentials: bool) -> int:
     if not machine.booted:
         return Exit.READ
-    if config.meter.port == "none":
+    if not config.meter.there:
         print("\nhemsd runs, without a meter.")
         return Exit.READ
     if config.meter.interface is None and not has_credentials:
@@ -249,7 +250,9 @@ def _test_read(machine: Machine, config: Config, *, has_credentials: bool) -> in
             print(f"  {status['detail']}", flush=True)
 
     try:
-        answer = answer_of(what, *ask(_daemon(config), what.asked(), READ_S, tell))
+        answer = answer_of(
+            what, *ask(_daemon(config), what.asked(), argparse.Namespace(timeout=READ_S, config=None), tell)
+        )
     except GaveUp as error:
         raise GaveUp(error.exit, f"{error}\n{LATER}") from None
     show(answer, as_json=False)
