@@ -11,7 +11,7 @@ from support.install import FRESH, KIT, THREE, usb
 
 from drivers.module import Credentials
 from hemsd.daemon.install.machine import Machine
-from hemsd.daemon.install.places import OWN_RULE, RULES, SYSUSERS, TMPFILES, UNITS, USERS, WIFI_DROP_IN
+from hemsd.daemon.install.places import FIREWALL, OWN_RULE, RULES, SYSUSERS, TMPFILES, UNITS, USERS, WIFI_DROP_IN
 from hemsd.daemon.install.plan import installation, overriding, removal
 from hemsd.daemon.install.proposal import Wishes
 from hemsd.daemon.install.steps import Seal, Write
@@ -162,6 +162,12 @@ def test_removal_leaves_what_is_the_persons() -> None:
         "remove /var/lib/hemsd",
         *(f"run userdel {name}" for name in USERS),
     ]
+
+
+def test_a_firewall_that_stands_is_taken_down_first() -> None:
+    """While the command that knows its rules is still there."""
+    standing = replace(INSTALLED, there=INSTALLED.there | {FIREWALL})
+    assert str(removal(standing, purge=False)[0]).split() == ["run", "/opt/hemsd/bin/hemsd", "firewall", "remove"]
 
 
 def test_what_is_not_there_is_not_removed() -> None:
