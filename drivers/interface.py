@@ -24,7 +24,9 @@ IFA_TENTATIVE, IFA_DADFAILED = 0x40, 0x08  # linux/if_addr.h
 RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR = 0x1, 0x10, 0x100  # linux/rtnetlink.h
 LOOK_S = 2.0  # between two looks where there is no netlink
 MESSAGE_SIZE = 65536
-ADDRESSES = Path("/proc/thread-self/net/if_inet6")  # of this network namespace; there with ProcSubset=pid, too
+NET = Path("/proc/thread-self/net")  # of this network namespace; there with ProcSubset=pid, too
+ADDRESSES, ROUTES, ROUTES_IPV6 = NET / "if_inet6", NET / "route", NET / "ipv6_route"
+RTF_GATEWAY = 0x2  # linux/route.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,29 @@ def _addresses(index: int) -> tuple[str | None, tuple[str, ...]]:
         elif local is None and not int(flags, 16) & (IFA_TENTATIVE | IFA_DADFAILED):
             local = address
     return local, tuple(others)
+
+
+def default_interface() -> str | None:
+    """The interface that the default route leads over, IPv4 before IPv6; None where there is none."""
+    ways = [
+        (int(metric), name)
+        for name, to, _, flags, _, _, metric, mask, *_ in _rows(ROUTES, header=1)
+        if to == mask == "00000000" and int(flags, 16) & RTF_GATEWAY
+    ] or [
+        (int(metric, 16), name)
+        for to, length, _, _, _, metric, _, _, flags, name in _rows(ROUTES_IPV6)
+        if to == "0" * 32 and length == "00" and int(flags, 16) & RTF_GATEWAY
+    ]
+    return min(ways)[1] if ways else None
+
+
+def _rows(table: Path, header: int = 0) -> list[list[str]]:
+    return [line.split() for line in table.read_text().splitlines()[header:]] if table.exists() else []
+
+
+def physical_interfaces() -> list[str]:
+    """The interfaces that have hardware behind them, in the order of their names: no bridge, no tunnel."""
+    return sorted(path.parent.name for path in Path("/sys/class/net").glob("*/device"))
 
 
 def is_link_local(address: str) -> bool:

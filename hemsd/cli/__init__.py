@@ -22,6 +22,8 @@ RUNS = {  # command -> module here, function in it
     "run": ("service", "run"),
     "config": ("service", "check"),
     "pki": ("pki", "run"),
+    "install": ("install", "run"),
+    "uninstall": ("install", "remove"),
     "demo": ("demo", "run"),
     "record": ("sessions", "record"),
     "replay": ("sessions", "replay"),

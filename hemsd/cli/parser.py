@@ -44,6 +44,8 @@ def parser() -> argparse.ArgumentParser:
     ports.add_argument("--json", action="store_true", help="one JSON array")
     run = _add(commands, "run", "run as the daemon (this is what the systemd unit does)")
     run.add_argument("--config", type=Path, metavar="FILE", help="configuration, default /etc/hemsd/hemsd.toml")
+    parts = "only this part of it, in a process of its own; the others find the hub's at /run/hemsd"
+    run.add_argument("--part", choices=["hub", "routeb", "gateway"], help=parts)
     _add_demo(commands)
     _add_sessions(commands)
     decode = _add(commands, "decode", "print ECHONET Lite frames as JSON, one object a line")
@@ -54,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--config", type=Path, metavar="FILE", help="default /etc/hemsd/hemsd.toml")
     _add_pki(commands)
+    _add_install(commands)
     return top
 
 
@@ -169,6 +172,27 @@ def _add_sessions(commands: Commands) -> None:
     )
     replay.add_argument("--pty", action="store_true", help="put it on a pseudo-terminal instead, for another program")
     replay.add_argument("--real-time", action="store_true", help="keep the recorded pace")
+
+
+def _add_install(commands: Commands) -> None:
+    install = _add(commands, "install", "put the service in place, or bring it up to date, and read the meter")
+    uninstall = _add(commands, "uninstall", "take the service away; configuration and history are kept")
+    for command in (install, uninstall):
+        command.add_argument("--dry-run", action="store_true", help="only show what would be done")
+        command.add_argument("--yes", action="store_true", help="do it without asking")
+    uninstall.add_argument("--purge", action="store_true", help="with configuration, history and users")
+    install.add_argument(
+        "--credentials", type=Path, metavar="FILE", help="TOML file with id and password, mode 0600; it is sealed"
+    )
+    where = install.add_mutually_exclusive_group()
+    where.add_argument("--port", metavar="PATH", help="serial port of the module; default: the one that is likely")
+    where.add_argument("--interface", metavar="NAME", help="network interface to a second-generation meter instead")
+    install.add_argument(
+        "--appliances", metavar="NAME", help="network interface to the appliances; default: asked, else none"
+    )
+    processes = install.add_mutually_exclusive_group()
+    processes.add_argument("--three", action="store_true", help="three processes with rights of their own; default")
+    processes.add_argument("--single", action="store_true", help="one process; the default below 512 MB")
 
 
 def _add_pki(commands: Commands) -> None:

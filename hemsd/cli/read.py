@@ -13,6 +13,7 @@ from hemsd.daemon.places import likely_sockets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from hemsd.cli.asking import Told
@@ -64,8 +65,13 @@ def _check_pace(arguments: Any) -> None:
         )
 
 
-def ask(daemon: Daemon, epcs: tuple[int, ...], timeout_s: float | None) -> tuple[Told, dict[int, Told]]:
-    """Have the meter asked as soon as it is online: its status after that, and each property. Raises GaveUp, Gone."""
+def ask(
+    daemon: Daemon, epcs: tuple[int, ...], timeout_s: float | None, tell: Callable[[Told], object] = id
+) -> tuple[Told, dict[int, Told]]:
+    """Have the meter asked as soon as it is online: its status after that, and each property. Raises GaveUp, Gone.
+
+    `tell` is called with each status on the way.
+    """
     until = time.monotonic() + (timeout_s or LONGEST_S)
     request, asked = os.urandom(8).hex(), False
     left = 0
@@ -74,6 +80,7 @@ def ask(daemon: Daemon, epcs: tuple[int, ...], timeout_s: float | None) -> tuple
     while (message := daemon.next(until)) is not None:
         if message["type"] == "MeterStatus":
             status = message
+            tell(status)
             if not status["online"]:
                 _look_for_hope(status)
             elif not asked:

@@ -1,4 +1,4 @@
-"""Finds and reads the Route B credentials file; what is wrong with it is told without ever repeating a secret."""
+"""Finds and reads the Route B credentials, plain or sealed; tells what is wrong without ever repeating a secret."""
 
 from __future__ import annotations
 
@@ -13,9 +13,15 @@ from pathlib import Path
 from drivers.module import Credentials, InvalidCredentials
 from hemsd.daemon.config import user_directory
 from hemsd.daemon.schema import suggestion
+from hemsd.daemon.sealing import KEY_FILE, SEALED_FILE, SYSTEMD_FILE, SealError, unseal, unseal_by_systemd
 
 SYSTEM_FILE = Path("/etc/hemsd/credentials.toml")
-SYSTEMD_NAME = "routeb"  # of the credential in systemd/hemsd.service
+HANDED = {  # by systemd, under the names that the units give them: where each is from; the first that is there counts
+    "routeb": SYSTEM_FILE,
+    SYSTEMD_FILE.name: SYSTEMD_FILE,  # opened by systemd
+    SEALED_FILE.name: SEALED_FILE,  # with its key beside it
+}
+AGAIN = "seal it again: sudo hemsd install --credentials FILE"
 MAX_SIZE = 64 * 1024  # bytes; such a file has about 100
 KEYS = ("id", "password")
 
@@ -25,27 +31,54 @@ class CredentialsError(Exception):
 
 
 def find_credentials(configured: str | None = None, environ: Mapping[str, str] = os.environ) -> Path:
-    """The file as configured, else systemd's credential "routeb", else a plain user's own, else the system's.
+    """The file as configured, else systemd's copy, else a plain user's own, else the system's, plain or sealed.
 
     Naming the system's file is the same as naming none: under systemd only its copy can be read.
     """
     if configured and Path(configured) != SYSTEM_FILE:
         return Path(configured)
-    if (handed := environ.get("CREDENTIALS_DIRECTORY")) and (Path(handed) / SYSTEMD_NAME).exists():
-        return Path(handed) / SYSTEMD_NAME
+    if handed := environ.get("CREDENTIALS_DIRECTORY"):
+        copies = [path for name in HANDED if (path := Path(handed) / name).exists()]
+        if copies:
+            return next((path for path in copies if path.read_bytes().strip()), copies[0])
+    if os.geteuid() == 0:
+        return next((path for path in HANDED.values() if path.exists()), SYSTEM_FILE)
     own = user_directory(environ) / SYSTEM_FILE.name
-    return own if os.geteuid() != 0 and own.exists() else SYSTEM_FILE
+    return own if own.exists() else SYSTEM_FILE
 
 
 def load_credentials(path: Path, environ: Mapping[str, str] = os.environ) -> Credentials:
     """Read `id` and `password` from a TOML file that only its owner may read. Raises CredentialsError.
 
-    The owner must be this user or root. What systemd hands over is protected by systemd and taken as it is.
+    The owner must be this user or root. What systemd hands over is protected by systemd and taken as it is. A sealed
+    file is opened: with the key beside it, or by systemd-creds, which only root can do.
     """
     handed = environ.get("CREDENTIALS_DIRECTORY")
     from_systemd = handed is not None and path.parent == Path(handed)
     # systemd handed over a copy: what a person can mend is the original
-    return _parse(_read(path, private=not from_systemd), SYSTEM_FILE if from_systemd else path)
+    original = HANDED.get(path.name, SYSTEM_FILE) if from_systemd else path
+    try:
+        if path.name == SEALED_FILE.name:
+            content = unseal(_read(path, private=not from_systemd), _key(path, private=not from_systemd))
+        elif path == SYSTEMD_FILE:
+            content = unseal_by_systemd(path)
+        else:
+            content = _read(path, private=not from_systemd)
+    except SealError as error:
+        raise CredentialsError(f"{original}: {error}; {AGAIN}") from None
+    return _parse(content, original)
+
+
+def as_file(credentials: Credentials) -> bytes:
+    """The content of a file that load_credentials() reads."""
+    return f'id = "{credentials.id}"\npassword = "{credentials.password}"\n'.encode()
+
+
+def _key(sealed: Path, *, private: bool) -> bytes:
+    path = sealed.with_name(KEY_FILE.name)
+    if not path.exists():
+        raise SealError(f"its key, {path.name} beside it, is not there")
+    return _read(path, private=private)
 
 
 def _read(path: Path, *, private: bool) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import subprocess
 import sys
 import termios
@@ -16,8 +15,11 @@ from pathlib import Path
 
 from support.machine import Machine
 
-UNIT = "hemsd.service"
-DIALOUT = 20  # Debian's fixed number of the group
+SINGLE = "hemsd-single.service"
+TARGET = "hemsd.target"
+HUB, ROUTEB, GATEWAY = "hemsd.service", "hemsd-routeb.service", "hemsd-gateway.service"
+SYSTEM = "usr/local/lib/systemd/system"
+MODULE = "/dev/ttyUSB0"  # in the machine, where udev would have called it /dev/hemsd-wisun
 
 
 @dataclass(frozen=True)
@@ -35,15 +37,22 @@ class SimulatedMeter:
         os.close(descriptor)
 
 
+def group_number(root: Path, name: str) -> int:
+    """The number of a group in a tree."""
+    lines = (root / "etc/group").read_text().splitlines()
+    return next(int(line.split(":")[2]) for line in lines if line.startswith(f"{name}:"))
+
+
 @contextmanager
-def simulated_meter() -> Iterator[SimulatedMeter]:
+def simulated_meter(group: int) -> Iterator[SimulatedMeter]:
+    """A meter and its module, on a tty that this group may open, as the udev rule would have it."""
     command = [sys.executable, "-m", "hemsd.simulator", "--fast"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as simulator:
         try:
             assert simulator.stdout is not None
             told = tomllib.loads("".join(simulator.stdout.readline() for _ in ("port", "id", "password")))
             tty = Path(told["port"]).resolve()
-            shutil.chown(tty, group=DIALOUT)
+            os.chown(tty, -1, group)
             tty.chmod(0o660)
             yield SimulatedMeter(tty, told["id"], told["password"])
         finally:
@@ -51,11 +60,13 @@ def simulated_meter() -> Iterator[SimulatedMeter]:
 
 
 class House(Machine):
-    """The machine with the service on it, and perhaps a meter."""
+    """The machine with the service on it, as one unit or as a target of several, and perhaps a meter."""
 
-    def __init__(self, machine: Machine, meter: SimulatedMeter) -> None:
+    def __init__(self, machine: Machine, meter: SimulatedMeter, unit: str = SINGLE) -> None:
         super().__init__(machine.root, machine.init)
         self.meter = meter
+        self.unit = unit
+        self.run("ln", "-s", MODULE, "/dev/hemsd-wisun")
 
     def configure(self, text: str) -> None:
         """Write the configuration."""
@@ -65,24 +76,51 @@ class House(Machine):
         """Write the credentials file as root would."""
         path = self.root / "etc/hemsd/credentials.toml"
         path.touch(0o600)
-        path.write_text(f'id = "{self.meter.id}"\npassword = "{self.meter.password}"\n')
+        path.write_text(self.credentials)
 
-    def override(self, text: str) -> None:
-        """Change the unit as `systemctl edit` would."""
-        directory = self.root / f"etc/systemd/system/{UNIT}.d"
+    @property
+    def credentials(self) -> str:
+        """What is in the file."""
+        return f'id = "{self.meter.id}"\npassword = "{self.meter.password}"\n'
+
+    def override(self, text: str, unit: str = SINGLE) -> None:
+        """Change a unit as `systemctl edit` would."""
+        directory = self.root / f"etc/systemd/system/{unit}.d"
         directory.mkdir(exist_ok=True)
         (directory / "override.conf").write_text(text)
         self.run("systemctl", "daemon-reload")
 
     def start(self) -> None:
         """Start the service; returns when it is ready."""
-        self.run("systemctl", "start", UNIT)
+        self.run("systemctl", "start", self.unit)
 
-    def wait_online(self) -> None:
+    def wait_online(self, unit: str = SINGLE) -> None:
         """Until `systemctl status` shows a reading."""
-        self.wait("reading", lambda: self.show(UNIT, "StatusText").startswith("online, "))
+        self.wait("reading", lambda: self.show(unit, "StatusText").startswith("online, "))
 
     @property
     def main_pid(self) -> str:
         """Within the machine."""
-        return self.show(UNIT, "MainPID")
+        return self.pid(self.unit)
+
+    def pid(self, unit: str) -> str:
+        """The main process of a unit, within the machine."""
+        return self.show(unit, "MainPID")
+
+    def owner(self, unit: str) -> tuple[str, str]:
+        """The user and the group that a unit runs as."""
+        user, group = self.run("stat", "-c", "%U %G", f"/proc/{self.pid(unit)}").split()
+        return user, group
+
+    def confined(self, unit: str, program: str) -> str:
+        """What a Python program prints in the sandbox of a unit: the same user, state and secrets."""
+        name = f"probe-{unit}"
+        lines = (self.root / SYSTEM / unit).read_text().splitlines()
+        unlike = ("ExecStart=", "Type=", "Restart", "WatchdogSec=", "RuntimeDirectory")
+        kept = [line for line in lines if not line.startswith(unlike)]
+        at = kept.index("[Service]") + 1
+        probe = ["Type=oneshot", f"ExecStart=/opt/hemsd/bin/python {program}"]
+        (self.root / "etc/systemd/system" / name).write_text("\n".join(kept[:at] + probe + kept[at:]))
+        self.run("systemctl", "daemon-reload")
+        self.run("systemctl", "start", name)
+        return self.journal(name)

@@ -1,0 +1,79 @@
+"""The home gateway's world as the daemon runs it: the bridge and the metrics, beside a hub that may be away."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+
+from hemsd.daemon.config import Config
+from hemsd.daemon.supervision import Kind
+from hemsd.gateway.bridge import Bridge
+from hemsd.gateway.config import BrokerConfig, MetricsConfig
+from hemsd.gateway.exporter import Exporter, MetricsError, MetricsMissing
+from hemsd.gateway.standing import Home
+from hemsd.hub.hub import Hall
+from hemsd.hub.messages import Domain
+from hemsd.hub.uplink import Uplink
+
+AWAY_S = 30.0  # a hub that is restarted is back before; after it what we have to tell is not true any more
+
+
+def kind_of(error: Exception) -> Kind:
+    """What supervision is to make of an error of the bridge or the metrics."""
+    match error:
+        case MetricsMissing():
+            return Kind.PERMANENT
+        case MetricsError():
+            return Kind.TRANSIENT
+        case _:
+            return Kind.UNEXPECTED
+
+
+async def run_gateway(config: Config, broker: BrokerConfig, site: str, state: Path, hub: Hall) -> None:
+    """The home gateway's world: the MQTT bridge, until cancelled."""
+    seat, home_assistant = hub.seat(Domain.GATEWAY), config.gateway.home_assistant
+    home = Home(
+        site=site,
+        exposure=config.gateway.exposure,
+        profile=config.profile,
+        config_hash=hashlib.sha256(msgspec.json.encode(config)).hexdigest()[:12],
+        live_s=config.meter.live_s,
+        discovery=home_assistant.prefix if home_assistant.enabled else "",
+    )
+    try:
+        await Bridge(seat, broker, home, state).run()
+    finally:
+        seat.close()
+
+
+async def run_metrics(metrics: MetricsConfig, site: str, hub: Hall) -> None:
+    """The house for Prometheus, until cancelled. Raises MetricsError."""
+    seat = hub.seat(Domain.GATEWAY)
+    try:
+        await Exporter(seat, metrics, site).run()
+    finally:
+        seat.close()
+
+
+async def while_there(uplink: Uplink, work: Callable[[str], Awaitable[None]]) -> None:
+    """Do the work, given the site, whenever the hub is there, and end it when that is away for AWAY_S; for ever.
+
+    Raises what the work raises.
+    """
+    while True:
+        site = await uplink.here()
+        gone = asyncio.create_task(uplink.gone(site, AWAY_S), name="hub away")
+        working = asyncio.ensure_future(work(site))
+        try:
+            await asyncio.wait((gone, working), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            gone.cancel()
+            if not working.done():
+                working.cancel()
+            await asyncio.wait((gone, working))
+        if not working.cancelled():
+            return working.result()

@@ -1,0 +1,127 @@
+"""What a first configuration says, and the rule for a module's port."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.install import FRESH, GPIO, KIT, usb
+
+from drivers.usb import PortInfo
+from hemsd.daemon.config import parse
+from hemsd.daemon.install.proposal import (
+    Wishes,
+    appliance_interfaces,
+    configuration,
+    has_a_name,
+    likely_port,
+    own_rule,
+    single_is_better,
+    with_setting,
+)
+
+STICK = usb("/dev/ttyUSB0")
+PLACE = Path("/etc/hemsd/hemsd.toml")
+
+
+def settings(text: str) -> list[str]:
+    """The lines that say something other than what is shipped."""
+    return [line for line in text.splitlines() if line not in KIT.configuration.splitlines()]
+
+
+def test_without_a_wish_the_configuration_is_as_it_is_shipped() -> None:
+    """Nothing is said that is the default anyway."""
+    assert configuration(FRESH, KIT, Wishes()) == KIT.configuration
+
+
+@pytest.mark.parametrize("port", [usb("/dev/ttyUSB0"), usb("/dev/ttyUSB1", "RATOC RS-WSUHA-P"), GPIO])
+def test_a_port_with_a_name_needs_no_setting(port: PortInfo) -> None:
+    """What a rule calls /dev/hemsd-wisun is found by that name, whatever it is plugged into."""
+    machine = replace(FRESH, ports=(port,))
+    assert has_a_name(machine, KIT, port.path)
+    assert configuration(machine, KIT, Wishes(port=port.path)) == KIT.configuration
+
+
+def test_a_stick_that_says_what_it_is_needs_no_rule_of_its_own() -> None:
+    """The rule that is shipped knows it; one that only says FT230X is known by its number, the pins by their name."""
+    machine = replace(FRESH, ports=(STICK, usb("/dev/ttyUSB1", "ROHM BP35C2"), GPIO))
+    assert own_rule(machine, KIT, "/dev/ttyUSB1") is None
+    (line,) = [line for line in (own_rule(machine, KIT, STICK.path) or "").splitlines() if not line.startswith("#")]
+    assert line == (
+        'SUBSYSTEM=="tty", ATTRS{idVendor}=="0403", ATTRS{idProduct}=="6015", ATTRS{serial}=="DM00ABCD", '
+        'SYMLINK+="hemsd-wisun", GROUP="hemsd-routeb", MODE="0660", TAG+="systemd"'
+    )
+    assert 'KERNEL=="ttyAMA0", SYMLINK+="hemsd-wisun"' in (own_rule(machine, KIT, "/dev/ttyAMA0") or "")
+
+
+@pytest.mark.parametrize("serial", ['X", RUN+="/bin/sh', "A\nB", "*", "A[BC]", "", "x" * 65, None])
+def test_what_a_device_says_of_itself_cannot_write_a_rule(serial: str | None) -> None:
+    """A serial number that is more than letters and digits makes no rule; the configuration names the port."""
+    port = usb("/dev/ttyUSB0", serial=serial)
+    machine = replace(FRESH, ports=(port,))
+    assert own_rule(machine, KIT, port.path) is None
+    config = parse(configuration(machine, KIT, Wishes(port=port.path)), PLACE)
+    assert config.meter.port == port.name
+
+
+def test_a_port_nobody_knows_is_named_in_the_configuration() -> None:
+    """Where there is no udev, or the port is none of the kernel's list, its path is written down."""
+    nameless = replace(FRESH, ports=(STICK,), tools=FRESH.tools - {"udevadm"})
+    assert settings(configuration(nameless, KIT, Wishes(port=STICK.path))) == [f'port = "{STICK.by_id}"']
+    assert settings(configuration(FRESH, KIT, Wishes(port="/dev/ttyX0"))) == ['port = "/dev/ttyX0"']
+
+
+def test_appliances_on_a_network_of_their_own_need_no_declaration() -> None:
+    """A second interface is theirs."""
+    machine = replace(FRESH, interfaces=("eth0", "eth1"))
+    text = configuration(machine, KIT, Wishes(appliances="eth1"))
+    assert settings(text) == ["[networks.home]", 'interface = "eth1"']
+    assert parse(text, PLACE).networks["home"].interface == "eth1"
+
+
+def test_appliances_on_the_network_of_everything_else_are_declared() -> None:
+    """The commonest home: 6.4.3, with the requirements that it does not meet named in `accept`."""
+    config = parse(configuration(FRESH, KIT, Wishes(appliances="eth0")), PLACE)
+    assert (config.profile, config.accept) == ("6.4.3", ("R33", "R43"))
+    assert config.networks["home"].interface == "eth0"
+
+
+def test_a_meter_on_a_network_interface() -> None:
+    """A second-generation meter is named by the interface that leads to it."""
+    config = parse(configuration(FRESH, KIT, Wishes(interface="wlan1")), PLACE)
+    assert (config.meter.interface, config.meter.port) == ("wlan1", "auto")
+
+
+def test_every_commented_line_can_be_made_to_say_something() -> None:
+    """with_setting() finds each key of the configuration that is shipped, below its own table and no other."""
+    table, found = "", 0
+    for line in KIT.configuration.splitlines():
+        if header := re.fullmatch(r"#?\[([a-z_.-]+)\]", line):
+            table = header[1]
+        elif (key := re.match(r"#([a-z_]+) = ", line)) and table in ("", "meter", "networks.home", "gateway"):
+            before = KIT.configuration.splitlines()
+            after = with_setting(KIT.configuration, table, key[1], "something").splitlines()
+            changed = [line for line, old in zip(after, before, strict=True) if line != old]
+            assert changed[-1] == f'{key[1]} = "something"'
+            assert len(changed) <= 2
+            found += 1
+    assert found > 10
+
+
+def test_which_port_is_taken_and_which_interfaces_come_first() -> None:
+    """USB before the pins, none where several are likely; interfaces that lead to nothing else before the LAN."""
+    gadget = usb("/dev/ttyUSB5", "CH340", likely=False)
+    assert likely_port(replace(FRESH, ports=(GPIO, STICK, gadget))) == STICK
+    assert likely_port(replace(FRESH, ports=(GPIO, gadget))) == GPIO
+    assert likely_port(replace(FRESH, ports=(STICK, usb("/dev/ttyUSB1")))) is None
+    assert likely_port(replace(FRESH, ports=(gadget,))) is None
+    assert appliance_interfaces(replace(FRESH, interfaces=("eth0", "eth1", "wlan0"))) == ["eth1", "wlan0", "eth0"]
+    assert appliance_interfaces(replace(FRESH, interfaces=(), lan="br0")) == []
+
+
+def test_a_small_board_runs_one_process() -> None:
+    """Below 512 MB, which is what a board of 512 MB has left for Linux."""
+    assert single_is_better(replace(FRESH, memory_mb=427))
+    assert not single_is_better(replace(FRESH, memory_mb=922))
