@@ -17,10 +17,12 @@ for package in "$tree"/var/tmp/*.deb; do dpkg-deb -x "$package" "$parts"; rm "$p
 cp "$parts"/boot/vmlinuz-* "$dir/kernel"
 version=$(basename "$parts"/boot/vmlinuz-*) version=${version#vmlinuz-}
 
+[ -d "$parts/lib/modules" ] || ln -s usr/lib "$parts/lib"  # where Debian 13 has them
+
 # Of its modules, those for hardware that no such machine has are left out.
 modules=$parts/lib/modules/$version/kernel
 rm -rf "$modules"/{sound,drivers/{gpu,media,infiniband,scsi,staging,iio,isdn,hwmon,mtd,md,target,nvme,video,thunderbolt,accel},fs/{xfs,btrfs,ocfs2,ceph,nfs,gfs2,f2fs,smb},drivers/net/{ethernet,wireless,wan,can,hamradio}}
-cp -a "$parts/lib/modules" "$tree/usr/lib/"
+cp -a "$parts/lib/modules/" "$tree/usr/lib/"
 depmod -b "$tree" "$version"
 
 # An initrd with what it takes to find the disk.

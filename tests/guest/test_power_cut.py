@@ -17,7 +17,7 @@ WRITING_S = 5.0
 INSIDE = "PYTHONPATH=/mnt/host /opt/hemsd/bin/python /mnt/host/inside.py"
 
 
-def test_what_was_acknowledged_survives_a_power_cut(guest: Guest, tty: str) -> None:
+def test_what_was_acknowledged_survives_a_power_cut(guest: Guest) -> None:
     """Every half-hour and event that was acknowledged before the power went is there once after it is back."""
     shutil.copytree(PROJECT / "hemsd", guest.share / "hemsd", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(PROJECT / "tests/guest/inside.py", guest.share)
@@ -26,5 +26,5 @@ def test_what_was_acknowledged_survives_a_power_cut(guest: Guest, tty: str) -> N
     guest.wait("row kept", lambda: acknowledged.exists() and acknowledged.stat().st_size > 0)
     time.sleep(WRITING_S)  # the load that is cut off
     guest.cut()
-    guest.boot(tty)
+    guest.boot()
     assert "each once; integrity ok" in guest.run(f"{INSIDE} check")

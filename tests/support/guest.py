@@ -28,7 +28,7 @@ QEMU = {
     "arm64": ("qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a53"),
 }
 CONSOLE = {"amd64": "ttyS0", "arm64": "ttyAMA0"}
-STICK = "stick"
+STICK, SERIAL = "stick", "HEMSD001"
 
 
 NEEDS = ("mmdebstrap", "systemd-nspawn", "qemu-system-x86_64", "qemu-img", "modprobe", "cpio")
@@ -50,7 +50,7 @@ class Image:
 
 def image(architecture: str) -> Image:
     """The guest's image, made once (a minute; arm64: five) and kept under .cache."""
-    tree = base_tree("bookworm", "" if architecture == "amd64" else architecture)
+    tree = base_tree("trixie", "" if architecture == "amd64" else architecture)
     key = hashlib.sha256(f"{tree.name}\0{BUILD.read_text()}".encode()).hexdigest()[:12]
     directory = CACHE / f"guest-{architecture}-{key}"
     if not (directory / "disk.img").exists():
@@ -65,14 +65,15 @@ def image(architecture: str) -> Image:
 class Guest:
     """One machine with a disk of its own in `scratch`: boot it, cut its power, boot it again.
 
-    `share` is the directory that is /mnt/host inside.
+    `tty` is the far end of its USB stick. `share` is the directory that is /mnt/host inside.
     """
 
-    def __init__(self, image: Image, scratch: Path) -> None:
+    def __init__(self, image: Image, scratch: Path, tty: Path) -> None:
         self.share = scratch / "share"
         self.share.mkdir()
         self._image = image
         self._scratch = scratch
+        self._tty = tty
         self._disk = scratch / "disk.qcow2"
         self._console = scratch / "console.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -81,8 +82,8 @@ class Guest:
         backing = ["-b", image.directory / "disk.img", "-F", "raw"]
         subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *backing, self._disk], check=True)
 
-    def boot(self, tty: str) -> None:
-        """Switch it on and wait until it takes commands; `tty` is the other end of its USB stick, not plugged in yet."""
+    def boot(self) -> None:
+        """Switch it on and wait until it takes commands; the stick is not plugged in."""
         for left in ("up", "ask-*", "said-*", "code-*"):
             for each in self.share.glob(left):
                 each.unlink()
@@ -91,7 +92,7 @@ class Guest:
         control.unlink(missing_ok=True)
         with self._console.open("wb") as console:
             self._process = subprocess.Popen(
-                [*self._machine(), *_usb(tty, control)],
+                [*self._machine(), *_usb(self._tty, control)],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,
@@ -133,7 +134,7 @@ class Guest:
     def plug_in(self) -> None:
         """Push the USB stick in."""
         assert self._monitor is not None
-        self._monitor.ask("device_add", driver="usb-serial", chardev="wisun", id=STICK, bus="xhci.0")
+        self._monitor.ask("device_add", driver="usb-serial", serial=SERIAL, chardev="wisun", id=STICK, bus="xhci.0")
 
     def pull_out(self) -> None:
         """Pull it out."""
@@ -163,7 +164,7 @@ class Guest:
         return self.run("journalctl --no-pager -n 60 -o short-monotonic", check=False)
 
 
-def _usb(tty: str, control: Path) -> list[str]:
+def _usb(tty: Path, control: Path) -> list[str]:
     return [
         *("-device", "qemu-xhci,id=xhci", "-chardev", f"serial,id=wisun,path={tty}"),
         *("-qmp", f"unix:{control},server=on,wait=off"),

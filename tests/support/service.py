@@ -30,6 +30,11 @@ class SimulatedMeter:
     id: str
     password: str
 
+    @property
+    def credentials(self) -> str:
+        """What is in the file."""
+        return f'id = "{self.id}"\npassword = "{self.password}"\n'
+
     def forget_its_user(self) -> None:
         """Let go of TIOCEXCL, as a real device does when a process that had it dies: a pty has another end open."""
         descriptor = os.open(self.tty, os.O_RDWR | os.O_NOCTTY)
@@ -59,6 +64,15 @@ def simulated_meter(group: int) -> Iterator[SimulatedMeter]:
             simulator.terminate()
 
 
+def sandbox(unit: str, program: str) -> str:
+    """A unit that runs a Python program once within what confines the one of this text: same user, state, secrets."""
+    unlike = ("ExecStart=", "Type=", "Restart", "WatchdogSec=", "RuntimeDirectory")
+    kept = [line for line in unit.splitlines() if not line.startswith(unlike)]
+    at = kept.index("[Service]") + 1
+    probe = ["Type=oneshot", f"ExecStart=/opt/hemsd/bin/python {program}"]
+    return "\n".join(kept[:at] + probe + kept[at:])
+
+
 class House(Machine):
     """The machine with the service on it, as one unit or as a target of several, and perhaps a meter."""
 
@@ -76,12 +90,7 @@ class House(Machine):
         """Write the credentials file as root would."""
         path = self.root / "etc/hemsd/credentials.toml"
         path.touch(0o600)
-        path.write_text(self.credentials)
-
-    @property
-    def credentials(self) -> str:
-        """What is in the file."""
-        return f'id = "{self.meter.id}"\npassword = "{self.meter.password}"\n'
+        path.write_text(self.meter.credentials)
 
     def override(self, text: str, unit: str = SINGLE) -> None:
         """Change a unit as `systemctl edit` would."""
@@ -113,14 +122,10 @@ class House(Machine):
         return user, group
 
     def confined(self, unit: str, program: str) -> str:
-        """What a Python program prints in the sandbox of a unit: the same user, state and secrets."""
+        """What a Python program prints in the sandbox of a unit."""
         name = f"probe-{unit}"
-        lines = (self.root / SYSTEM / unit).read_text().splitlines()
-        unlike = ("ExecStart=", "Type=", "Restart", "WatchdogSec=", "RuntimeDirectory")
-        kept = [line for line in lines if not line.startswith(unlike)]
-        at = kept.index("[Service]") + 1
-        probe = ["Type=oneshot", f"ExecStart=/opt/hemsd/bin/python {program}"]
-        (self.root / "etc/systemd/system" / name).write_text("\n".join(kept[:at] + probe + kept[at:]))
+        text = sandbox((self.root / SYSTEM / unit).read_text(), program)
+        (self.root / "etc/systemd/system" / name).write_text(text)
         self.run("systemctl", "daemon-reload")
         self.run("systemctl", "start", name)
         return self.journal(name)
