@@ -94,7 +94,7 @@ def test_a_stick_that_is_pulled_out_is_missed_and_taken_again(
 
 
 def test_everything_is_there_after_a_power_cut(guest: Guest, installed: str, meter: SimulatedMeter) -> None:
-    """After the cut the service is there by itself, knows its site and keeps what it kept, and reads the meter."""
+    """After the cut the service is there by itself, knows its site and keeps what it kept, and takes its stick."""
     guest.wait("history", lambda: kept(guest) > 48, within_s=180)  # asked for a minute after the start
     site = guest.run("cat /var/lib/hemsd/site")
     before = kept(guest)
