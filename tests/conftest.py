@@ -28,6 +28,9 @@ DEBIAN_PACKAGE = {
     "mmdebstrap": "mmdebstrap",
     "umockdev-wrapper": "umockdev",
     "node": "nodejs",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "qemu-img": "qemu-utils",
+    "modprobe": "kmod",
 }
 NPM_PACKAGES = Path(__file__).parents[1] / ".cache/npm/node_modules"  # as tests/packages.sh installs them
 _missing: set[str] = set()
