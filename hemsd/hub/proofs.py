@@ -45,6 +45,7 @@ PROOFS: Final[Mapping[str, Proof]] = {
         (
             "tests/isolation/test_fwdwatch.py::test_each_breach_is_told_and_so_is_its_end",
             "tests/isolation/test_fwdwatch.py::test_refuse_stays_away_until_it_is_over",
+            "tests/isolation/test_conformance.py::test_the_report_follows_the_kernel",
             "tests/isolation/test_fwdwatch.py::test_a_machine_that_has_to_forward_can_be_green",
             "tests/isolation/test_firewall.py::test_nothing_passes_while_the_rules_stand",
         ),

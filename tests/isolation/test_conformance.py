@@ -29,7 +29,7 @@ def failing(found: dict[str, dict[str, str]]) -> set[str]:
 
 
 async def test_the_report_follows_the_kernel(house: House) -> None:
-    """The broker in clear (R2) and the meter's IPv4 address (R51, D9) are found; forwarding, while it is on, as well."""
+    """The broker in clear (R2) and the meter's IPv4 address (R51, D9) are found; forwarding, while it is on, too."""
     await house.hears(Health)
     await house.hears(MeterStatus, lambda status: status.online)
     before = verdicts(house)
