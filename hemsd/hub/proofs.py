@@ -145,6 +145,7 @@ PROOFS: Final[Mapping[str, Proof]] = {
         "as a system service hemsd has a user of its own, and only the rights that it needs",
         (
             "tests/daemon/test_processes.py::test_each_process_loads_and_opens_nothing_of_the_others",
+            "tests/isolation/test_t_weakhost.py::test_as_three_processes_each_has_sockets_of_its_own_world_only",
             "tests/daemon/test_processes.py::test_who_opens_the_gateways_socket_is_the_gateway",
             "tests/hub/test_wire.py::test_who_may_open_the_socket_speaks_as_its_domain_only",
             "tests/systemd/test_service.py::test_the_sandbox_holds",
