@@ -7,14 +7,13 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from msgspec import Struct
 
 from hemsd.daemon.config import Config, layout
 from hemsd.daemon.credentials import find_credentials
 from hemsd.daemon.state import find_state_directory
-from hemsd.gateway.config import BrokerConfig
 from hemsd.hub.messages import Breach, Domain, Health, MeterStatus
 from hemsd.hub.profiles import Layout, check
 from hemsd.hub.proofs import OTHERS, PROOFS
@@ -245,14 +244,15 @@ def _brokers(scene: Scene) -> Iterator[Fact]:
     """How each connection of the gateway to a broker is protected."""
     gateway = scene.config.gateway
     tables = [getattr(gateway, name) for name in gateway.__struct_fields__]
-    brokers = [table for table in tables if isinstance(table, BrokerConfig)]
+    brokers = [table for table in tables if hasattr(table, "exposed")]  # whatever else is a link to one
     for broker in brokers:
         yield _protected(broker)
     if not brokers:
         yield Fact("no broker is configured")
 
 
-def _protected(broker: BrokerConfig) -> Fact:
+def _protected(broker: Any) -> Fact:
+    """Of a link to a broker, as BrokerConfig describes it."""
     if broker.exposed:
         return Fact(f"the broker {broker.host} is reached in clear (plain = true): use mqtts://", good=False)
     if broker.tls:

@@ -45,6 +45,7 @@ PROOFS: Final[Mapping[str, Proof]] = {
         (
             "tests/isolation/test_fwdwatch.py::test_each_breach_is_told_and_so_is_its_end",
             "tests/isolation/test_fwdwatch.py::test_refuse_stays_away_until_it_is_over",
+            "tests/isolation/test_conformance.py::test_the_report_follows_the_kernel",
             "tests/isolation/test_fwdwatch.py::test_a_machine_that_has_to_forward_can_be_green",
             "tests/isolation/test_firewall.py::test_nothing_passes_while_the_rules_stand",
         ),
@@ -144,6 +145,7 @@ PROOFS: Final[Mapping[str, Proof]] = {
         "as a system service hemsd has a user of its own, and only the rights that it needs",
         (
             "tests/daemon/test_processes.py::test_each_process_loads_and_opens_nothing_of_the_others",
+            "tests/isolation/test_t_weakhost.py::test_as_three_processes_each_has_sockets_of_its_own_world_only",
             "tests/daemon/test_processes.py::test_who_opens_the_gateways_socket_is_the_gateway",
             "tests/hub/test_wire.py::test_who_may_open_the_socket_speaks_as_its_domain_only",
             "tests/systemd/test_service.py::test_the_sandbox_holds",
