@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from drivers import files
-from drivers.interface import look
+from drivers.netlink import survey
 from drivers.tcp import served
 from hemsd.daemon.ruleset import TABLE, Walls, differences, ruleset
 
@@ -122,12 +122,11 @@ def _leave(mark: Mark) -> None:
 
 def _keep_doors_open(walls: Walls) -> None:
     """Refuse to lock out who is logged in by ssh over a network of appliances. Raises FirewallError."""
-    for name in walls.networks:
-        found = look(name)
-        if found is None:
-            continue
-        own = {*(str(each.ip) for each in found.ipv4), found.address, *found.others}
-        if SSH_PORT not in walls.admitted and not own.isdisjoint(served(SSH_PORT)):
+    if SSH_PORT in walls.admitted:
+        return
+    serving = set(served(SSH_PORT))
+    for name, found in survey(walls.networks).interfaces.items():
+        if not serving.isdisjoint(str(each.ip) for each in found.addresses):
             raise FirewallError(
                 f"somebody is logged in by ssh over {name}, and nobody could log in there any more: come by another "
                 f"interface, or write admit_tcp = [{SSH_PORT}] in [isolation]. Nothing was changed"

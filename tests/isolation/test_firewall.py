@@ -286,6 +286,19 @@ def test_whoever_is_logged_in_over_such_a_network_is_not_locked_out(home: Town) 
         assert apply(Walls(networks=("eth1",), admitted=(22,)))
 
 
+def test_it_takes_netlink_and_nothing_else(home: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its unit has no other family of sockets."""
+    kind = socket.socket
+
+    def allowed(family: int = socket.AF_INET, *more: int) -> socket.socket:
+        if family in (socket.AF_INET, socket.AF_INET6):
+            raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+        return kind(family, *more)
+
+    monkeypatch.setattr(socket, "socket", allowed)
+    assert apply(WALLS) and compare(WALLS) == []
+
+
 def test_the_mark_is_believed_for_a_while_and_here_only(home: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     """By anybody who can read it: not when it is old, on another host, or writable by others than root."""
     assert walled() == frozenset()

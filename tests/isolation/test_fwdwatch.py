@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.netns import Namespace, Street, run, street
+from support.parts import house
 from support.running import Daemon, network
 
 from hemsd.hub.messages import Domain, Event, IsolationStatus, MeterStatus
@@ -167,6 +168,26 @@ async def test_what_is_wrong_at_the_start_keeps_the_meter_alone(link: Street, tm
             while not any(map(is_ours, watching.seen())):
                 await asyncio.sleep(0.01)
     watching.stop()
+
+
+async def test_each_process_watches_its_own(link: Street, tmp_path: Path) -> None:
+    """The meter's process keeps from the meter's interface by itself; the house hears of it by way of the hub."""
+    more = 'interface = "wl"\n[isolation]\non_breach = "refuse"\n'
+    async with house(tmp_path, "auto", more) as home:
+        for part in ("hub", "routeb"):
+            await home.start(part, on=link.home)
+        await home.hears(IsolationStatus, lambda status: not status.breaches)
+        do("sysctl -q -w net.ipv6.conf.all.forwarding=1", link.home)
+        broken = await home.hears(IsolationStatus, lambda status: status.breaches)
+        assert (broken.source, broken.refused) == (Domain.ROUTEB, True)
+        await home.hears(MeterStatus, lambda status: "not kept apart" in status.detail)
+        watching = link.capture()
+        do("sysctl -q -w net.ipv6.conf.all.forwarding=0", link.home)
+        await home.hears(Event, lambda event: event.kind == "isolation.restored")
+        async with asyncio.timeout(WITHIN_S):
+            while not any(map(is_ours, watching.seen())):
+                await asyncio.sleep(0.01)
+        watching.stop()
 
 
 @pytest.mark.needs("nft")
