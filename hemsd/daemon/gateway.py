@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -18,6 +19,8 @@ from hemsd.gateway.standing import Home
 from hemsd.hub.hub import Hall
 from hemsd.hub.messages import Domain
 from hemsd.hub.uplink import Uplink
+
+Work = Callable[[str], Coroutine[Any, Any, None]]
 
 AWAY_S = 30.0  # a hub that is restarted is back before; after it what we have to tell is not true any more
 
@@ -59,7 +62,17 @@ async def run_metrics(metrics: MetricsConfig, site: str, hub: Hall) -> None:
         seat.close()
 
 
-async def while_there(uplink: Uplink, work: Callable[[str], Awaitable[None]]) -> None:
+def links(config: Config, state: Path, hall: Hall) -> dict[str, Work]:
+    """What is configured to reach out, by name; each is to be given the site."""
+    found: dict[str, Work] = {}
+    if (broker := config.gateway.broker) is not None:
+        found["gateway"] = lambda site: run_gateway(config, broker, site, state, hall)
+    if (metrics := config.gateway.metrics) is not None:
+        found["metrics"] = lambda site: run_metrics(metrics, site, hall)
+    return found
+
+
+async def while_there(uplink: Uplink, work: Work) -> None:
     """Do the work, given the site, whenever the hub is there, and end it when that is away for AWAY_S; for ever.
 
     Raises what the work raises.
@@ -67,7 +80,7 @@ async def while_there(uplink: Uplink, work: Callable[[str], Awaitable[None]]) ->
     while True:
         site = await uplink.here()
         gone = asyncio.create_task(uplink.gone(site, AWAY_S), name="hub away")
-        working = asyncio.ensure_future(work(site))
+        working = asyncio.create_task(work(site), name="while the hub is there")
         try:
             await asyncio.wait((gone, working), return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from socket import socket
 
 from msgspec.structs import replace
 
-from hemsd.daemon.sockets import Listening
 from hemsd.hub.hub import Hub
 from hemsd.hub.messages import Domain, Health, Link, Message, MeterStatus
 from hemsd.hub.wire import Server
@@ -23,16 +23,15 @@ _WHO = {
 class Guest:
     """One process at a time, which speaks as `domain` because it may open the socket.
 
-    The house is told when it leaves, or does not come; what it says itself afterwards replaces that.
+    The house is told when one that is expected leaves, or does not come; what it says itself later replaces that.
     """
 
-    def __init__(self, hub: Hub, domain: Domain, listening: Listening, *, site: str) -> None:
+    def __init__(self, hub: Hub, domain: Domain, listening: socket, *, site: str, expected: bool = True) -> None:
         self._hub = hub
         self._domain = domain
+        self._expected = expected
         self._there = False
-        self._server = Server(
-            hub, domain, listening.socket, site=site, peers_max=1, on_peer=self._come, on_left=self._leave
-        )
+        self._server = Server(hub, domain, listening, site=site, peers_max=1, on_peer=self._come, on_left=self._leave)
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -47,6 +46,8 @@ class Guest:
 
     def _leave(self) -> None:
         self._there = False
+        if not self._expected:
+            return
         seat = self._hub.seat(self._domain)
         for message in self._absence(datetime.now(UTC)):
             seat.publish(message)
@@ -56,7 +57,9 @@ class Guest:
         """What is to be known of a domain without a process."""
         why = _WHO[self._domain]
         if self._domain is not Domain.ROUTEB:
-            return [Health(at=now, source=self._domain, ok=False, detail=why)]
+            known = [health for health in self._hub.latest(Health) if health.source is self._domain]
+            silent = known or [Health(at=now, source=self._domain, ok=False)]
+            return [replace(health, at=now, ok=False, detail=why) for health in silent]
         nothing = MeterStatus(online=False, stage="stopped", since=now)
         last = self._hub.latest(MeterStatus) or [nothing]
         return [

@@ -88,22 +88,24 @@ def _house(start: Start, *, alone: bool) -> Process:
     from hemsd.hub.hub import Hub
 
     config, process = start.config, Process()
-    given = handed_over(start.environ)
-    table = config.daemon
+    given, table = handed_over(start.environ), config.daemon
     path = find_operator_socket(table, find_state_directory(table.state_directory, start.environ), start.environ)
+    if (operator := given.get(Domain.OPERATOR.value)) is not None:
+        path = operator.path
     state = start.state(path)
     site = config.site.id or site_id(state)
     log.info("hemsd %s: site %s, profile %s", __version__, site, config.profile)
     hub = Hub(DOORS_6_4_3[config.gateway.exposure])
     _report(process, start, hub, frozenset() if alone else frozenset(GUESTS))
-    _operator(process, start, hub, site, given.get(Domain.OPERATOR.value), path)
+    _operator(process, start, hub, site, operator, path)
     _household(process, config, state, hub)
     if alone:
         _meter(process, start, state, hub)
         _bridge(process, config, site, state, hub)
     else:
         for domain in GUESTS:
-            _guest(process, start, hub, site, given.get(domain.value), domain, path.with_name(name_of(domain)))
+            listening = given.get(domain.value) or make(path.with_name(name_of(domain)), private=True)
+            _guest(process, start, hub, site, listening, domain)
     return process
 
 
@@ -130,14 +132,12 @@ def _operator(process: Process, start: Start, hub: Hub, site: str, given: Listen
     process.work["operator"] = Operator(hub, listening.socket, site=site).run
 
 
-def _guest(
-    process: Process, start: Start, hub: Hub, site: str, given: Listening | None, domain: Domain, path: Path
-) -> None:
+def _guest(process: Process, start: Start, hub: Hub, site: str, listening: Listening, domain: Domain) -> None:
     from hemsd.daemon.guests import Guest
 
-    listening = given or make(path, private=True)
     start.held.callback(listening.close)
-    process.work[f"{domain.value} socket"] = Guest(hub, domain, listening, site=site).run
+    expected = domain is not Domain.GATEWAY or _reaches_out(start.config)
+    process.work[f"{domain.value} socket"] = Guest(hub, domain, listening.socket, site=site, expected=expected).run
 
 
 def _household(process: Process, config: Config, state: Path, hub: Hub) -> None:
@@ -169,14 +169,12 @@ def _meter(process: Process, start: Start, state: Path, hall: Hall) -> None:
 
 
 def _bridge(process: Process, config: Config, site: str, state: Path, hall: Hall) -> None:
-    if config.gateway.broker is None and config.gateway.metrics is None:
+    if not _reaches_out(config):
         return
     from hemsd.daemon import gateway
 
-    if (broker := config.gateway.broker) is not None:
-        process.keep("gateway", partial(gateway.run_gateway, config, broker, site, state, hall), gateway.kind_of)
-    if (metrics := config.gateway.metrics) is not None:
-        process.keep("metrics", partial(gateway.run_metrics, metrics, site, hall), gateway.kind_of)
+    for name, work in gateway.links(config, state, hall).items():
+        process.keep(name, partial(work, site), gateway.kind_of)
 
 
 def _routeb(start: Start) -> Process:
@@ -205,16 +203,13 @@ def _gateway(start: Start) -> Process:
 
     uplink = Uplink(str(path), Domain.GATEWAY, DOORS_6_4_3[config.gateway.exposure], overhear=overhear)
     process.work["uplink"] = uplink.run
-    if (broker := config.gateway.broker) is not None:
-
-        def bridge(site: str) -> Coroutine[Any, Any, None]:
-            return gateway.run_gateway(config, broker, site, state, uplink)
-
-        process.keep("gateway", partial(gateway.while_there, uplink, bridge), gateway.kind_of)
-    if (metrics := config.gateway.metrics) is not None:
-
-        def exporter(site: str) -> Coroutine[Any, Any, None]:
-            return gateway.run_metrics(metrics, site, uplink)
-
-        process.keep("metrics", partial(gateway.while_there, uplink, exporter), gateway.kind_of)
+    for name, work in gateway.links(config, state, uplink).items():
+        process.keep(name, partial(gateway.while_there, uplink, work), gateway.kind_of)
+    if not _reaches_out(config):
+        log.info("there is nothing to do here: the configuration has no [gateway.broker] and no [gateway.metrics]")
     return process
+
+
+def _reaches_out(config: Config) -> bool:
+    """Whether the gateway has anything to do."""
+    return config.gateway.broker is not None or config.gateway.metrics is not None

@@ -79,13 +79,14 @@ async def run(
 
 async def _run(process: Process, manager: ServiceManager, on_stop: Callable[[], None]) -> int:
     code = STOPPED
+    manager.tell("STATUS=started")
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_signalled(manager, on_stop), name="signals")
             for name, work in process.work.items():
                 tasks.create_task(work(), name=name)
             await asyncio.sleep(0)  # now they have begun, and signals are heard
-            manager.tell("READY=1", "STATUS=started")
+            manager.tell("READY=1")
             tasks.create_task(feed_watchdog(manager, process.overdue_s), name="watchdog")
     except* _Stop:
         log.info("stopped")

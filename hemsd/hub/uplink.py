@@ -31,9 +31,9 @@ class Uplink:
     that comes back may be a new process that knows nothing: it is told how things stand, then what has waited.
 
     What was on its way when a connection ended may be lost, and nothing here says it again. Half-hours the meter
-    remembers, and history asks for those it misses whenever the meter comes online, as it does for a new hub. Of
-    questions and answers nothing is kept: whoever asked asks again (hemsd.gateway.forward) or gives up in time
-    (hemsd.gateway.requests). An Event that was on its way is lost.
+    remembers, and history asks for those it misses whenever the meter comes online, as it does for a new hub. Whoever
+    asked something asks again (hemsd.gateway.forward) or gives up in time (hemsd.gateway.requests). An Event is lost.
+    A request that waited says itself until when it is good.
 
     `overhear` is told all that is said here. `clock` is monotonic, in seconds; `chance` (0 to 1) spreads the delays.
     """

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from support.cli import hemsd
 from support.mosquitto import PASSWORD, USER, Mosquitto, Pki, make_pki, observer
+from support.netns import Namespace
 from support.parts import HURRIED, JST, PARTS, WATCHED, eventually, house, last_boundary, street
 
 from hemsd.hub.messages import (
@@ -21,6 +25,7 @@ from hemsd.hub.messages import (
     Health,
     Message,
     MeterInterval,
+    MeterProperty,
     MeterReading,
     MeterStatus,
     ReadMeter,
@@ -94,9 +99,8 @@ async def test_a_half_hour_on_its_way_to_a_hub_that_dies_is_asked_of_the_meter(t
         await outside.notify()
         await home.kill("hub")
         await home.start("hub", HURRIED["hub"])
-        end = last_boundary()
         async with asyncio.timeout(30):
-            while (kept := (await home.intervals()).get(end)) is None:
+            while (kept := (await home.intervals()).get(outside.boundary)) is None:
                 await asyncio.sleep(0.1)
         assert kept.source == "backfill"
         assert outside.joins == 1
@@ -111,10 +115,15 @@ async def test_a_meters_process_that_dies_is_told_and_comes_back_to_its_session(
         assert "systemctl status hemsd-routeb" in told.detail
         await home.start("routeb")
         online = await home.hears(MeterStatus, lambda status: status.online and status.meter)
+        await home.hears(MeterReading)  # the meter is asked nothing for a while
         await home.kill("routeb")
         gone = await home.hears(MeterStatus, lambda status: not status.online)
         assert (gone.meter, gone.stage, gone.fresh) == (online.meter, "stopped", False)
         assert (gone.identity, gone.since > online.since) == (online.identity, True)
+        told = await hemsd(
+            "status", "--config", str(tmp_path / "hemsd.toml"), env=dict(os.environ), directory=tmp_path
+        )
+        assert "does not run: see systemctl status hemsd-routeb" in told.out
         await home.start("routeb")
         await home.hears(MeterStatus, lambda status: status.online and status.fresh)
         assert outside.joins == 1
@@ -249,7 +258,7 @@ crashes = []
 async def crash(self):
     if not crashes:
         crashes.append(1)
-        await asyncio.sleep(2)
+        await asyncio.sleep(1)
         raise ZeroDivisionError("ours")
     await run(self)
 controller.Controller.run = crash
@@ -284,3 +293,64 @@ async def test_the_watchdog_of_each_is_fed(tmp_path: Path, broker: Mosquitto) ->
             await home.says(part, "WATCHDOG=1")
             assert await home.stop(part) == 0
             await home.says(part, "STOPPING=1")
+
+
+@pytest.mark.needs("ip", "root")
+async def test_a_flood_of_appliances_and_a_dead_gateway_cost_no_reading(tmp_path: Path, broker: Mosquitto) -> None:
+    """The meter is asked as ever while the hub drowns in frames, and a gateway that hangs costs it no memory."""
+    network = '[networks.home]\ninterface = "lo"\n'
+    host = Namespace()
+    try:
+        host.ip("link", "set", "lo", "up")
+        async with street() as outside, house(tmp_path, outside.port, network + bridged(broker)) as home:
+            await home.start("hub", on=host)
+            for part in ("routeb", "gateway"):
+                await home.start(part)
+            await home.hears(MeterReading)
+            before_kb = home.memory_kb("hub")
+            flooding = asyncio.create_task(flood(host))
+            home.heard.clear()
+            home.send("gateway", signal.SIGSTOP)
+            await asyncio.sleep(1)
+            await home.kill("gateway")
+            await home.start("gateway")
+            await home.hears(Health, lambda health: health.counters.get("home: malformed", 0) > 1_000)
+            async with connect(str(home.socket)) as operator:
+                operator.publish(ReadMeter(request="r", asker=Domain.OPERATOR, epcs=(0xE7,)))
+                async for message in operator.messages():
+                    match message:
+                        case MeterStatus():
+                            status = message
+                        case MeterProperty():
+                            break
+            flooding.cancel()
+            await asyncio.wait([flooding])
+            readings = [each.measured_at for each in home.heard if isinstance(each, MeterReading)]
+            assert len(readings) >= 2
+            assert message.error == ""
+            assert (status.online, status.fresh, status.radio.silences, outside.joins) == (True, True, 0, 1)
+            assert home.memory_kb("hub") < before_kb + 10_000
+            assert not [event for event in home.heard if isinstance(event, Event) and event.kind == "hub.lost"]
+    finally:
+        host.remove()
+
+
+async def flood(host: Namespace) -> None:
+    """What no node would send, and notifications of nodes by the hundred."""
+    notification = bytes.fromhex("1081000101300105ff017301800130")
+    frames = [b"", b"\x10\x81", bytes(1400), *(notification[:at] for at in range(len(notification))), notification]
+    with host.entered():
+        senders = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(20)]
+    for number, sender in enumerate(senders, 2):
+        sender.bind((f"127.0.0.{number}", 0))
+        sender.setblocking(False)
+    try:
+        while True:
+            for sender in senders:
+                for frame in frames:
+                    with suppress(OSError):
+                        sender.sendto(frame, ("127.0.0.1", 3610))
+            await asyncio.sleep(0.02)
+    finally:
+        for sender in senders:
+            sender.close()

@@ -28,6 +28,7 @@ from hemsd.hub.wire import WireError, connect
 from hemsd.simulator import Household, Meter, Network, SkModule, Timing
 from hemsd.simulator.pty import serve_on_pty
 from support.daemon import Listener
+from support.netns import Namespace
 
 M = TypeVar("M", bound=Message)
 
@@ -38,7 +39,7 @@ PARTS = ("hub", "routeb", "gateway")
 HURRIED = {
     "hub": "import hemsd.history.gaps as gaps; gaps.STARTED_S = 0.3\n",  # after the meter came online
     "routeb": "import hemsd.daemon.meter as meter; from hemsd.routeb.collector import Pace\n"
-    "meter.Pace = lambda **given: Pace(**{**given, 'backfill_s': 0.4})\n",
+    "meter.Pace = lambda **given: Pace(**{**given, 'backfill_s': 0.2})\n",
     "gateway": "",
 }
 LAUNCH = "import sys; from hemsd.cli import main; sys.exit(main())"
@@ -56,8 +57,7 @@ opened = set()
 sys.addaudithook(lambda event, args: event == "open" and isinstance(args[0], str) and opened.add(args[0]))
 @atexit.register
 def tell():
-    pss = [line.split()[1] for line in open("/proc/self/smaps_rollup") if line.startswith("Pss:")]
-    print("PSS", *pss, "LOADED", *sys.modules, "OPENED", *opened, file=sys.stderr)
+    print("LOADED", *sys.modules, "OPENED", *opened, file=sys.stderr)
 """
 """Lets a process tell in its log what it loaded and opened until its end."""
 
@@ -75,6 +75,7 @@ class Street:
     meter: Meter
     household: Household
     module: SkModule
+    boundary: datetime  # UTC
     port: str = ""
     joins: int = 0
     asked: int = 0  # so many writes of the driver
@@ -91,10 +92,11 @@ class Street:
 async def street() -> AsyncIterator[Street]:
     """A meter nobody has joined yet."""
     household = Household(7, pv_kw=4)
-    start = (last_boundary() + timedelta(minutes=1)).astimezone(JST).replace(tzinfo=None)
+    boundary = last_boundary()
+    start = (boundary + timedelta(minutes=1)).astimezone(JST).replace(tzinfo=None)
     meter = Meter(household, start=start)
     module = SkModule("DUAL", meter, Network(), timing=Timing.fast())
-    built = Street(meter, household, module)
+    built = Street(meter, household, module, boundary)
     receive = module.receive
 
     def counting(data: bytes, now: float) -> None:
@@ -138,10 +140,18 @@ backfill_pace_s = 1
 allow_fast_polling = true
 {more}""")
 
-    async def start(self, part: str, patch: str = "", given: dict[str, socket] | None = None, **environ: str) -> None:
+    async def start(
+        self,
+        part: str,
+        patch: str = "",
+        *,
+        given: dict[str, socket] | None = None,
+        on: Namespace | None = None,
+        **environ: str,
+    ) -> None:
         """Start a part; returns when it says that it is ready.
 
-        `patch` is run in it first. It is `given` listening sockets by name, as systemd does it.
+        `patch` is run in it first. It is `given` listening sockets by name, as systemd does it. `on` is its network.
         """
         self.close(part)
         listener = Listener(str(self.directory / f"notify-{part}-{len(self.log(part))}"))
@@ -152,6 +162,7 @@ allow_fast_polling = true
             environ |= {"LISTEN_FDS": str(len(given)), "LISTEN_FDNAMES": ":".join(given)}
         with (self.directory / f"{part}.log").open("ab") as log:
             self.processes[part] = await asyncio.create_subprocess_exec(
+                *(("ip", "netns", "exec", on.name) if on else ()),
                 *(sys.executable, "-c", patch + LAUNCH, "run", "--part", part),
                 *("--config", str(self.directory / "hemsd.toml")),
                 stderr=log,
@@ -197,6 +208,11 @@ allow_fast_polling = true
     def send(self, part: str, number: signal.Signals) -> None:
         """A signal to a part."""
         self.processes[part].send_signal(number)
+
+    def memory_kb(self, part: str) -> int:
+        """Of its own and its share of what others have too (PSS)."""
+        lines = Path(f"/proc/{self.processes[part].pid}/smaps_rollup").read_text().splitlines()
+        return int(next(line.split()[1] for line in lines if line.startswith("Pss:")))
 
     async def kill(self, part: str) -> None:
         """Without any warning."""
