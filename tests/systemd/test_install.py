@@ -51,7 +51,7 @@ def house_of(fresh: Path, directory: Path) -> Iterator[House]:
         house = House(machine, meter)
         letter = root / LETTER[1:]
         letter.touch(0o600)
-        letter.write_text(house.credentials)
+        letter.write_text(house.meter.credentials)
         yield house
 
 
