@@ -148,7 +148,9 @@ PROOFS: Final[Mapping[str, Proof]] = {
             "tests/isolation/test_t_weakhost.py::test_as_three_processes_each_has_sockets_of_its_own_world_only",
             "tests/daemon/test_processes.py::test_who_opens_the_gateways_socket_is_the_gateway",
             "tests/hub/test_wire.py::test_who_may_open_the_socket_speaks_as_its_domain_only",
-            "tests/systemd/test_service.py::test_the_sandbox_holds",
+            "tests/systemd/test_sandbox.py::test_the_sandboxes_hold",
+            "tests/systemd/test_target.py::test_three_worlds_are_three_users",
+            "tests/systemd/test_target.py::test_secrets_are_in_one_world",
         ),
     ),
     "T-PCHGW": Proof(

@@ -178,6 +178,7 @@ meter.live_s = 1
 meter.watched_s = 1
 meter.allow_fast_polling = true
 networks.home.interface = "wl"
+networks.home.ipv4 = false
 """)
 
 
