@@ -22,6 +22,7 @@ RUNS = {  # command -> module here, function in it
     "run": ("service", "run"),
     "config": ("service", "check"),
     "pki": ("pki", "run"),
+    "verify": ("verify", "run"),
     "demo": ("demo", "run"),
     "record": ("sessions", "record"),
     "replay": ("sessions", "replay"),

@@ -54,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--config", type=Path, metavar="FILE", help="default /etc/hemsd/hemsd.toml")
     _add_pki(commands)
+    _add_verify(commands)
     return top
 
 
@@ -191,6 +192,16 @@ def _add_pki(commands: Commands) -> None:
         "--place", type=_absolute, metavar="DIR", help="where the files will be on the broker's machine; default: DIR"
     )
     pki.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def _add_verify(commands: Commands) -> None:
+    verify = _add(commands, "verify", "check the signatures of half-hours that went through other hands")
+    verify.add_argument("file", metavar="FILE", help="records, one JSON object a line; - for standard input")
+    key = "public key (ed25519:...) as `bridge/info` has it; for one of several homes SITE=KEY, once for each"
+    verify.add_argument("--key", action="append", default=[], metavar="KEY", help=key)
+    keys = "file with what each home told in `bridge/info`, one a line, instead of keys"
+    verify.add_argument("--keys", metavar="FILE", help=keys)
+    verify.add_argument("--json", action="store_true", help="one JSON object for each record")
 
 
 def _port(text: str) -> int:

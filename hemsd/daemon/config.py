@@ -7,7 +7,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -27,7 +27,7 @@ from hemsd.daemon.networks import (
     normal_appliance,
 )
 from hemsd.daemon.schema import Problem, Table, line_numbers, problems
-from hemsd.gateway.config import BrokerConfig, HomeAssistantConfig, MetricsConfig
+from hemsd.gateway.config import BrokerConfig, HomeAssistantConfig, LinkConfig, MetricsConfig, ProviderConfig
 from hemsd.hub.routes import Exposure
 
 SYSTEM_FILE = Path("/etc/hemsd/hemsd.toml")
@@ -43,6 +43,7 @@ RequirementNumber = Annotated[
     str, Meta(pattern="^R([1-9]|[1-4][0-9]|5[0-5])$", description='the number of a requirement, "R1" to "R55"')
 ]
 PortPath = Annotated[str, Meta(pattern="^(auto|/.+)$", description='"auto" or a path like "/dev/ttyUSB0"')]
+L = TypeVar("L", bound=LinkConfig)
 LINK_LOCAL = ipaddress.IPv6Network("fe80::/64")  # where IPv6 over Ethernet and Wi-Fi makes link-local addresses
 
 
@@ -70,7 +71,9 @@ class GatewayTable(Table, frozen=True, kw_only=True):
     """[gateway]: the home gateway and what it may have; without a broker nothing is published."""
 
     exposure: Exposure = "aggregates"
+    sign: bool = False  # half-hours, with a key that is made and kept in the state directory
     broker: BrokerConfig | None = None
+    provider: ProviderConfig | None = None
     home_assistant: HomeAssistantConfig = HomeAssistantConfig()
     metrics: MetricsConfig | None = None
 
@@ -214,6 +217,10 @@ def _contradictions(config: Config) -> Iterator[Problem]:
     yield from ((("meter", key), text) for key, text in _interface_problems(config.meter))
     yield from network_problems(config.networks, config.meter.interface)
     yield from appliance_problems(config.appliances)
+    broker, provider = config.gateway.broker, config.gateway.provider
+    if broker and provider and (broker.host, broker.port) == (provider.host, provider.port):
+        text = "is the broker of [gateway.broker]: half-hours are there already, take this table away"
+        yield ("gateway.provider", "url"), f"[gateway.provider] url {text}"
     if not config.meter.allow_fast_polling:
         for key, value in (("live_s", config.meter.live_s), ("watched_s", config.meter.watched_s)):
             if value < POLLING_FLOOR_S:
@@ -250,14 +257,17 @@ def _anchored(config: Config, base: Path, environ: Mapping[str, str]) -> Config:
         handed = Path(environ.get("CREDENTIALS_DIRECTORY", "/nonexistent")) / found.name
         return str(handed if found.parent == SYSTEM_FILE.parent and handed.exists() else found)
 
-    broker = config.gateway.broker
-    if broker is not None:
-        files = {name: absolute(getattr(broker, name)) for name in broker.__struct_fields__ if name.endswith("_file")}
-        broker = replace(broker, **files)
+    def anchored(link: L | None) -> L | None:
+        if link is None:
+            return None
+        names = [name for name in link.__struct_fields__ if name.endswith("_file")]
+        return replace(link, **{name: absolute(getattr(link, name)) for name in names})
+
+    gateway = config.gateway
     return replace(
         config,
         meter=replace(config.meter, credentials=absolute(config.meter.credentials)),
-        gateway=replace(config.gateway, broker=broker),
+        gateway=replace(gateway, broker=anchored(gateway.broker), provider=anchored(gateway.provider)),
         daemon=replace(
             config.daemon,
             state_directory=absolute(config.daemon.state_directory),

@@ -21,8 +21,10 @@ from hemsd.daemon.instance import AlreadyRunning
 from hemsd.daemon.supervision import Kind
 from hemsd.daemon.wires import back_again, open_wire
 from hemsd.gateway.bridge import Bridge
-from hemsd.gateway.config import BrokerConfig, MetricsConfig
+from hemsd.gateway.config import BrokerConfig, MetricsConfig, ProviderConfig
 from hemsd.gateway.exporter import Exporter, MetricsError, MetricsMissing
+from hemsd.gateway.provider import ProviderLink
+from hemsd.gateway.signature import SignatureError, signer
 from hemsd.gateway.standing import Home
 from hemsd.history.database import NewerDatabase
 from hemsd.history.historian import Historian
@@ -48,7 +50,7 @@ def kind_of(error: Exception) -> Kind:
     match error:
         case PermanentPortError() | CredentialsError() | AlreadyRunning() | NewerDatabase() | MetricsMissing():
             return Kind.PERMANENT
-        case PortError() | RouteBError() | MetricsError():
+        case PortError() | RouteBError() | MetricsError() | SignatureError():
             return Kind.TRANSIENT
         case _:
             return Kind.UNEXPECTED
@@ -224,20 +226,36 @@ def stewards(config: Config, state: Path, hub: Hall) -> list[Steward]:
 
 
 async def run_gateway(config: Config, broker: BrokerConfig, site: str, state: Path, hub: Hall) -> None:
-    """The home gateway's world: the MQTT bridge, until cancelled."""
-    seat, home_assistant = hub.seat(Domain.GATEWAY), config.gateway.home_assistant
-    home = Home(
+    """The home gateway's world: the MQTT bridge, until cancelled. Raises SignatureError."""
+    home = _home(config, site, state)
+    seat = hub.seat(Domain.GATEWAY)
+    try:
+        await Bridge(seat, broker, home, state).run()
+    finally:
+        seat.close()
+
+
+async def run_provider(config: Config, provider: ProviderConfig, site: str, state: Path, hub: Hall) -> None:
+    """The link to an energy provider, until cancelled. Raises SignatureError."""
+    home = _home(config, site, state)
+    seat = hub.seat(Domain.GATEWAY)
+    try:
+        await ProviderLink(seat, provider, home, state).run()
+    finally:
+        seat.close()
+
+
+def _home(config: Config, site: str, state: Path) -> Home:
+    home_assistant = config.gateway.home_assistant
+    return Home(
         site=site,
         exposure=config.gateway.exposure,
         profile=config.profile,
         config_hash=hashlib.sha256(msgspec.json.encode(config)).hexdigest()[:12],
         live_s=config.meter.live_s,
+        signer=signer(state / "gateway" / "signing-key.pem") if config.gateway.sign else None,
         discovery=home_assistant.prefix if home_assistant.enabled else "",
     )
-    try:
-        await Bridge(seat, broker, home, state).run()
-    finally:
-        seat.close()
 
 
 async def run_metrics(metrics: MetricsConfig, site: str, hub: Hall) -> None:

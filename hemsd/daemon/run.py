@@ -17,7 +17,16 @@ from hemsd import __version__
 from hemsd.daemon import logs
 from hemsd.daemon.config import Config, DaemonTable
 from hemsd.daemon.credentials import CredentialsError
-from hemsd.daemon.domains import MeterDomain, kind_of, run_control, run_gateway, run_history, run_metrics, stewards
+from hemsd.daemon.domains import (
+    MeterDomain,
+    kind_of,
+    run_control,
+    run_gateway,
+    run_history,
+    run_metrics,
+    run_provider,
+    stewards,
+)
 from hemsd.daemon.instance import AlreadyRunning, MeterClaim, claim_state
 from hemsd.daemon.notify import ServiceManager, feed_watchdog
 from hemsd.daemon.operator import Operator, find_operator_socket, listen
@@ -122,6 +131,8 @@ async def _run(
                 keep(f"network {each.name}", each.run, on_failure=each.failed, sooner=each.sooner)
             if config.gateway.broker is not None:
                 keep("gateway", partial(run_gateway, config, config.gateway.broker, site, state, hub))
+            if config.gateway.provider is not None:
+                keep("provider", partial(run_provider, config, config.gateway.provider, site, state, hub))
             if config.gateway.metrics is not None:
                 keep("metrics", partial(run_metrics, config.gateway.metrics, site, hub))
             await asyncio.sleep(0)  # now they have begun, and signals are heard

@@ -48,6 +48,18 @@ OPERATIONS = ("get", "set", "identify")
 """<op> of request/<op>."""
 
 
+PROVIDER = ("meter/+/interval", "bridge/info")
+"""What of TOPICS a provider is given."""
+
+PROVIDER_HEALTH = ("availability", "bridge/health")
+"""And what besides, where that is wanted."""
+
+
+def provider_topics(*, health: bool) -> tuple[str, ...]:
+    """Every topic of the provider link, which listens to none."""
+    return (*PROVIDER, *(PROVIDER_HEALTH if health else ()))
+
+
 def exposes(level: Exposure, needed: Exposure) -> bool:
     """Whether a level has what another one has."""
     return LEVELS.index(level) >= LEVELS.index(needed)

@@ -34,6 +34,8 @@ class Info(Struct, frozen=True, kw_only=True):
     requests: tuple[str, ...]  # listened to at this exposure
     operations: tuple[str, ...]  # <op> of request/<op>
     schemas: tuple[str, ...]
+    signing_key: str | None  # public, of the signatures of half-hours: "ed25519:" and Base64; null: they have none
+    signing_key_id: str | None
     config_hash: str | None  # changes with the configuration; no secret is in it
 
 
@@ -131,10 +133,13 @@ class Interval(Struct, frozen=True, kw_only=True):
     end: Timestamp
     energy_import_kwh: float | None  # register readings at `end`
     energy_export_kwh: float | None
+    wraps_at_kwh: float | None  # a register that reaches this starts again from 0; null: not known
     states: Mapping[str, str]  # why a value is null
     source: Literal["notified", "read", "backfill"]
     seq: int  # grows with what is learnt: of two with the same key the greater is right
     replay: bool  # late, or perhaps not for the first time
+    key_id: str | None  # of the key that signed it
+    signature: str | None  # Base64; hemsd.gateway.signature says of what
 
 
 class Site(Struct, frozen=True, kw_only=True):

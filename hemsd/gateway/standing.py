@@ -19,6 +19,7 @@ from hemsd.gateway.energy import HouseEnergy
 from hemsd.gateway.exposure import OPERATIONS, REQUESTS, TOPICS, exposes
 from hemsd.gateway.meters import Meter
 from hemsd.gateway.payloads import timestamp
+from hemsd.gateway.signature import Signer
 from hemsd.gateway.topics import Key, Publication, Topics, presence
 from hemsd.gateway.totals import Totals
 from hemsd.hub.messages import (
@@ -53,6 +54,7 @@ class Home:
     profile: str = ""
     config_hash: str | None = None
     live_s: float = 30.0  # from one reading of the meter to the next, at most
+    signer: Signer | None = None  # of half-hours
     discovery: str = ""  # first level of the topics of Home Assistant's discovery; empty: it is not told
 
 
@@ -116,7 +118,7 @@ class Standing:
                     known.state = message
                     self._change("appliance/+/state", message.appliance)
             case Health():
-                self._healths[message.source.value] = message
+                self._healths[message.name] = message
                 self._notice(self._alerts.hear(of_health(message)))
             case _:
                 pass  # it does not stand
@@ -288,6 +290,8 @@ class Standing:
             requests=requests,
             operations=OPERATIONS if requests else (),
             schemas=tuple(map(payloads.schema_id, payloads.PUBLISHED)),
+            signing_key=self._home.signer.public if self._home.signer else None,
+            signing_key_id=self._home.signer.key_id if self._home.signer else None,
             config_hash=self._home.config_hash,
         )
 
@@ -299,7 +303,7 @@ class Standing:
             uptime_s=round(now - self._began),
             lag_s=round(self.lag_s, 3),
             backlog=payloads.Backlog(records=self._behind, for_s=round(now - self._behind_since)),
-            meters={name: _meter_health(status) for name, status in statuses.items()},
+            meters={name: meter_health(status) for name, status in statuses.items()},
             domains={name: _domain_health(health) for name, health in self._healths.items()},
             counters=self.counters,
         )
@@ -309,7 +313,8 @@ def _called(status: ApplianceStatus) -> tuple[str, str, str]:
     return status.name, status.room, status.kind
 
 
-def _meter_health(status: MeterStatus) -> payloads.MeterHealth:
+def meter_health(status: MeterStatus) -> payloads.MeterHealth:
+    """How it stands with a meter, for ``bridge/health``."""
     return payloads.MeterHealth(
         stage=status.stage,
         online=status.online,

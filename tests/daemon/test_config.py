@@ -37,6 +37,7 @@ def test_the_shipped_example_shows_the_defaults() -> None:
     )
     keys = {"gateway.broker", "meter", "history", "daemon", "site", "control", "controller"}
     assert full.gateway.broker is not None
+    assert full.gateway.provider is not None
     assert full.gateway.metrics is not None
     assert [network.interface for network in full.networks.values()] == ["eth1"]
     assert [appliance.id for appliance in full.appliances.values()] == ["0130-1f2e3d4c", None]
@@ -48,6 +49,7 @@ def test_the_shipped_example_shows_the_defaults() -> None:
         *tables,
         full.gateway,
         full.gateway.broker,
+        full.gateway.provider,
         full.gateway.metrics,
         full.networks["home"],
         full.appliances["battery"],
