@@ -285,6 +285,15 @@ def test_text_is_never_repeated() -> None:
         assert "SECRET" not in refused(f"version = 1\n{text}")
 
 
+def test_a_provider_is_not_the_broker_of_the_house() -> None:
+    """It would be told the same twice, and each of the two clients push the other one out."""
+    tables = 'version = 1\n[gateway.broker]\nurl = "mqtts://b"\n[gateway.provider]\nurl = "mqtts://{}"\n'
+    assert ":5: [gateway.provider] url is the broker of [gateway.broker]" in refused(tables.format("b:8883"))
+    provider = parse(tables.format("p") + 'cert_file = "p.crt"\nkey_file = "p.key"', FILE, {}).gateway.provider
+    assert provider is not None
+    assert provider.cert_file == str(FILE.absolute().parent / "p.crt")
+
+
 def test_fast_polling_must_be_asked_for() -> None:
     """Below 10 s the person has to say that it is meant."""
     text = "version = 1\n[meter]\nlive_s = 2\nwatched_s = 1\n"
