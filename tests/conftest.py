@@ -27,6 +27,7 @@ DEBIAN_PACKAGE = {
     "mmdebstrap": "mmdebstrap",
     "umockdev-wrapper": "umockdev",
     "node": "nodejs",
+    "psql": "postgresql",
 }
 NPM_PACKAGES = Path(__file__).parents[1] / ".cache/npm/node_modules"  # as tests/packages.sh installs them
 _missing: set[str] = set()

@@ -35,6 +35,7 @@ ClientId = Annotated[
 ]
 
 
+Keepalive = Annotated[int, Meta(ge=5, le=3600, description="a whole number of seconds from 5 to 3600")]
 Pace = Annotated[int, Meta(ge=1, le=3000, description="a whole number of records from 1 to 3000")]
 Pin = Annotated[
     str,
@@ -65,7 +66,7 @@ class LinkConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     server_name: ServerName | None = None  # of its certificate, where that is not the host in url
     version: Literal["auto", "5", "3.1.1"] = "auto"  # auto: 5, and 3.1.1 where that is refused
     client_id: ClientId | None = None  # hemsd-<site> without it
-    keepalive_s: Annotated[int, Meta(ge=5, le=3600, description="a whole number of seconds from 5 to 3600")] = 30
+    keepalive_s: Keepalive = 30
     base_topic: TopicPrefix = "hemsd"
     replay_days: Annotated[int, Meta(ge=0, le=36_500, description="a whole number of days from 0 to 36500")] = 99
 
@@ -124,6 +125,7 @@ class ProviderConfig(LinkConfig, frozen=True, kw_only=True, forbid_unknown_field
 
     health: bool = False  # also tell how hemsd and the meter are doing
     replay_per_minute: Pace = 6  # a day in 8 minutes
+    keepalive_s: Keepalive = 300  # a million pings in 30 s would be most of what the broker has to do
 
     def __post_init__(self) -> None:
         LinkConfig.__post_init__(self)
