@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import TypeAlias
 
@@ -184,6 +185,9 @@ def _add_pki(commands: Commands) -> None:
     add_names("--client", "hemsd-SITE", "a hemsd, by its client id")
     add_names("--reader", "NAME", "a client that sees all that is told, like a dashboard")
     add_names("--operator", "NAME", "a client that also gives orders, like Home Assistant")
+    add_names("--provider", "NAME", "a client that sees half-hours and sums only, like an energy provider")
+    base = "first levels of all topics, as base_topic of [gateway.broker]; default: hemsd"
+    pki.add_argument("--base-topic", type=_topic, default="hemsd", metavar="TOPIC", help=base)
     pki.add_argument(
         "--renew", action="store_true", help="renew certificates that have less than a third of their time left"
     )
@@ -209,6 +213,14 @@ def _port(text: str) -> int:
     if not 0 < port < 65536:
         raise argparse.ArgumentTypeError("a port is a number from 1 to 65535")
     return port
+
+
+def _topic(text: str) -> str:
+    if not re.fullmatch("[A-Za-z0-9_-]{1,64}(/[A-Za-z0-9_-]{1,64}){0,2}", text):
+        raise argparse.ArgumentTypeError(
+            "1 to 3 levels of A-Z, a-z, 0-9, _ and hyphen with / between them are wanted"
+        )
+    return text
 
 
 def _absolute(text: str) -> Path:
