@@ -71,6 +71,7 @@ class GatewayTable(Table, frozen=True, kw_only=True):
     """[gateway]: the home gateway and what it may have; without a broker nothing is published."""
 
     exposure: Exposure = "aggregates"
+    log: Literal["off", "info", "warning", "error"] = "off"  # lines of the log for the broker, from this level on
     sign: bool = False  # half-hours, with a key that is made and kept in the state directory
     broker: BrokerConfig | None = None
     provider: ProviderConfig | None = None
@@ -217,6 +218,9 @@ def _contradictions(config: Config) -> Iterator[Problem]:
     yield from ((("meter", key), text) for key, text in _interface_problems(config.meter))
     yield from network_problems(config.networks, config.meter.interface)
     yield from appliance_problems(config.appliances)
+    if config.gateway.log != "off" and config.gateway.exposure == "aggregates":
+        text = 'tells of single appliances: set exposure = "appliances" as well, or leave it "off"'
+        yield ("gateway", "log"), f"[gateway] log {text}"
     broker, provider = config.gateway.broker, config.gateway.provider
     if broker and provider and (broker.host, broker.port) == (provider.host, provider.port):
         text = "is the broker of [gateway.broker]: half-hours are there already, take this table away"

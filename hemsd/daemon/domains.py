@@ -254,6 +254,7 @@ def _home(config: Config, site: str, state: Path) -> Home:
         config_hash=hashlib.sha256(msgspec.json.encode(config)).hexdigest()[:12],
         live_s=config.meter.live_s,
         signer=signer(state / "gateway" / "signing-key.pem") if config.gateway.sign else None,
+        log=None if config.gateway.log == "off" else config.gateway.log,
         discovery=home_assistant.prefix if home_assistant.enabled else "",
     )
 

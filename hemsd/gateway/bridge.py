@@ -13,7 +13,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from hemsd.gateway.exposure import REQUESTS, exposes
 from hemsd.gateway.files import place
 from hemsd.gateway.forward import Forwarder
 from hemsd.gateway.homeassistant import BIRTH_S, Discovery
+from hemsd.gateway.logtopic import LogTopic
 from hemsd.gateway.reconnecting import Backoff, stay_connected, together
 from hemsd.gateway.renewal import Files
 from hemsd.gateway.requests import Incoming, Requests
@@ -75,6 +76,7 @@ class Bridge:
         if home.discovery:
             self._subscriptions.append(self._discovery.status_topic)
         self._retained = Retained(place(state, "retained", config))
+        self._log_topic = None if home.log is None else LogTopic(home.log)
         self._refusals: set[tuple[str, str]] = set()  # told of
         self._forwarder = Forwarder(
             seat.publish,
@@ -93,7 +95,11 @@ class Bridge:
         staying = stay_connected(
             self._config, self._session, self._tell_health, BACKOFF, clock=self._clock, chance=self._chance
         )
-        await together(self._listen(), staying, self._forwarder.keep())
+        loop = asyncio.get_running_loop()
+        with ExitStack() as held:
+            if self._log_topic is not None:
+                held.enter_context(self._log_topic.listening(lambda: loop.call_soon_threadsafe(self._changed.set)))
+            await together(self._listen(), staying, self._forwarder.keep())
 
     # --- the house
 
@@ -140,6 +146,8 @@ class Bridge:
         counters = dict(self._standing.counters)
         if (behind := self._forwarder.behind) is not None:
             counters["behind"] = behind
+        if self._log_topic is not None:
+            counters["log_dropped"] = self._log_topic.dropped
         health = Health(at=self._wall(), source=Domain.GATEWAY, ok=not trouble, detail=detail, counters=counters)
         self._seat.publish(health)
 
@@ -191,7 +199,10 @@ class Bridge:
     def _next(self) -> Publication | None:
         """What is to be published next. Home Assistant hears of a device when its values are there."""
         now = self._clock()
-        return self._requests.answer() or self._standing.take(now, self._wall()) or self._discovery.take(now)
+        told = self._requests.answer() or self._standing.take(now, self._wall()) or self._discovery.take(now)
+        if told is None and self._log_topic is not None and (line := self._log_topic.take()) is not None:
+            return self._topics.log(line)
+        return told
 
     async def _send(self, publication: Publication, connection: Connection) -> None:
         """Publish; what is retained is noted first, so that it can be cleared whatever happens to us."""

@@ -27,6 +27,7 @@ TOPICS: Mapping[str, Delivery] = {
     "bridge/info": Delivery(1, True, "aggregates"),
     "bridge/health": Delivery(1, True, "aggregates"),
     "bridge/event": Delivery(1, False, "aggregates"),
+    "bridge/log/+": Delivery(0, False, "appliances"),
     "alert/+": Delivery(1, True, "aggregates"),
     "meter/+/availability": Delivery(1, True, "aggregates"),
     "meter/+/live": Delivery(0, True, "aggregates"),
@@ -39,7 +40,9 @@ TOPICS: Mapping[str, Delivery] = {
     "appliance/+/state": Delivery(1, True, "appliances"),
     "response/+": Delivery(1, False, "control"),
 }
-"""What is published."""
+"""What is published; LOG only where that is configured."""
+
+LOG = "bridge/log/+"
 
 REQUESTS: Mapping[str, Exposure] = {"request/+": "control", "appliance/+/set": "control"}
 """What is subscribed to, at QoS 1."""

@@ -18,6 +18,7 @@ JST = timezone(timedelta(hours=9))
 Timestamp = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+09:00$", description="RFC 3339, Japan")]
 Transaction = Annotated[str, Meta(max_length=128)] | int | None
 Severity = Literal["info", "warning", "error"]
+LogLevel = Literal["info", "warning", "error"]
 Scalar = float | int | str | bool | None
 Content = Any  # of a property: a number, text, true or false, or a list or object of those
 
@@ -92,6 +93,16 @@ class Event(Struct, frozen=True, kw_only=True):
     source: str  # the part of hemsd
     text: str
     replay: bool  # late, or perhaps not for the first time
+
+
+class Log(Struct, frozen=True, kw_only=True):
+    """``bridge/log/<level>``: a line of hemsd's log."""
+
+    schema: Literal["hemsd.log/1"] = "hemsd.log/1"
+    ts: Timestamp
+    level: LogLevel
+    logger: str  # the part of hemsd
+    text: str  # at most 1000 characters
 
 
 class Alert(Struct, frozen=True, kw_only=True):
@@ -253,7 +264,7 @@ class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 PUBLISHED: tuple[type[Struct], ...] = (
-    *(Info, Health, Event, Alert, Live, Interval),
+    *(Info, Health, Event, Log, Alert, Live, Interval),
     *(Site, Total, SiteEnergy, Appliance, Response),
 )
 TAKEN: tuple[type[Struct], ...] = (Request,)

@@ -16,9 +16,9 @@ from hemsd import __version__
 from hemsd.gateway import payloads
 from hemsd.gateway.alerts import Alerts, of_health, of_meter
 from hemsd.gateway.energy import HouseEnergy
-from hemsd.gateway.exposure import OPERATIONS, REQUESTS, TOPICS, exposes
+from hemsd.gateway.exposure import LOG, OPERATIONS, REQUESTS, TOPICS, exposes
 from hemsd.gateway.meters import Meter
-from hemsd.gateway.payloads import timestamp
+from hemsd.gateway.payloads import LogLevel, timestamp
 from hemsd.gateway.signature import Signer
 from hemsd.gateway.topics import Key, Publication, Topics, presence
 from hemsd.gateway.totals import Totals
@@ -55,6 +55,7 @@ class Home:
     config_hash: str | None = None
     live_s: float = 30.0  # from one reading of the meter to the next, at most
     signer: Signer | None = None  # of half-hours
+    log: LogLevel | None = None  # from which level on lines of the log are told
     discovery: str = ""  # first level of the topics of Home Assistant's discovery; empty: it is not told
 
 
@@ -279,14 +280,18 @@ class Standing:
         self._changed[topic, which] = None
 
     def _info(self) -> payloads.Info:
-        level = self._home.exposure
+        level, log = self._home.exposure, self._home.log
         requests = tuple(topic for topic, needed in REQUESTS.items() if exposes(level, needed))
         return payloads.Info(
             site=self._home.site,
             version=__version__,
             profile=self._home.profile,
             exposure=level,
-            topics=tuple(topic for topic, delivery in TOPICS.items() if exposes(level, delivery.level)),
+            topics=tuple(
+                topic
+                for topic, delivery in TOPICS.items()
+                if exposes(level, delivery.level) and (topic != LOG or log is not None)
+            ),
             requests=requests,
             operations=OPERATIONS if requests else (),
             schemas=tuple(map(payloads.schema_id, payloads.PUBLISHED)),

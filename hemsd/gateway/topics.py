@@ -16,7 +16,7 @@ from msgspec.structs import asdict, replace
 
 from hemsd.gateway import payloads
 from hemsd.gateway.energy import HouseEnergy
-from hemsd.gateway.exposure import TOPICS, event_level, exposes
+from hemsd.gateway.exposure import LOG, TOPICS, event_level, exposes
 from hemsd.gateway.payloads import timestamp
 from hemsd.gateway.signature import Signer
 from hemsd.hub.messages import (
@@ -154,6 +154,10 @@ class Topics:
             properties={name: _property(each) for name, each in state.properties.items()},
         )
         return self.publication(("appliance/+/state", state.appliance), told)
+
+    def log(self, line: payloads.Log) -> Publication:
+        """A line of the log."""
+        return self.publication((LOG, line.level), line)
 
     def response(self, response: payloads.Response) -> Publication:
         """The answer to a request."""

@@ -94,6 +94,10 @@ def test_the_shipped_credentials_example_is_valid(tmp_path: Path) -> None:
             '[meter]\ninterface = "wlan1"\npeer = "192.168.0.1"',
             ":4: [meter] peer must be a link-local IPv6 address like \"fe80::1\", not '192.168.0.1'",
         ),
+        (
+            '[gateway]\nlog = "info"',
+            ':3: [gateway] log tells of single appliances: set exposure = "appliances" as well, or leave it "off"',
+        ),
         ("[site]\ncolour = 1", ':3: [site] has no key "colour"; keys are id'),
         ("meter = 3", ":2: meter must be a table: write [meter] with its keys below it"),
         (
