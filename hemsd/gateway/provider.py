@@ -14,6 +14,7 @@ import random
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 
 from msgspec import Struct
@@ -172,22 +173,20 @@ class ProviderLink:
             await together(*work, files.renewed())
 
     async def _publish(self, connection: Connection) -> None:
-        """What stands, now and then; and how it stands with the link, to the house."""
-        health_at = self._clock()
+        """Who we are, and now and then how we are; and how it stands with the link, to the house."""
+        await self._send(self._topics.publication(("bridge/info", ""), self._info()), connection)
+        health_at = self._clock() if self._config.health else inf
         while True:
             self._tell_health()
             if self._clock() >= health_at:
                 health_at = self._clock() + HEALTH_EVERY_S
-                for publication in self._standing():
-                    if why := await connection.publish(publication):
-                        self._hear_refusal(publication.topic, why)
+                await self._send(self._topics.availability(True), connection)
+                await self._send(self._topics.publication(("bridge/health", ""), self._health()), connection)
             await asyncio.sleep(TELL_EVERY_S)
 
-    def _standing(self) -> list[Publication]:
-        told = [("bridge/info", self._info()), ("bridge/health", self._health())]
-        topics = provider_topics(health=self._config.health)
-        publications = [self._topics.publication((topic, ""), payload) for topic, payload in told if topic in topics]
-        return [*([self._topics.availability(True)] if self._config.health else []), *publications]
+    async def _send(self, publication: Publication, connection: Connection) -> None:
+        if why := await connection.publish(publication):
+            self._hear_refusal(publication.topic, why)
 
     def _info(self) -> payloads.Info:
         signer = self._home.signer

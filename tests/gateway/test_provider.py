@@ -18,7 +18,7 @@ import pytest
 from support.cutter import cutter
 from support.gateway import AT, INTERVAL, METER, ROOT, SITE, House, bridging, event, half_hour
 from support.hub import heard
-from support.mosquitto import Mosquitto, Pki, observer, wire
+from support.mosquitto import Mosquitto, Observer, Pki, observer, wire
 
 from hemsd.gateway import connection, forward, outbox, provider
 from hemsd.gateway.config import BrokerConfig, ProviderConfig
@@ -63,14 +63,21 @@ def plain(port: int, **settings: Any) -> ProviderConfig:
 
 @asynccontextmanager
 async def linked(
-    house: House, config: ProviderConfig, state: Path, *, after: timedelta = TURN, chance: float = 0.0, **home: Any
+    house: House,
+    config: ProviderConfig,
+    state: Path,
+    *,
+    after: timedelta = TURN,
+    chance: float = 0.0,
+    history: bool = True,
+    **home: Any,
 ) -> AsyncIterator[None]:
-    """The link, so long after the end of a half-hour; by default when it is this site's turn."""
+    """The link, so long after the end of a half-hour: by default at this site's turn; and the history, if wanted."""
     seat = house.hub.seat(Domain.GATEWAY)
     told = {"site": SITE, "exposure": house.level, "profile": "6.4.3", "config_hash": "0123456789ab", **home}
     times: dict[str, Any] = {"clock": house.clock, "wall": lambda: AT + after, "chance": lambda: chance}
     link = ProviderLink(seat, config, Home(**told), state, **times)
-    tasks = [asyncio.create_task(each) for each in (link.run(), house.history.run())]
+    tasks = [asyncio.create_task(each) for each in (link.run(), *([house.history.run()] if history else []))]
     try:
         yield
     finally:
@@ -97,20 +104,16 @@ async def test_only_half_hours_reach_a_provider(ours: Mosquitto, theirs: Mosquit
     async with (
         observer(ours.ports.open) as home,
         observer(theirs.ports.open) as view,
-        linked(house, plain(theirs.ports.open), tmp_path),
+        linked(house, plain(theirs.ports.open), tmp_path, history=False),
         bridging(house, config, tmp_path),
     ):
         house.history.keep(half_hour(0), event("something"))
         house.read(power_w=1)
         house.status()
         house.history.keep(half_hour(1))
-        await home.until(lambda seen: firsts(seen) == [0, 1])
+        everything = {INTERVAL, f"{ROOT}/availability", f"{ROOT}/meter/{METER}/live", f"{ROOT}/bridge/event"}
+        await home.until(lambda seen: {str(each.topic) for each in seen} >= everything)
         seen = await view.until(lambda seen: firsts(seen) == [0, 1] and len(seen) >= 3)
-        assert {str(each.topic) for each in home.seen} > {
-            INTERVAL,
-            f"{ROOT}/availability",
-            f"{ROOT}/meter/{METER}/live",
-        }
     assert {str(each.topic) for each in seen} == {f"{ROOT}/{topic.replace('+', METER)}" for topic in PROVIDER}
     assert {each.qos for each in seen} == {1}
     [info] = [json.loads(bytes(each.payload)) for each in seen if str(each.topic).endswith("info")]  # type: ignore[arg-type]
@@ -192,7 +195,7 @@ async def test_a_link_cut_at_any_byte(
 
 @pytest.mark.needs("mosquitto")
 async def test_each_broker_has_a_cursor_of_its_own(ours: Mosquitto, theirs: Mosquitto, tmp_path: Path) -> None:
-    """The provider's being away for a while costs the house nothing, and the provider nothing either."""
+    """The provider's being away costs neither it nor the house anything; the house is told, until that is over."""
     house = House()
     config = BrokerConfig(url=f"mqtt://127.0.0.1:{ours.ports.open}")
     async with (
@@ -201,13 +204,17 @@ async def test_each_broker_has_a_cursor_of_its_own(ours: Mosquitto, theirs: Mosq
         wire(theirs.ports.open) as line,
     ):
         await line.cut()
-        async with linked(house, plain(line.port), tmp_path), bridging(house, config, tmp_path):
+        link = linked(house, plain(line.port), tmp_path, history=False)
+        async with link, bridging(house, config, tmp_path):
             for number in range(5):
                 house.interval(number)
             await home.until(lambda seen: firsts(seen) == list(range(5)))
+            alert = f"{ROOT}/alert/provider"
+            assert "nothing answers" in (await home.payloads(alert, 1))[0]
             assert not intervals(view.seen)
             await line.join()
             await view.until(lambda seen: firsts(seen) == list(range(5)))
+            assert (await home.payloads(alert, 2))[1] == ""
     assert len(list(tmp_path.glob("gateway/cursor-*.json"))) == 2
 
 
@@ -308,19 +315,24 @@ async def test_over_tls_and_refused(theirs: Mosquitto, pki: Pki, tmp_path: Path)
     files = {"ca_file": "ca.crt", "cert_file": "hemsd.crt", "key_file": "hemsd.key"}
     paths: dict[str, Any] = {name: str(pki.directory / file) for name, file in files.items()}
     config = plain(theirs.ports.tls, **paths, url=f"mqtts://localhost:{theirs.ports.tls}")
-    theirs.allow(RIGHTS.format(site=SITE, what="bridge/info"))
     house = House()
-    async with observer(theirs.ports.tls, pki) as view, linked(house, config, tmp_path):
-        house.history.keep(half_hour(0), half_hour(1))
-        events: list[Event] = []
-        async with asyncio.timeout(10):
-            while not events:
-                events += [each for each in await heard(house.operator) if isinstance(each, Event)]
-                await asyncio.sleep(0.01)
-        assert {each.kind for each in events} == {"gateway.refused"}
-        assert "the provider's broker localhost refused" in events[0].text
-        theirs.allow(RIGHTS.format(site=SITE, what="#"))
-        await view.until(lambda seen: firsts(seen) == [0, 1])
+    async with observer(theirs.ports.tls, pki) as view:
+        theirs.allow(RIGHTS.format(site=SITE, what="bridge/info"))
+        async with linked(house, config, tmp_path):
+            await refused_then_allowed(theirs, house, view)
+
+
+async def refused_then_allowed(theirs: Mosquitto, house: House, view: Observer) -> None:
+    house.history.keep(half_hour(0), half_hour(1))
+    events: list[Event] = []
+    async with asyncio.timeout(10):
+        while not events:
+            events += [each for each in await heard(house.operator) if isinstance(each, Event)]
+            await asyncio.sleep(0.01)
+    assert {each.kind for each in events} == {"gateway.refused"}
+    assert "the provider's broker localhost refused" in events[0].text
+    theirs.allow(RIGHTS.format(site=SITE, what="#"))
+    await view.until(lambda seen: firsts(seen) == [0, 1])
 
 
 async def test_the_house_hears_how_the_link_is_doing(tmp_path: Path) -> None:
