@@ -387,3 +387,4 @@ async def test_what_the_meter_remembers_reaches_the_broker(broker: Mosquitto, tm
     assert all(each["replay"] and each["source"] == "backfill" for each in intervals[:DAY])
     assert [each["seq"] for each in intervals] == sorted({each["seq"] for each in intervals})
     assert intervals[-1]["start"] == intervals[2]["start"]
+    assert {each["wraps_at_kwh"] for each in intervals} == {1_000_000.0}
