@@ -45,6 +45,8 @@ def parser() -> argparse.ArgumentParser:
     ports.add_argument("--json", action="store_true", help="one JSON array")
     run = _add(commands, "run", "run as the daemon (this is what the systemd unit does)")
     run.add_argument("--config", type=Path, metavar="FILE", help="configuration, default /etc/hemsd/hemsd.toml")
+    parts = "only this part of it, in a process of its own; the others find the hub's at /run/hemsd"
+    run.add_argument("--part", choices=["hub", "routeb", "gateway"], help=parts)
     _add_demo(commands)
     _add_sessions(commands)
     decode = _add(commands, "decode", "print ECHONET Lite frames as JSON, one object a line")

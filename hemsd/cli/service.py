@@ -5,19 +5,21 @@ from __future__ import annotations
 import argparse
 
 from hemsd.cli.exits import Exit
-from hemsd.daemon.check import Severity
-from hemsd.daemon.check import check as findings_of
 from hemsd.daemon.config import find_config, load
-from hemsd.daemon.run import serve
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run as the daemon until told to end."""
-    return serve(load(arguments.config))
+    from hemsd.daemon.run import serve
+
+    return serve(load(arguments.config), arguments.part)
 
 
 def check(arguments: argparse.Namespace) -> int:
     """Say what is or may be wrong with the configuration and what it points to."""
+    from hemsd.daemon.check import Severity
+    from hemsd.daemon.check import check as findings_of
+
     findings = findings_of(arguments.config)
     for finding in findings:
         print(f"{finding.severity.value}: {finding.text}")

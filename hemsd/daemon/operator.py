@@ -21,7 +21,7 @@ from hemsd.hub.messages import Domain, Health
 from hemsd.hub.protocol import OPERATOR_SOCKET
 from hemsd.hub.wire import Server
 
-MODE = 0o660
+MODE, PRIVATE_MODE = 0o660, 0o600
 DIRECTORY_MODE = 0o755  # who may connect is said by the socket itself
 DEFAULT_GROUP = "dialout"  # who may open the serial port may ask the daemon
 HEALTH_S = 60.0
@@ -37,10 +37,11 @@ def find_operator_socket(table: DaemonTable, state: Path, environ: Mapping[str, 
     return Path(own_directory(environ) or state) / OPERATOR_SOCKET
 
 
-def listen(path: Path, group: str | None = None) -> socket.socket:
+def listen(path: Path, group: str | None = None, *, private: bool = False) -> socket.socket:
     """Listen at `path`, for its owner and a group; a socket that a dead daemon left is replaced.
 
-    Without a group named it is `dialout`, where that can be set. Raises AlreadyRunning, StateError.
+    Without a group named it is `dialout`, where that can be set; a private one is for its owner alone. Raises
+    AlreadyRunning, StateError.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     listening = socket.socket(socket.AF_UNIX)
@@ -50,7 +51,10 @@ def listen(path: Path, group: str | None = None) -> socket.socket:
             raise AlreadyRunning("here", pid, str(path))
         draft.unlink(missing_ok=True)
         listening.bind(str(draft))  # nobody looks for it there
-        _admit(draft, group)
+        if private:
+            draft.chmod(PRIVATE_MODE)
+        else:
+            _admit(draft, group)
         listening.listen(BACKLOG)
         draft.rename(path)
     except OSError as error:
@@ -85,22 +89,15 @@ def _admit(path: Path, group: str | None) -> None:
 class Operator:
     """Serves the command line on a listening socket, and tells the house how hub and socket are doing."""
 
-    def __init__(self, hub: Hub, listening: socket.socket, path: Path) -> None:
+    def __init__(self, hub: Hub, listening: socket.socket, *, site: str = "") -> None:
         self._hub = hub
-        self._listening = listening
-        self._path = path
-        self._server = Server(hub, Domain.OPERATOR, listening, on_peer=self._tell)
+        self._server = Server(hub, Domain.OPERATOR, listening, site=site, on_peer=self._tell)
 
     async def run(self) -> None:
         """Serve until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._server.run(), name="operator socket")
             tasks.create_task(self._beat(), name="operator health")
-
-    def close(self) -> None:
-        """Listen no more; the file is gone."""
-        self._path.unlink(missing_ok=True)
-        self._listening.close()
 
     async def _beat(self) -> None:
         while True:

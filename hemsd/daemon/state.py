@@ -27,16 +27,19 @@ class ReadOnly(StateError):
     """The disk that the state directory is on is mounted read-only."""
 
 
-def find_state_directory(configured: str | None = None, environ: Mapping[str, str] = os.environ) -> Path:
-    """As configured, else what systemd provides, else /var/lib/hemsd, or a plain user's own (XDG)."""
-    if configured:
-        return Path(configured)
-    if provided := environ.get("STATE_DIRECTORY"):
+def find_state_directory(
+    configured: str | None = None, environ: Mapping[str, str] = os.environ, *, suffix: str = ""
+) -> Path:
+    """As configured, else what systemd provides, else /var/lib/hemsd, or a plain user's own (XDG).
+
+    A `suffix` makes it one beside that, for another process with another user; what systemd provides is its own.
+    """
+    if not configured and (provided := environ.get("STATE_DIRECTORY")):
         return Path(provided.split(":")[0])
-    if os.geteuid() == 0:
-        return SYSTEM_DIRECTORY
     home = environ.get("HOME", "/nonexistent")
-    return Path(environ.get("XDG_STATE_HOME") or f"{home}/.local/state") / "hemsd"
+    own = Path(environ.get("XDG_STATE_HOME") or f"{home}/.local/state") / "hemsd"
+    path = Path(configured) if configured else SYSTEM_DIRECTORY if os.geteuid() == 0 else own
+    return path.with_name(path.name + suffix)
 
 
 def prepare(path: Path) -> Path:

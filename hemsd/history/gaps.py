@@ -27,9 +27,13 @@ class _Tried:
 
 
 class GapFiller:
-    """Decides on backfills; one runs at a time. Tell it what happens, and ask due() and request()."""
+    """Decides on backfills; one runs at a time. Tell it what happens, and ask due() and request().
 
-    def __init__(self) -> None:
+    `name` tells our requests from those of an earlier process, which the meter's may still answer.
+    """
+
+    def __init__(self, name: str = "history") -> None:
+        self._name = name
         self._check_at: float | None = None  # None while the meter is not online
         self._running: str | None = None
         self._heard_at = 0.0
@@ -90,7 +94,7 @@ class GapFiller:
             self._tried[day] = _Tried(times, now + min(RETRY_S * 2.0 ** min(times - 1, 10), RETRY_CAP_S))
         self._requests += 1
         self._outcomes = Counter()
-        self._running, self._heard_at = f"history-{self._requests}", now
+        self._running, self._heard_at = f"{self._name}-{self._requests}", now
         asked = tuple(days[: 1 + MEMORY_DAYS])
         self._left = set(asked)
         return Backfill(request=self._running, asker=Domain.HISTORY, days=asked, minutes_since=minutes_since)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -81,7 +82,7 @@ class Historian:
         self._clock = clock
         self._executor = executor or ThreadPoolExecutor(1, "history")
         self._inbox = Inbox()
-        self._filler = GapFiller()
+        self._filler = GapFiller(f"history-{secrets.token_hex(4)}")
         self._questions: deque[RecordsAfter | HistoryQuery] = deque(maxlen=QUESTIONS_MAX)
         self._woken = asyncio.Event()
         self._open = False

@@ -9,13 +9,11 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from operator import attrgetter
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
+from hemsd.hub.latest import Latest
 from hemsd.hub.messages import (
-    ApplianceState,
-    ApplianceStatus,
     Backfill,
-    BackfillProgress,
     Domain,
     Event,
     Health,
@@ -24,24 +22,16 @@ from hemsd.hub.messages import (
     IsolationStatus,
     Message,
     MeterProperty,
-    MeterStatus,
     ReadMeter,
     Records,
     RecordsAfter,
     UserRequest,
     UserResponse,
 )
-from hemsd.hub.queue import POLICIES, Queue
+from hemsd.hub.queue import Queue
 from hemsd.hub.routes import Routes
 
 REPORT_EVERY_S = 60.0  # at most one event for each kind of denial or loss
-LATEST_MAX = 4096  # messages kept for seats that are taken later
-
-LATEST: Mapping[type[Message], tuple[str, ...]] = {
-    **{kind: policy.latest_by for kind, policy in POLICIES.items() if policy.latest_by is not None},
-    BackfillProgress: ("meter",),
-}
-"""Messages that say how things stand until the next one does: the last with the same values in these fields."""
 
 _RECEIVER: Mapping[type[Message], Callable[[Message], Domain]] = {
     kind: attrgetter("to") for kind in (MeterProperty, UserResponse, Records, HistoryAnswer)
@@ -55,6 +45,8 @@ _CLAIMED: Mapping[type[Message], Callable[[Message], Domain]] = {
 """Who the message says is speaking; anyone but its sender would be a forgery."""
 
 _NOBODY: frozenset[Domain] = frozenset()
+
+M = TypeVar("M", bound=Message)
 
 _log = logging.getLogger("hemsd.hub")
 
@@ -94,10 +86,20 @@ class Hall(Protocol):
         """Take one; it hears how things stand, then what is published from now on."""
 
 
-class Seat:
-    """A domain's place in the hub; made by Hub.seat(). For use within one event loop."""
+class Carrier(Protocol):
+    """What a seat stands in: the Hub, or what stands for it."""
 
-    def __init__(self, hub: Hub, domain: Domain) -> None:
+    def carry(self, message: Message, sender: Seat) -> None:
+        """Deliver what a seat published."""
+
+    def leave(self, seat: Seat) -> None:
+        """Forget a seat."""
+
+
+class Seat:
+    """A domain's place in the hub; made by seat() of a hall. For use within one event loop."""
+
+    def __init__(self, hub: Carrier, domain: Domain) -> None:
         self.domain = domain
         self._hub = hub
         self._queue = Queue()
@@ -134,7 +136,7 @@ class Seat:
 class Hub:
     """Delivers by a table of routes. A domain may hold several seats; no seat hears its own messages.
 
-    A new seat hears at once how things stand: the last of each message that is in LATEST and that it may hear.
+    A new seat hears at once how things stand: what hemsd.hub.latest keeps of what it may hear.
     `denied` and `lost` count since the start; each kind is also logged once, and reported as an Event hub.denied or
     hub.lost at most once a minute, as far as the routes let events of that domain pass.
     """
@@ -145,17 +147,21 @@ class Hub:
         self._routes = routes
         self._clock = clock
         self._seats: list[Seat] = []
-        self._latest: dict[tuple[object, ...], tuple[Domain, Message]] = {}
+        self._latest = Latest()
         self._reported: dict[Denial | Loss, float] = {}
 
     def seat(self, domain: Domain) -> Seat:
         """Take a seat; it hears how things stand, then what is published from now on."""
         seat = Seat(self, domain)
-        for sender, message in self._latest.values():
+        for sender, message in self._latest:
             if domain in self._routes[sender, type(message)]:
                 seat.put(message)
         self._seats.append(seat)
         return seat
+
+    def latest(self, kind: type[M]) -> list[M]:
+        """The last of a kind that says how things stand."""
+        return [message for _, message in self._latest if isinstance(message, kind)]
 
     def leave(self, seat: Seat) -> None:
         """Forget a seat; see Seat.close()."""
@@ -175,24 +181,8 @@ class Hub:
         elif to and to not in allowed:
             self._deny(message, sender.domain, to, f"to {to.value}, which may not have it")
         else:
-            self._remember(message, sender.domain)
+            self._latest.note(message, sender.domain)
             self._deliver(message, frozenset({to}) if to else allowed, sender)
-
-    def _remember(self, message: Message, sender: Domain) -> None:
-        kind = type(message)
-        if (by := LATEST.get(kind)) is None:
-            return
-        if isinstance(message, MeterStatus) and message.meter is not None:
-            self._latest.pop((kind, None), None)  # it was this one before we knew it
-        if isinstance(message, ApplianceStatus) and message.forgotten:
-            for each in (ApplianceStatus, ApplianceState):
-                self._latest.pop((each, message.appliance), None)
-            return
-        key = (kind, *(getattr(message, field) for field in by))
-        self._latest.pop(key, None)
-        self._latest[key] = sender, message
-        if len(self._latest) > LATEST_MAX:
-            del self._latest[next(iter(self._latest))]
 
     def _deliver(self, message: Message, to: frozenset[Domain], sender: Seat | None = None) -> None:
         for seat in self._seats:

@@ -41,6 +41,8 @@ class Greeting(Struct, frozen=True, kw_only=True, tag=True):
 
     hemsd: str
     protocol: int
+    site: str = ""  # the id of this home; empty where a server does not tell
+    refused: str = ""  # why the connection ends at once, in a sentence
 
 
 class Closed(Struct, frozen=True, kw_only=True, tag=True):
@@ -73,16 +75,27 @@ def encode(message: Message | Greeting | Closed) -> bytes:
 
 
 class Server:
-    """Gives a seat of `domain` to everyone who connects to a listening socket.
+    """Gives a seat of `domain` to everyone who connects to a listening socket, to `peers_max` at a time.
 
     `refused` counts the peers that were left, by reason: too many, malformed, too long, stalled. `on_peer` is called
-    before each gets its seat.
+    before each gets its seat, `on_left` after each has lost it.
     """
 
     def __init__(
-        self, hub: Hub, domain: Domain, listening: socket, *, on_peer: Callable[[], None] = lambda: None
+        self,
+        hub: Hub,
+        domain: Domain,
+        listening: socket,
+        *,
+        site: str = "",
+        peers_max: int = PEERS_MAX,
+        on_peer: Callable[[], None] = lambda: None,
+        on_left: Callable[[], None] = lambda: None,
     ) -> None:
         self.refused: Counter[str] = Counter()
+        self._site = site
+        self._peers_max = peers_max
+        self._on_left = on_left
         self._hub = hub
         self._domain = domain
         self._listening = listening
@@ -113,9 +126,11 @@ class Server:
         writer.transport.set_write_buffer_limits(high=UNSENT_MAX)
         self._peers += 1
         try:
-            writer.write(encode(Greeting(hemsd=__version__, protocol=PROTOCOL)))
-            if self._peers > PEERS_MAX:
-                raise Left("too many", f"{PEERS_MAX} connections are the most; close one")
+            refused = self._refusal() if self._peers > self._peers_max else ""
+            greeting = Greeting(hemsd=__version__, protocol=PROTOCOL, site=self._site, refused=refused)
+            writer.write(encode(greeting))
+            if refused:
+                raise Left("too many", refused)
             await self._talk(reader, writer)
         except Left as left:
             self.refused[left.kind] += 1
@@ -126,6 +141,11 @@ class Server:
         finally:
             self._peers -= 1
             await _close(writer)
+
+    def _refusal(self) -> str:
+        if self._peers_max == 1:
+            return f"another process is here as {self._domain.value}; end one of the two"
+        return f"{self._peers_max} connections are the most; close one"
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Both ways at once until the peer ends. Raises Left, OSError."""
@@ -142,6 +162,7 @@ class Server:
             for task in (hearing, telling):
                 task.cancel()
             await asyncio.gather(hearing, telling, return_exceptions=True)
+            self._on_left()
 
 
 class Left(Exception):
@@ -177,12 +198,15 @@ async def _tell(seat: Seat, writer: asyncio.StreamWriter) -> None:
 
 
 class RemoteSeat:
-    """A place in the hub of another process; connect() makes it. To be used as a Seat is."""
+    """A place in the hub of another process; connect() makes it. To be used as a Seat is. `site` names the home."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, site: str, waiting: Queue | None = None
+    ) -> None:
+        self.site = site
         self._reader = reader
         self._writer = writer
-        self._queue = Queue()
+        self._queue = Queue() if waiting is None else waiting
         self._waiting = asyncio.Event()
         self._closed = False
 
@@ -222,14 +246,20 @@ class RemoteSeat:
             while True:
                 self._waiting.clear()
                 while (message := self._queue.take()) is not None:
-                    self._writer.write(encode(message))
+                    try:
+                        self._writer.write(encode(message))
+                    except WireError as error:  # too long: the others are none the worse for it
+                        _log.error("%s", error)
                     await self._writer.drain()
                 await self._waiting.wait()
 
 
 @asynccontextmanager
-async def connect(path: str) -> AsyncIterator[RemoteSeat]:
-    """A seat in the hub behind a socket; the domain is the socket's. Raises WireError."""
+async def connect(path: str, waiting: Queue | None = None) -> AsyncIterator[RemoteSeat]:
+    """A seat in the hub behind a socket; the domain is the socket's. Raises WireError.
+
+    What is in `waiting` is said first; what could not be said is in it afterwards.
+    """
     try:
         async with asyncio.timeout(GREETING_S):
             reader, writer = await asyncio.open_unix_connection(path, limit=LINE_MAX)
@@ -238,18 +268,20 @@ async def connect(path: str) -> AsyncIterator[RemoteSeat]:
     writer.transport.set_write_buffer_limits(high=UNSENT_MAX)
     sending: asyncio.Task[None] | None = None
     try:
-        await _greeted(reader, path)
-        seat = RemoteSeat(reader, writer)
+        greeting = await _greeted(reader, path)
+        seat = RemoteSeat(reader, writer, greeting.site, waiting)
         sending = asyncio.create_task(seat.send(), name="hub wire, sending")
         yield seat
     finally:
-        if sending is not None:
-            sending.cancel()
-            await asyncio.wait([sending])
-        await _close(writer)
+        try:
+            if sending is not None:
+                sending.cancel()
+                await asyncio.wait([sending])
+        finally:  # we may be cancelled just now
+            await _close(writer)
 
 
-async def _greeted(reader: asyncio.StreamReader, path: str) -> None:
+async def _greeted(reader: asyncio.StreamReader, path: str) -> Greeting:
     try:
         async with asyncio.timeout(GREETING_S):
             greeting = _decoded(_FROM_SERVER, await _line(reader))
@@ -259,6 +291,9 @@ async def _greeted(reader: asyncio.StreamReader, path: str) -> None:
         raise WireError(f"{path}: this is no socket of hemsd: it does not greet")
     if other := mismatch(greeting.protocol, greeting.hemsd):
         raise WireError(f"{path}: {other}")
+    if greeting.refused:
+        raise WireError(f"{path}: {greeting.refused}")
+    return greeting
 
 
 def _decoded(decoder: msgspec.json.Decoder[Any], line: bytes) -> Any:

@@ -12,7 +12,7 @@ from hemsd.appliances.network import NetworkSettings
 from hemsd.appliances.steward import Plan
 from hemsd.appliances.telling import Label
 from hemsd.control.settings import Settings
-from hemsd.daemon import appliances, domains
+from hemsd.daemon import appliances, domains, gateway
 from hemsd.daemon.config import Config, load, parse
 from hemsd.daemon.supervision import Kind
 from hemsd.gateway.exporter import MetricsError, MetricsMissing
@@ -111,11 +111,11 @@ async def test_control_and_bridge_keep_to_the_exposure(tmp_path: Path, monkeypat
         async def run(self) -> None: ...
 
     monkeypatch.setattr(domains, "Controller", Recorder)
-    monkeypatch.setattr(domains, "Bridge", Recorder)
+    monkeypatch.setattr(gateway, "Bridge", Recorder)
     hub = Hub(ROUTES_6_4_3)
     assert config.gateway.broker is not None
     await domains.run_control(config, hub)
-    await domains.run_gateway(config, config.gateway.broker, "home-1", tmp_path, hub)
+    await gateway.run_gateway(config, config.gateway.broker, "home-1", tmp_path, hub)
     (control,), (home,) = controls, homes
     assert (control.exposure, home.exposure, home.site, home.profile) == ("control", "control", "home-1", "6.4.3")
     assert (home.discovery, home.live_s) == ("homeassistant", 30)
@@ -140,9 +140,9 @@ async def test_home_assistant_is_told_as_configured(
 
         async def run(self) -> None: ...
 
-    monkeypatch.setattr(domains, "Bridge", Recorder)
+    monkeypatch.setattr(gateway, "Bridge", Recorder)
     assert config.gateway.broker is not None
-    await domains.run_gateway(config, config.gateway.broker, "home-1", tmp_path, Hub(ROUTES_6_4_3))
+    await gateway.run_gateway(config, config.gateway.broker, "home-1", tmp_path, Hub(ROUTES_6_4_3))
     assert [home.discovery for home in homes] == [prefix]
 
 
@@ -159,15 +159,15 @@ async def test_half_hours_are_signed_on_both_links_with_one_key(
 
         async def run(self) -> None: ...
 
-    monkeypatch.setattr(domains, "Bridge", Recorder)
-    monkeypatch.setattr(domains, "ProviderLink", Recorder)
+    monkeypatch.setattr(gateway, "Bridge", Recorder)
+    monkeypatch.setattr(gateway, "ProviderLink", Recorder)
     for sign in ("sign = false", "sign = true"):
         config = parse(f"version = 1\n[gateway]\n{sign}\n{tables}", tmp_path / "hemsd.toml", {})
         hub = Hub(ROUTES_6_4_3)
         assert config.gateway.broker is not None
         assert config.gateway.provider is not None
-        await domains.run_gateway(config, config.gateway.broker, "home-1", tmp_path, hub)
-        await domains.run_provider(config, config.gateway.provider, "home-1", tmp_path, hub)
+        await gateway.run_gateway(config, config.gateway.broker, "home-1", tmp_path, hub)
+        await gateway.run_provider(config, config.gateway.provider, "home-1", tmp_path, hub)
     keys = [None if home.signer is None else home.signer.public for home in homes]
     assert keys == [None, None, keys[2], keys[2]]
     assert keys[2] is not None
@@ -176,5 +176,5 @@ async def test_half_hours_are_signed_on_both_links_with_one_key(
 
 def test_metrics_that_cannot_be_served_are_tried_again() -> None:
     """An address may come up later; a package that is missing takes a person."""
-    assert domains.kind_of(MetricsError("in use")) is Kind.TRANSIENT
-    assert domains.kind_of(MetricsMissing("not installed")) is Kind.PERMANENT
+    assert gateway.kind_of(MetricsError("in use")) is Kind.TRANSIENT
+    assert gateway.kind_of(MetricsMissing("not installed")) is Kind.PERMANENT

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from support.hub import make
 
+from hemsd.daemon import sockets
 from hemsd.daemon.config import DaemonTable
 from hemsd.daemon.instance import AlreadyRunning
 from hemsd.daemon.operator import Operator, find_operator_socket, listen
@@ -120,7 +121,8 @@ def connects(path: Path, groups: list[int]) -> bool:
 async def test_denials_and_losses_are_told_to_everyone_who_connects(tmp_path: Path) -> None:
     """As the health of `operator`, counted by message and domain; the socket is gone in the end."""
     hub, path = Hub(ROUTES_6_4_3), tmp_path / "operator.sock"
-    operator = Operator(hub, listen(path), path)
+    listening = sockets.make(path)
+    operator = Operator(hub, listening.socket)
     running = asyncio.create_task(operator.run())
     async with asyncio.timeout(10):
         async with connect(str(path)) as seat:
@@ -132,7 +134,7 @@ async def test_denials_and_losses_are_told_to_everyone_who_connects(tmp_path: Pa
             assert await health(seat) == (False, {"denied: ReadMeter from gateway": 2})
         running.cancel()
         await asyncio.wait([running])
-    operator.close()
+    listening.close()
     assert not path.exists()
 
 

@@ -16,11 +16,12 @@ from support.clock import run as run_virtually
 from support.daemon import Listener
 from support.hub import make
 from support.pki import free_port
-from support.routeb import FakeSeat
 
 from drivers.serialport import open_serial
+from hemsd.daemon import gateway
 from hemsd.daemon import run as daemon
 from hemsd.daemon.config import Config, load
+from hemsd.daemon.report import Report
 from hemsd.hub.hub import Hub
 from hemsd.hub.messages import ApplianceStatus, Domain, MeterReading, MeterStatus
 from hemsd.hub.routes import DOORS_6_4_3, Exposure
@@ -199,7 +200,7 @@ def test_a_domain_that_keeps_failing_ends_the_process(
     async def fail(*_: object) -> None:
         raise ZeroDivisionError("ours")
 
-    monkeypatch.setattr(daemon, "run_gateway", fail)
+    monkeypatch.setattr(gateway, "run_gateway", fail)
     assert run_virtually(daemon.run(configured(tmp_path, BROKER), {})) == 1
     assert "gateway keeps failing: ZeroDivisionError: ours" in caplog.text
 
@@ -214,7 +215,7 @@ def test_the_doors_are_those_of_the_exposure(
     async def look(*given: object) -> None:
         doors.extend(each._routes for each in given if isinstance(each, Hub))
 
-    monkeypatch.setattr(daemon, "run_gateway", look)
+    monkeypatch.setattr(gateway, "run_gateway", look)
     config = configured(tmp_path, f'gateway.exposure = "{exposure}"\n{BROKER}')
     assert run_virtually(daemon.run(config, {})) == 1  # whoever returns at once keeps failing
     assert doors[0] is DOORS_6_4_3[exposure]
@@ -229,18 +230,10 @@ def test_a_state_directory_that_cannot_be_used_ends_the_process(
     assert "chmod 700" in caplog.text
 
 
-def test_a_house_without_appliances_loads_nothing_of_theirs() -> None:
-    """Their classes and networks would take a fifth of the memory of a daemon that only reads the meter."""
-    loaded = "import sys, hemsd.daemon.run; print(*(name for name in sys.modules if name.startswith('hemsd.')))"
-    told = subprocess.run([sys.executable, "-c", loaded], check=True, capture_output=True, text=True).stdout.split()
-    assert "hemsd.control.controller" in told
-    assert [name for name in told if name.startswith(("hemsd.appliances", "hemsd.echonet.classes"))] == []
-
-
 STUCK = """
 import asyncio, sys, time
 from pathlib import Path
-from hemsd.daemon import run as daemon
+from hemsd.daemon import gateway, run as daemon
 from hemsd.daemon.config import load
 async def in_the_loop(*_):
     try:
@@ -250,7 +243,7 @@ async def in_the_loop(*_):
 async def in_a_thread(*_):
     await asyncio.to_thread(time.sleep, 60)
 daemon.STOP_S = 0.2
-daemon.run_gateway = globals()[sys.argv[2]]
+gateway.run_gateway = globals()[sys.argv[2]]
 sys.exit(daemon.serve(load(Path(sys.argv[1]))))
 """
 
@@ -280,32 +273,22 @@ class Manager:
         self.said += words
 
 
-async def test_the_status_line_says_what_to_do() -> None:
+def test_the_status_line_says_what_to_do() -> None:
     """A meter that refuses us is told where `systemctl status` shows it."""
-
-    seat, manager = FakeSeat(), Manager()
-    reporting = asyncio.create_task(daemon._report(seat, manager))  # type: ignore[arg-type]
-    text = str(CredentialsRefused())
-    seat.inbox.put_nowait(MeterStatus(online=False, stage="refused", detail=text, since=datetime.now(UTC)))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    reporting.cancel()
-    await asyncio.wait([reporting])
+    manager, text = Manager(), str(CredentialsRefused())
+    status = MeterStatus(online=False, stage="refused", detail=text, since=datetime.now(UTC))
+    Report(manager).hear(status)  # type: ignore[arg-type]
     assert manager.said == [f"STATUS=refused: {text}"]
 
 
-async def test_the_status_line_counts_the_appliances() -> None:
+def test_the_status_line_counts_the_appliances() -> None:
     """Beside how the meter stands; a forgotten one is none any more."""
-    seat, manager = FakeSeat(), Manager()
-    reporting = asyncio.create_task(daemon._report(seat, manager))  # type: ignore[arg-type]
-    at = datetime.now(UTC)
-    seat.inbox.put_nowait(MeterReading(meter="m", measured_at=at, power_w=512))
+    manager = Manager()
+    report = Report(manager)  # type: ignore[arg-type]
+    report.hear(MeterReading(meter="m", measured_at=datetime.now(UTC), power_w=512))
     for number, changes in enumerate(({}, {"online": False}, {}, {"appliance": "a0", "forgotten": True})):
-        status = make(ApplianceStatus, Domain.APPLIANCES, Domain.OPERATOR, **{"appliance": f"a{number}", **changes})
-        seat.inbox.put_nowait(status)
-    await asyncio.sleep(0.01)
-    reporting.cancel()
-    await asyncio.wait([reporting])
+        changed = {"appliance": f"a{number}", **changes}
+        report.hear(make(ApplianceStatus, Domain.APPLIANCES, Domain.OPERATOR, **changed))
     assert manager.said[0] == "STATUS=online, 512 W"
     assert manager.said[3:] == [
         "STATUS=online, 512 W; 2 of 3 appliances online",

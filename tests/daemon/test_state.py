@@ -28,6 +28,13 @@ def test_the_directory_is_found_in_order(monkeypatch: pytest.MonkeyPatch) -> Non
     assert find_state_directory(None, {"HOME": "/home/x"}) == Path("/home/x/.local/state/hemsd")
 
 
+def test_another_process_has_a_directory_beside_it() -> None:
+    """What systemd provides is its own already."""
+    assert find_state_directory("/srv/h", {"STATE_DIRECTORY": "/a"}, suffix="-routeb") == Path("/srv/h-routeb")
+    assert find_state_directory(None, {"STATE_DIRECTORY": "/var/lib/x"}, suffix="-routeb") == Path("/var/lib/x")
+    assert find_state_directory(None, {}, suffix="-gateway").name == "hemsd-gateway"
+
+
 def test_a_missing_directory_is_made_private(tmp_path: Path) -> None:
     """The state directory is created with mode 0700, directories above it as needed."""
     assert mode(prepare(tmp_path / "a/b")) == 0o700

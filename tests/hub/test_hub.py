@@ -10,7 +10,8 @@ import pytest
 from msgspec.structs import replace
 from support.hub import AT, METER, heard, make
 
-from hemsd.hub.hub import LATEST_MAX, REPORT_EVERY_S, Denial, Hub, Loss, Seat
+from hemsd.hub.hub import REPORT_EVERY_S, Denial, Hub, Loss, Seat
+from hemsd.hub.latest import LATEST_MAX
 from hemsd.hub.messages import (
     ApplianceState,
     ApplianceStatus,

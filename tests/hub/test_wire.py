@@ -62,13 +62,13 @@ class Served:
 
 
 @asynccontextmanager
-async def served(directory: Path, domain: Domain = Domain.OPERATOR) -> AsyncIterator[Served]:
+async def served(directory: Path, domain: Domain = Domain.OPERATOR, **more: Any) -> AsyncIterator[Served]:
     hub = Hub(ROUTES_6_4_3)
     with socket.socket(socket.AF_UNIX) as listening:
         path = directory / "hub.sock"
         listening.bind(str(path))
         listening.listen()
-        server = Server(hub, domain, listening)
+        server = Server(hub, domain, listening, **more)
         running = asyncio.create_task(server.run())
         async with asyncio.timeout(20):
             yield Served(path, hub, server)
@@ -222,6 +222,50 @@ async def test_connections_are_limited(tmp_path: Path) -> None:
         await settled(wire.PEERS_MAX - 1, house.hub)
         async with house.seat():
             await settled(wire.PEERS_MAX, house.hub)
+
+
+async def test_a_domain_may_have_one_process_at_a_time(tmp_path: Path) -> None:
+    """The second is greeted, told why, and left; on_peer and on_left tell of the first only."""
+    told: list[str] = []
+    async with served(
+        tmp_path,
+        Domain.GATEWAY,
+        site="home-1",
+        peers_max=1,
+        on_peer=lambda: told.append("come"),
+        on_left=lambda: told.append("left"),
+    ) as house:
+        async with house.seat() as first:
+            assert first.site == "home-1"
+            async with house.raw() as (reader, _):
+                assert "another process is here as gateway" in (await last_line(reader))["why"]
+            with pytest.raises(WireError, match="another process is here as gateway; end one of the two"):
+                async with house.seat():
+                    pass
+            assert told == ["come"]
+        await settled(0, house.hub)
+        async with house.seat():
+            await settled(1, house.hub)
+    assert told == ["come", "left", "come", "left"]
+
+
+async def test_a_connection_is_closed_even_where_its_user_is_cancelled_twice(tmp_path: Path) -> None:
+    """Once while it listens, once while it leaves: no descriptor is left behind."""
+    async with served(tmp_path) as house:
+
+        async def use() -> None:
+            async with house.seat() as seat:
+                await take(seat, 1)
+
+        for turns in range(6):
+            using = asyncio.create_task(use())
+            await settled(1, house.hub)
+            using.cancel()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            using.cancel()
+            await asyncio.wait([using])
+            await settled(0, house.hub)
 
 
 async def test_a_reader_that_takes_nothing_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from drivers import interface, udp
 from drivers.packet import ALL_NODES
 from drivers.ports import DatagramPort, PortLost, PortMissing
 from hemsd.daemon.config import MeterTable
-from hemsd.daemon.domains import MeterDomain, kind_of
+from hemsd.daemon.meter import MeterDomain, kind_of
 from hemsd.daemon.supervision import supervise
 from hemsd.hub.messages import MeterInterval, MeterReading
 from hemsd.simulator import Fault, Flaw, Household, Meter, MeterNode, Plate, Spell, Strike

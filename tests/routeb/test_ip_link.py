@@ -19,7 +19,7 @@ from support.netns import Street, street
 from drivers.udp import open_udp
 from hemsd.cli.exits import Exit
 from hemsd.daemon.config import MeterTable
-from hemsd.daemon.domains import MeterDomain, kind_of
+from hemsd.daemon.meter import MeterDomain, kind_of
 from hemsd.daemon.supervision import supervise
 from hemsd.hub.hub import Hub
 from hemsd.hub.messages import Domain, MeterReading, MeterStatus

@@ -11,7 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hemsd.daemon.operator import Operator, listen
+from hemsd.daemon.operator import Operator
+from hemsd.daemon.sockets import make
 from hemsd.hub.hub import Hub
 from hemsd.hub.messages import Domain
 from hemsd.hub.routes import ROUTES_6_4_3
@@ -152,9 +153,10 @@ class Stage:
 async def stage(directory: Path) -> AsyncIterator[Stage]:
     """Set it up; ends with the block."""
     hub, path = Hub(ROUTES_6_4_3), directory / "operator.sock"
-    operator = Operator(hub, listen(path), path)
+    listening = make(path)
+    operator = Operator(hub, listening.socket)
     running = asyncio.create_task(operator.run())
     yield Stage(directory, hub)
     running.cancel()
     await asyncio.wait([running])
-    operator.close()
+    listening.close()

@@ -15,7 +15,7 @@ import pytest
 from drivers import serialport
 from drivers.ports import BytePort, PortMissing
 from hemsd.daemon.config import MeterTable
-from hemsd.daemon.domains import MeterDomain, kind_of
+from hemsd.daemon.meter import MeterDomain, kind_of
 from hemsd.daemon.supervision import supervise
 from hemsd.hub.messages import Domain, Event, MeterReading, MeterStatus
 from hemsd.routeb.ladder import RUNGS, Rung

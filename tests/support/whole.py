@@ -21,9 +21,9 @@ import pytest
 from drivers import serialport, udp
 from drivers.module import Credentials
 from drivers.ports import PortLost, PortMissing
-from hemsd.daemon import domains
+from hemsd.daemon import meter as meter_domain
 from hemsd.daemon.config import MeterTable
-from hemsd.daemon.domains import MeterDomain, kind_of
+from hemsd.daemon.meter import MeterDomain, kind_of
 from hemsd.daemon.supervision import supervise
 from hemsd.history.historian import Historian
 from hemsd.hub.hub import Hub
@@ -111,7 +111,7 @@ class Whole:
         self._meter = MeterDomain(table, state, self._hub, {}, clock=self.clock)
         monkeypatch.setattr(serialport, "open_serial", self._open)
         monkeypatch.setattr(udp, "open_udp", self._open_udp)
-        monkeypatch.setattr(domains, "back_again", self._back_again)
+        monkeypatch.setattr(meter_domain, "back_again", self._back_again)
         self._spy(monkeypatch)
 
     def clock(self) -> datetime:

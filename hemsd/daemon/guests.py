@@ -1,0 +1,77 @@
+"""A domain in a process of its own, as the hub sees it: its socket, and what is said while nobody is there."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from socket import socket
+
+from msgspec.structs import replace
+
+from hemsd.hub.hub import Hub
+from hemsd.hub.messages import Domain, Health, Link, Message, MeterStatus
+from hemsd.hub.wire import Server
+
+GRACE_S = 5.0  # after our start: it was there before, and comes back within a second
+
+_WHO = {
+    Domain.ROUTEB: "the process that reads the meter does not run: see systemctl status hemsd-routeb",
+    Domain.GATEWAY: "the process of the home gateway does not run: see systemctl status hemsd-gateway",
+}
+
+
+class Guest:
+    """One process at a time, which speaks as `domain` because it may open the socket.
+
+    The house is told when one that is expected leaves, or does not come; what it says itself later replaces that.
+    """
+
+    def __init__(self, hub: Hub, domain: Domain, listening: socket, *, site: str, expected: bool = True) -> None:
+        self._hub = hub
+        self._domain = domain
+        self._expected = expected
+        self._there = False
+        self._server = Server(hub, domain, listening, site=site, peers_max=1, on_peer=self._come, on_left=self._leave)
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._server.run(), name=f"{self._domain.value} socket")
+            await asyncio.sleep(GRACE_S)
+            if not self._there:
+                self._leave()
+
+    def _come(self) -> None:
+        self._there = True
+
+    def _leave(self) -> None:
+        self._there = False
+        if not self._expected:
+            return
+        seat = self._hub.seat(self._domain)
+        for message in self._absence(datetime.now(UTC)):
+            seat.publish(message)
+        seat.close()
+
+    def _absence(self, now: datetime) -> list[Message]:
+        """What is to be known of a domain without a process."""
+        why = _WHO[self._domain]
+        if self._domain is not Domain.ROUTEB:
+            known = [health for health in self._hub.latest(Health) if health.source is self._domain]
+            silent = known or [Health(at=now, source=self._domain, ok=False)]
+            return [replace(health, at=now, ok=False, detail=why) for health in silent]
+        nothing = MeterStatus(online=False, stage="stopped", since=now)
+        last = self._hub.latest(MeterStatus) or [nothing]
+        return [
+            replace(
+                each,
+                online=False,
+                stage="stopped",
+                detail=why,
+                trouble="",
+                since=each.since if each.stage == "stopped" else now,
+                fresh=False,
+                link=Link(),
+            )
+            for each in last
+        ]

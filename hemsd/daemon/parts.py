@@ -1,0 +1,216 @@
+"""Which process runs what: everything over one hub, or the hub, the meter and the gateway each in one of its own.
+
+A process loads nothing of the others: hence the imports where things are used.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from hemsd import __version__
+from hemsd.daemon.config import Config
+from hemsd.daemon.instance import claim_state
+from hemsd.daemon.notify import ServiceManager
+from hemsd.daemon.report import Report
+from hemsd.daemon.sockets import Listening, find_hub_socket, handed_over, make, name_of
+from hemsd.daemon.state import StateError, find_state_directory, prepare
+from hemsd.daemon.supervision import supervise
+from hemsd.hub.messages import Domain, Health, Message
+from hemsd.hub.routes import DOORS_6_4_3
+
+if TYPE_CHECKING:
+    from hemsd.hub.hub import Hall, Hub
+
+Part = Literal["hub", "routeb", "gateway"]
+Work = Callable[[], Coroutine[Any, Any, None]]
+
+GUESTS = (Domain.ROUTEB, Domain.GATEWAY)  # the domains that may have a process of their own
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a process starts from; what is entered into `held` is kept until its end."""
+
+    config: Config
+    environ: Mapping[str, str]
+    manager: ServiceManager
+    held: ExitStack
+
+    def state(self, reached: Path, suffix: str = "") -> Path:
+        """Our state directory, ours alone from now on. Raises AlreadyRunning, StateError."""
+        configured = self.config.daemon.state_directory
+        directory = prepare(find_state_directory(configured, self.environ, suffix=suffix))
+        self.held.enter_context(claim_state(directory, reached))
+        return directory
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """What is to run, by name, and how late its machines are."""
+
+    work: dict[str, Work] = field(default_factory=dict)
+    overdue: list[Callable[[], float]] = field(default_factory=list)
+
+    def keep(self, name: str, *supervised: Any, **more: Any) -> None:
+        """Run this under supervision; the arguments are supervise()'s."""
+        self.work[name] = partial(supervise, name, *supervised, **more)
+
+    def overdue_s(self) -> float:
+        """By how much the latest of them is late."""
+        return max((overdue_s() for overdue_s in self.overdue), default=0.0)
+
+
+def assemble(start: Start, part: Part | None) -> Process:
+    """The process of a part, or of the whole house. Raises AlreadyRunning, StateError."""
+    match part:
+        case "routeb":
+            return _routeb(start)
+        case "gateway":
+            return _gateway(start)
+        case _:
+            return _house(start, alone=part is None)
+
+
+# --- the hub's process, which may be the only one
+
+
+def _house(start: Start, *, alone: bool) -> Process:
+    from hemsd.daemon.operator import find_operator_socket
+    from hemsd.daemon.state import site_id
+    from hemsd.hub.hub import Hub
+
+    config, process = start.config, Process()
+    given, table = handed_over(start.environ), config.daemon
+    path = find_operator_socket(table, find_state_directory(table.state_directory, start.environ), start.environ)
+    if (operator := given.get(Domain.OPERATOR.value)) is not None:
+        path = operator.path
+    state = start.state(path)
+    site = config.site.id or site_id(state)
+    log.info("hemsd %s: site %s, profile %s", __version__, site, config.profile)
+    hub = Hub(DOORS_6_4_3[config.gateway.exposure])
+    _report(process, start, hub, frozenset() if alone else frozenset(GUESTS))
+    _operator(process, start, hub, site, operator, path)
+    _household(process, config, state, hub)
+    if alone:
+        _meter(process, start, state, hub)
+        _bridge(process, config, site, state, hub)
+    else:
+        for domain in GUESTS:
+            listening = given.get(domain.value) or make(path.with_name(name_of(domain)), private=True)
+            _guest(process, start, hub, site, listening, domain)
+    return process
+
+
+def _report(process: Process, start: Start, hub: Hub, elsewhere: frozenset[Domain]) -> None:
+    report = Report(start.manager, elsewhere=elsewhere)
+
+    async def listen() -> None:
+        async for message in hub.seat(Domain.OPERATOR).messages():
+            report.hear(message)
+
+    process.work["report"] = listen
+
+
+def _operator(process: Process, start: Start, hub: Hub, site: str, given: Listening | None, path: Path) -> None:
+    """What answers the command line. Without a place for its socket the house is served all the same."""
+    from hemsd.daemon.operator import Operator
+
+    try:
+        listening = given or make(path, start.config.daemon.operator_group)
+    except StateError as error:
+        log.error("`hemsd read` and `hemsd status` cannot ask this daemon: %s", error)
+        return
+    start.held.callback(listening.close)
+    process.work["operator"] = Operator(hub, listening.socket, site=site).run
+
+
+def _guest(process: Process, start: Start, hub: Hub, site: str, listening: Listening, domain: Domain) -> None:
+    from hemsd.daemon.guests import Guest
+
+    start.held.callback(listening.close)
+    expected = domain is not Domain.GATEWAY or _reaches_out(start.config)
+    process.work[f"{domain.value} socket"] = Guest(hub, domain, listening.socket, site=site, expected=expected).run
+
+
+def _household(process: Process, config: Config, state: Path, hub: Hub) -> None:
+    from hemsd.daemon import domains
+
+    kind_of = domains.kind_of
+    process.keep("history", partial(domains.run_history, config.history, state, hub), kind_of)
+    process.keep("control", partial(domains.run_control, config, hub), kind_of)
+    for each in domains.stewards(config, state, hub):
+        process.keep(f"network {each.name}", each.run, kind_of, on_failure=each.failed, sooner=each.sooner)
+        process.overdue.append(each.overdue_s)
+
+
+# --- what may be in this process or in one of its own
+
+
+def _meter(process: Process, start: Start, state: Path, hall: Hall) -> None:
+    from hemsd.daemon.credentials import CredentialsError
+    from hemsd.daemon.instance import MeterClaim
+    from hemsd.daemon.meter import MeterDomain, kind_of
+
+    claim = MeterClaim(start.config.meter, start.environ)
+    start.held.callback(claim.release)
+    with suppress(CredentialsError):  # the domain tells of it
+        claim.hold()
+    meter = MeterDomain(start.config.meter, state, hall, start.environ, claim=claim.hold)
+    process.keep("meter", meter.run, kind_of, on_failure=meter.failed, sooner=meter.sooner)
+    process.overdue.append(meter.overdue_s)
+
+
+def _bridge(process: Process, config: Config, site: str, state: Path, hall: Hall) -> None:
+    if not _reaches_out(config):
+        return
+    from hemsd.daemon import gateway
+
+    for name, work in gateway.links(config, state, hall).items():
+        process.keep(name, partial(work, site), gateway.kind_of)
+
+
+def _routeb(start: Start) -> Process:
+    from hemsd.hub.uplink import Uplink
+
+    process, report = Process(), Report(start.manager)
+    path = find_hub_socket(Domain.ROUTEB, start.config.daemon, start.environ)
+    state = start.state(path, "-routeb")
+    uplink = Uplink(str(path), Domain.ROUTEB, DOORS_6_4_3[start.config.gateway.exposure], overhear=report.hear)
+    process.work["uplink"] = uplink.run
+    _meter(process, start, state, uplink)
+    return process
+
+
+def _gateway(start: Start) -> Process:
+    from hemsd.daemon import gateway
+    from hemsd.hub.uplink import Uplink
+
+    process, config = Process(), start.config
+    path = find_hub_socket(Domain.GATEWAY, config.daemon, start.environ)
+    state = start.state(path, "-gateway")
+
+    def overhear(message: Message) -> None:
+        if isinstance(message, Health):
+            start.manager.tell(f"STATUS={message.detail or 'the broker is told everything'}")
+
+    uplink = Uplink(str(path), Domain.GATEWAY, DOORS_6_4_3[config.gateway.exposure], overhear=overhear)
+    process.work["uplink"] = uplink.run
+    for name, work in gateway.links(config, state, uplink).items():
+        process.keep(name, partial(gateway.while_there, uplink, work), gateway.kind_of)
+    if not _reaches_out(config):
+        log.info("there is nothing to do here: [gateway] has no broker, no provider and no metrics")
+    return process
+
+
+def _reaches_out(config: Config) -> bool:
+    """Whether the gateway has anything to do."""
+    gateway = config.gateway
+    return any(each is not None for each in (gateway.broker, gateway.provider, gateway.metrics))
