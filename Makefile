@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test lint bench soak guest rehearse wheel clean
+.PHONY: help demo test lint docs bench soak guest rehearse wheel clean
 help:
 	@echo "make demo      a simulated meter, the daemon and an MQTT broker, in this terminal"
 	@echo "make test      lint, types, import contracts and the whole test suite"
 	@echo "make lint      ruff, mypy --strict and the import contracts only"
+	@echo "make docs      docs/conformance.md, out of the table of requirements"
 	@echo "make bench     measurements, beside momonga, pychonet and pyhems (a quarter of an hour)"
 	@echo "make soak      property tests and storms with random seeds, for longer"
 	@echo "make guest     cut the power of an emulated machine while history is written (root, some minutes)"
@@ -32,6 +33,9 @@ lint: $(BIN)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(BIN)/.test
+	$(BIN)/python -m tests.conformance
 
 test: lint
 	tests/packages.sh

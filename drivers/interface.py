@@ -22,9 +22,12 @@ IFCONF = "iP"  # struct ifconf: how many bytes there are for the list, and where
 IPV4_MAX = 1024  # addresses looked at, of all interfaces together
 IFA_TENTATIVE, IFA_DADFAILED = 0x40, 0x08  # linux/if_addr.h
 RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR = 0x1, 0x10, 0x100  # linux/rtnetlink.h
+LINKS_AND_ADDRESSES = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR
 LOOK_S = 2.0  # between two looks where there is no netlink
 MESSAGE_SIZE = 65536
-ADDRESSES = Path("/proc/thread-self/net/if_inet6")  # of this network namespace; there with ProcSubset=pid, too
+NET = Path("/proc/thread-self/net")  # of this network namespace; there with ProcSubset=pid, too
+ADDRESSES, ROUTES, ROUTES_IPV6 = NET / "if_inet6", NET / "route", NET / "ipv6_route"
+RTF_GATEWAY = 0x2  # linux/route.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,24 @@ def _addresses(index: int) -> tuple[str | None, tuple[str, ...]]:
     return local, tuple(others)
 
 
+def default_interface() -> str | None:
+    """The interface that the default route leads over, IPv4 before IPv6; None where there is none."""
+    ways = [
+        (int(metric), name)
+        for name, to, _, flags, _, _, metric, mask, *_ in _rows(ROUTES, header=1)
+        if to == mask == "00000000" and int(flags, 16) & RTF_GATEWAY
+    ] or [
+        (int(metric, 16), name)
+        for to, length, _, _, _, metric, _, _, flags, name in _rows(ROUTES_IPV6)
+        if to == "0" * 32 and length == "00" and int(flags, 16) & RTF_GATEWAY
+    ]
+    return min(ways)[1] if ways else None
+
+
+def _rows(table: Path, header: int = 0) -> list[list[str]]:
+    return [line.split() for line in table.read_text().splitlines()[header:]] if table.exists() else []
+
+
 def is_link_local(address: str) -> bool:
     """Whether it is within fe80::/10."""
     packed = socket.inet_pton(socket.AF_INET6, address)
@@ -108,10 +129,11 @@ def is_link_local(address: str) -> bool:
 class Watch:
     """Calls `on_change` in the running loop whenever an interface of this machine may have changed, until closed.
 
-    Where the kernel does not tell (a sandbox without AF_NETLINK) it is called every 2 s.
+    `groups` of rtnetlink say what counts as a change (drivers.netlink has those of everything). Where the kernel does
+    not tell (a sandbox without AF_NETLINK) it is called every 2 s.
     """
 
-    def __init__(self, on_change: Callable[[], None]) -> None:
+    def __init__(self, on_change: Callable[[], None], groups: int = LINKS_AND_ADDRESSES) -> None:
         self._on_change = on_change
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -119,7 +141,7 @@ class Watch:
         try:
             self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
             self._socket.setblocking(False)
-            self._socket.bind((0, RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR))
+            self._socket.bind((0, groups))
             self._loop.add_reader(self._socket, self._told)
         except OSError:
             self.close()

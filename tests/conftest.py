@@ -22,6 +22,7 @@ DEBIAN_PACKAGE = {
     "mosquitto": "mosquitto",
     "valgrind": "valgrind",
     "ip": "iproute2",
+    "nft": "nftables",
     "systemd-nspawn": "systemd-container",
     "systemd-analyze": "systemd",
     "mmdebstrap": "mmdebstrap",

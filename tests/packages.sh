@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 debian() {
     missing=
-    for package in mosquitto postgresql jq valgrind iproute2 systemd-container mmdebstrap umockdev; do
+    for package in mosquitto postgresql jq valgrind iproute2 nftables systemd-container mmdebstrap umockdev; do
         dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
     done
     command -v node >/dev/null || missing="$missing nodejs"

@@ -34,7 +34,7 @@ def run(arguments: Any) -> int:
         return read_directly(arguments, what)
     if arguments.watch is not None:
         _watch(daemon, what, arguments)
-    status, told = ask(daemon, what.asked(), arguments.timeout)
+    status, told = ask(daemon, what.asked(), arguments)
     answer = answer_of(what, status, told)
     show(answer, as_json=arguments.json)
     return verdict(answer, what)
@@ -64,8 +64,9 @@ def _check_pace(arguments: Any) -> None:
         )
 
 
-def ask(daemon: Daemon, epcs: tuple[int, ...], timeout_s: float | None) -> tuple[Told, dict[int, Told]]:
+def ask(daemon: Daemon, epcs: tuple[int, ...], arguments: Any) -> tuple[Told, dict[int, Told]]:
     """Have the meter asked as soon as it is online: its status after that, and each property. Raises GaveUp, Gone."""
+    timeout_s: float | None = arguments.timeout
     until = time.monotonic() + (timeout_s or LONGEST_S)
     request, asked = os.urandom(8).hex(), False
     left = 0
@@ -88,7 +89,19 @@ def ask(daemon: Daemon, epcs: tuple[int, ...], timeout_s: float | None) -> tuple
             left -= message["last"]
             if not left:
                 return status, told
+        elif message["type"] == "Health" and message["source"] == "operator" and not status:
+            _look_for_a_meter(arguments)  # the daemon has said how things stand, and nothing of one
     raise _gave_up(status, timeout_s or (ANSWER_S if asked else LONGEST_S))
+
+
+def _look_for_a_meter(arguments: Any) -> None:
+    """Raises NoMeter where the configuration has no link to one."""
+    from hemsd.cli.connect import config_of
+    from hemsd.daemon.config import find_port
+
+    settings = config_of(arguments).meter
+    if not settings.there:
+        find_port(settings.port)
 
 
 def _look_for_hope(status: Told) -> None:
@@ -120,7 +133,7 @@ def _watch(daemon: Daemon, what: Wanted, arguments: Any) -> None:
 
 def _round(daemon: Daemon, what: Wanted, arguments: Any) -> None:
     try:
-        status, told = ask(daemon, what.asked(), arguments.timeout)
+        status, told = ask(daemon, what.asked(), arguments)
         show(answer_of(what, status, told), as_json=arguments.json, timed=True)
     except Gone:
         raise
