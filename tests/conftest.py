@@ -31,6 +31,7 @@ DEBIAN_PACKAGE = {
     "qemu-system-x86_64": "qemu-system-x86",
     "qemu-img": "qemu-utils",
     "modprobe": "kmod",
+    "psql": "postgresql",
 }
 NPM_PACKAGES = Path(__file__).parents[1] / ".cache/npm/node_modules"  # as tests/packages.sh installs them
 _missing: set[str] = set()

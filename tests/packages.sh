@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 debian() {
     missing=
-    wanted="mosquitto valgrind iproute2 nftables systemd-container mmdebstrap umockdev qemu-system-x86 qemu-utils kmod cpio"
+    wanted="mosquitto postgresql jq valgrind iproute2 nftables systemd-container mmdebstrap umockdev qemu-system-x86 qemu-utils kmod cpio"
     [ "$1" != arm64 ] || wanted="$wanted qemu-user-static qemu-system-arm arch-test"
     for package in $wanted; do
         dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"

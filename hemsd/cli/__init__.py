@@ -24,6 +24,7 @@ RUNS = {  # command -> module here, function in it
     "conformance": ("conformance", "run"),
     "firewall": ("firewall", "run"),
     "pki": ("pki", "run"),
+    "verify": ("verify", "run"),
     "install": ("install", "run"),
     "uninstall": ("install", "remove"),
     "demo": ("demo", "run"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import TypeAlias
 
@@ -60,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
     conformance.add_argument("--json", action="store_true", help="a JSON array with one object for each requirement")
     _add_firewall(commands)
     _add_pki(commands)
+    _add_verify(commands)
     _add_install(commands)
     return top
 
@@ -224,6 +226,9 @@ def _add_pki(commands: Commands) -> None:
     add_names("--client", "hemsd-SITE", "a hemsd, by its client id")
     add_names("--reader", "NAME", "a client that sees all that is told, like a dashboard")
     add_names("--operator", "NAME", "a client that also gives orders, like Home Assistant")
+    add_names("--provider", "NAME", "a client that sees half-hours and sums only, like an energy provider")
+    base = "first levels of all topics, as base_topic of [gateway.broker]; default: hemsd"
+    pki.add_argument("--base-topic", type=_topic, default="hemsd", metavar="TOPIC", help=base)
     pki.add_argument(
         "--renew", action="store_true", help="renew certificates that have less than a third of their time left"
     )
@@ -234,11 +239,29 @@ def _add_pki(commands: Commands) -> None:
     pki.add_argument("--json", action="store_true", help="one JSON object")
 
 
+def _add_verify(commands: Commands) -> None:
+    verify = _add(commands, "verify", "check the signatures of half-hours that went through other hands")
+    verify.add_argument("file", metavar="FILE", help="records, one JSON object a line; - for standard input")
+    key = "public key (ed25519:...) as `bridge/info` has it; for one of several homes SITE=KEY, once for each"
+    verify.add_argument("--key", action="append", default=[], metavar="KEY", help=key)
+    keys = "file with what each home told in `bridge/info`, one a line, instead of keys"
+    verify.add_argument("--keys", metavar="FILE", help=keys)
+    verify.add_argument("--json", action="store_true", help="one JSON object for each record")
+
+
 def _port(text: str) -> int:
     port = int(text)
     if not 0 < port < 65536:
         raise argparse.ArgumentTypeError("a port is a number from 1 to 65535")
     return port
+
+
+def _topic(text: str) -> str:
+    if not re.fullmatch("[A-Za-z0-9_-]{1,64}(/[A-Za-z0-9_-]{1,64}){0,2}", text):
+        raise argparse.ArgumentTypeError(
+            "1 to 3 levels of A-Z, a-z, 0-9, _ and hyphen with / between them are wanted"
+        )
+    return text
 
 
 def _absolute(text: str) -> Path:

@@ -10,6 +10,7 @@ from typing import Any
 
 from hemsd.cli.exits import Exit, UsageError
 from hemsd.cli.words import columns
+from hemsd.gateway.mosquitto import BASE
 from hemsd.gateway.pki import PkiError, Role, client_of
 from hemsd.gateway.pkifolder import Entry, Folder
 from hemsd.gateway.tls import pin_of
@@ -40,13 +41,14 @@ def _brought_up(arguments: argparse.Namespace, now: datetime) -> Folder:
         ("site", arguments.client),
         ("reader", arguments.reader),
         ("operator", arguments.operator),
+        ("provider", arguments.provider),
     )
     for role, names in roles:
         for name in names:
             folder.want_client(name, role)
     if arguments.renew:
         folder.renew()
-    folder.save(_place(arguments, folder), arguments.port)
+    folder.save(_place(arguments, folder), arguments.port, arguments.base_topic)
     return folder
 
 
@@ -96,7 +98,7 @@ def _lines(folder: Folder, arguments: argparse.Namespace) -> Iterator[str]:
         yield from _for_the_broker(folder, _place(arguments, folder))
     for entry in folder.clients.values():
         if entry.fate == "made" and client_of(entry.certificate)[1] == "site":
-            yield from _for_hemsd(folder, entry, arguments.port)
+            yield from _for_hemsd(folder, entry, arguments)
 
 
 def _rows(folder: Folder) -> Iterator[tuple[str, str, str, str]]:
@@ -123,11 +125,13 @@ def _for_the_broker(folder: Folder, place: str) -> Iterator[str]:
     yield "  systemctl restart mosquitto"
 
 
-def _for_hemsd(folder: Folder, entry: Entry, port: int) -> Iterator[str]:
-    host = folder.hosts()[0]
+def _for_hemsd(folder: Folder, entry: Entry, arguments: argparse.Namespace) -> Iterator[str]:
+    host, port = folder.hosts()[0], arguments.port
     yield ""
     yield f"For {entry.path.stem}, in hemsd.toml; copy the files there first (the key is its owner's alone):"
     yield "  [gateway.broker]"
     yield f'  url = "mqtts://{f"[{host}]" if ":" in host else host}:{port}"'
     for name, path in (("ca", folder.authority.path), ("cert", entry.path), ("key", entry.key_path)):
         yield f'  {name}_file = "/etc/hemsd/mqtt-{name}.pem"  # {path}'
+    if arguments.base_topic != BASE:
+        yield f'  base_topic = "{arguments.base_topic}"'

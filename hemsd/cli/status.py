@@ -61,7 +61,7 @@ class Snapshot:
     appliances: dict[str, ApplianceStatus] = field(default_factory=dict)
     house: SiteAggregate | None = None
     isolation: dict[str, IsolationStatus] = field(default_factory=dict)
-    healths: dict[Domain, Health] = field(default_factory=dict)
+    healths: dict[str, Health] = field(default_factory=dict)
 
     def note(self, told: Told) -> bool:
         """Take in a message; False for one that says nothing of how things stand."""
@@ -89,7 +89,7 @@ class Snapshot:
                 self.isolation[isolation.interface] = isolation
             case "Health":
                 health = convert(told, Health)
-                self.healths[health.source] = health
+                self.healths[health.name] = health
             case _:
                 return False
         return True
@@ -116,7 +116,7 @@ def run(arguments: argparse.Namespace) -> int:
 def first(daemon: Daemon) -> Snapshot:
     """How things stand: what the daemon tells everyone at once, ending with its own health."""
     snapshot, until = Snapshot(), time.monotonic() + FIRST_S
-    while Domain.OPERATOR not in snapshot.healths and (told := daemon.next(until)) is not None:
+    while Domain.OPERATOR.value not in snapshot.healths and (told := daemon.next(until)) is not None:
         snapshot.note(told)
     return snapshot
 
@@ -168,7 +168,7 @@ def as_json(daemon: Daemon, snapshot: Snapshot) -> dict[str, Any]:
         "house": plain(snapshot.house),
         "appliances": [plain(appliance) for appliance in snapshot.appliances.values()],
         "isolation": [plain(status) for status in snapshot.isolation.values()],
-        "health": {health.source.value: plain(health) for health in snapshot.healths.values()},
+        "health": {name: plain(health) for name, health in snapshot.healths.items()},
     }
 
 
@@ -284,7 +284,7 @@ def _counted(counters: Mapping[str, int]) -> Iterator[str]:
 
 
 def _health_lines(health: Health) -> Iterator[tuple[str, str]]:
-    name = "hub" if health.source is Domain.OPERATOR else health.source.value
+    name = "hub" if health.source is Domain.OPERATOR else health.name
     told = "; ".join(text for text in (health.detail, *_counted(health.counters)) if text)
     word = painted("well", GREEN) if health.ok else painted("not well", RED)
     yield name, f"{word}{': ' if told else ''}{told}"

@@ -131,9 +131,10 @@ def _interface(name: str) -> Iterator[Finding]:
 
 
 def _broker(config: Config) -> Iterator[Finding]:
-    if (broker := config.gateway.broker) is not None:
-        yield from (Finding(Severity.ERROR, f"[gateway.broker] {text}") for text in gateway.check(broker))
-        yield from (Finding(Severity.WARNING, f"[gateway.broker] {text}") for text in gateway.advice(broker))
+    for table, link in (("broker", config.gateway.broker), ("provider", config.gateway.provider)):
+        if link is not None:
+            yield from (Finding(Severity.ERROR, f"[gateway.{table}] {text}") for text in gateway.check(link))
+            yield from (Finding(Severity.WARNING, f"[gateway.{table}] {text}") for text in gateway.advice(link))
 
 
 def _metrics(config: Config) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -29,7 +29,7 @@ from hemsd.daemon.networks import (
     overlay_problems,
 )
 from hemsd.daemon.schema import Problem, Table, line_numbers, problems
-from hemsd.gateway.config import BrokerConfig, HomeAssistantConfig, MetricsConfig
+from hemsd.gateway.config import BrokerConfig, HomeAssistantConfig, LinkConfig, MetricsConfig, ProviderConfig
 from hemsd.hub.profiles import Layout, undeclared
 from hemsd.hub.requirements import Profile
 from hemsd.hub.routes import Exposure
@@ -49,6 +49,7 @@ RequirementNumber = Annotated[
 PortPath = Annotated[
     str, Meta(pattern="^(auto|none|/.+)$", description='"auto", "none" or a path like "/dev/ttyUSB0"')
 ]
+L = TypeVar("L", bound=LinkConfig)
 LINK_LOCAL = ipaddress.IPv6Network("fe80::/64")  # where IPv6 over Ethernet and Wi-Fi makes link-local addresses
 
 
@@ -84,7 +85,10 @@ class GatewayTable(Table, frozen=True, kw_only=True):
     """[gateway]: the home gateway and what it may have; without a broker nothing is published."""
 
     exposure: Exposure = "aggregates"
+    log: Literal["off", "info", "warning", "error"] = "off"  # lines of the log for the broker, from this level on
+    sign: bool = False  # half-hours, with a key that is made and kept in the state directory
     broker: BrokerConfig | None = None
+    provider: ProviderConfig | None = None
     home_assistant: HomeAssistantConfig = HomeAssistantConfig()
     metrics: MetricsConfig | None = None
 
@@ -247,6 +251,13 @@ def _contradictions(config: Config) -> Iterator[Problem]:
     if config.meter.peer is None:
         yield from overlay_problems(config.networks, config.meter.interface)
     yield from appliance_problems(config.appliances)
+    if config.gateway.log != "off" and config.gateway.exposure == "aggregates":
+        text = 'tells of single appliances: set exposure = "appliances" as well, or leave it "off"'
+        yield ("gateway", "log"), f"[gateway] log {text}"
+    broker, provider = config.gateway.broker, config.gateway.provider
+    if broker and provider and (broker.host, broker.port) == (provider.host, provider.port):
+        text = "is the broker of [gateway.broker]: half-hours are there already, take this table away"
+        yield ("gateway.provider", "url"), f"[gateway.provider] url {text}"
     if not config.meter.allow_fast_polling:
         for key, value in (("live_s", config.meter.live_s), ("watched_s", config.meter.watched_s)):
             if value < POLLING_FLOOR_S:
@@ -303,14 +314,17 @@ def _anchored(config: Config, base: Path, environ: Mapping[str, str]) -> Config:
         handed = Path(environ.get("CREDENTIALS_DIRECTORY", "/nonexistent")) / found.name
         return str(handed if found.parent == SYSTEM_FILE.parent and handed.exists() else found)
 
-    broker = config.gateway.broker
-    if broker is not None:
-        files = {name: absolute(getattr(broker, name)) for name in broker.__struct_fields__ if name.endswith("_file")}
-        broker = replace(broker, **files)
+    def anchored(link: L | None) -> L | None:
+        if link is None:
+            return None
+        names = [name for name in link.__struct_fields__ if name.endswith("_file")]
+        return replace(link, **{name: absolute(getattr(link, name)) for name in names})
+
+    gateway = config.gateway
     return replace(
         config,
         meter=replace(config.meter, credentials=absolute(config.meter.credentials)),
-        gateway=replace(config.gateway, broker=broker),
+        gateway=replace(gateway, broker=anchored(gateway.broker), provider=anchored(gateway.provider)),
         daemon=replace(
             config.daemon,
             state_directory=absolute(config.daemon.state_directory),

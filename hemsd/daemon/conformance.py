@@ -14,6 +14,7 @@ from msgspec import Struct
 from hemsd.daemon.config import Config, layout
 from hemsd.daemon.credentials import find_credentials
 from hemsd.daemon.state import find_state_directory
+from hemsd.gateway.config import LinkConfig
 from hemsd.hub.messages import Breach, Domain, Health, MeterStatus
 from hemsd.hub.profiles import Layout, check
 from hemsd.hub.proofs import OTHERS, PROOFS
@@ -244,15 +245,14 @@ def _brokers(scene: Scene) -> Iterator[Fact]:
     """How each connection of the gateway to a broker is protected."""
     gateway = scene.config.gateway
     tables = [getattr(gateway, name) for name in gateway.__struct_fields__]
-    brokers = [table for table in tables if hasattr(table, "exposed")]  # whatever else is a link to one
+    brokers = [table for table in tables if isinstance(table, LinkConfig)]
     for broker in brokers:
         yield _protected(broker)
     if not brokers:
         yield Fact("no broker is configured")
 
 
-def _protected(broker: Any) -> Fact:
-    """Of a link to a broker, as BrokerConfig describes it."""
+def _protected(broker: LinkConfig) -> Fact:
     if broker.exposed:
         return Fact(f"the broker {broker.host} is reached in clear (plain = true): use mqtts://", good=False)
     if broker.tls:

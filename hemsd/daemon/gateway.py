@@ -1,4 +1,4 @@
-"""The home gateway's world as the daemon runs it: the bridge and the metrics, beside a hub that may be away."""
+"""The home gateway's world as the daemon runs it: what reaches out of the house, beside a hub that may be away."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ import msgspec
 from hemsd.daemon.config import Config
 from hemsd.daemon.supervision import Kind
 from hemsd.gateway.bridge import Bridge
-from hemsd.gateway.config import BrokerConfig, MetricsConfig
+from hemsd.gateway.config import BrokerConfig, MetricsConfig, ProviderConfig
 from hemsd.gateway.exporter import Exporter, MetricsError, MetricsMissing
+from hemsd.gateway.provider import ProviderLink
+from hemsd.gateway.signature import SignatureError, signer
 from hemsd.gateway.standing import Home
 from hemsd.hub.hub import Hall
 from hemsd.hub.messages import Domain
@@ -26,31 +28,48 @@ AWAY_S = 30.0  # a hub that is restarted is back before; after it what we have t
 
 
 def kind_of(error: Exception) -> Kind:
-    """What supervision is to make of an error of the bridge or the metrics."""
+    """What supervision is to make of an error of what reaches out."""
     match error:
         case MetricsMissing():
             return Kind.PERMANENT
-        case MetricsError():
+        case MetricsError() | SignatureError():
             return Kind.TRANSIENT
         case _:
             return Kind.UNEXPECTED
 
 
 async def run_gateway(config: Config, broker: BrokerConfig, site: str, state: Path, hub: Hall) -> None:
-    """The home gateway's world: the MQTT bridge, until cancelled."""
-    seat, home_assistant = hub.seat(Domain.GATEWAY), config.gateway.home_assistant
-    home = Home(
+    """The home gateway's world: the MQTT bridge, until cancelled. Raises SignatureError."""
+    home = _home(config, site, state)
+    seat = hub.seat(Domain.GATEWAY)
+    try:
+        await Bridge(seat, broker, home, state).run()
+    finally:
+        seat.close()
+
+
+async def run_provider(config: Config, provider: ProviderConfig, site: str, state: Path, hub: Hall) -> None:
+    """The link to an energy provider, until cancelled. Raises SignatureError."""
+    home = _home(config, site, state)
+    seat = hub.seat(Domain.GATEWAY)
+    try:
+        await ProviderLink(seat, provider, home, state).run()
+    finally:
+        seat.close()
+
+
+def _home(config: Config, site: str, state: Path) -> Home:
+    home_assistant = config.gateway.home_assistant
+    return Home(
         site=site,
         exposure=config.gateway.exposure,
         profile=config.profile,
         config_hash=hashlib.sha256(msgspec.json.encode(config)).hexdigest()[:12],
         live_s=config.meter.live_s,
+        signer=signer(state / "gateway" / "signing-key.pem") if config.gateway.sign else None,
+        log=None if config.gateway.log == "off" else config.gateway.log,
         discovery=home_assistant.prefix if home_assistant.enabled else "",
     )
-    try:
-        await Bridge(seat, broker, home, state).run()
-    finally:
-        seat.close()
 
 
 async def run_metrics(metrics: MetricsConfig, site: str, hub: Hall) -> None:
@@ -67,6 +86,8 @@ def links(config: Config, state: Path, hall: Hall) -> dict[str, Work]:
     found: dict[str, Work] = {}
     if (broker := config.gateway.broker) is not None:
         found["gateway"] = lambda site: run_gateway(config, broker, site, state, hall)
+    if (provider := config.gateway.provider) is not None:
+        found["provider"] = lambda site: run_provider(config, provider, site, state, hall)
     if (metrics := config.gateway.metrics) is not None:
         found["metrics"] = lambda site: run_metrics(metrics, site, hall)
     return found

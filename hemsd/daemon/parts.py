@@ -245,10 +245,11 @@ def _gateway(start: Start) -> Process:
     for name, work in gateway.links(config, state, uplink).items():
         process.keep(name, partial(gateway.while_there, uplink, work), gateway.kind_of)
     if not _reaches_out(config):
-        log.info("there is nothing to do here: the configuration has no [gateway.broker] and no [gateway.metrics]")
+        log.info("there is nothing to do here: [gateway] has no broker, no provider and no metrics")
     return process
 
 
 def _reaches_out(config: Config) -> bool:
     """Whether the gateway has anything to do."""
-    return config.gateway.broker is not None or config.gateway.metrics is not None
+    gateway = config.gateway
+    return any(each is not None for each in (gateway.broker, gateway.provider, gateway.metrics))

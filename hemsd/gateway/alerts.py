@@ -31,7 +31,7 @@ def of_meter(status: MeterStatus) -> Notice:
 
 def of_health(health: Health) -> Notice:
     """That a part of hemsd is not well: a full disk, a network of appliances that is down."""
-    name = health.source.value
+    name = health.name
     if health.ok:
         return name, None
     return name, Alert(id=name, ts=timestamp(health.at), severity="error", code="unwell", text=health.detail)

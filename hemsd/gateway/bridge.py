@@ -12,19 +12,20 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Coroutine, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from hemsd.gateway.config import BrokerConfig, advice
-from hemsd.gateway.connection import BrokerError, Connection, Version, connect
+from hemsd.gateway.connection import Connection, Version, connect
 from hemsd.gateway.cursor import CursorFile
 from hemsd.gateway.exposure import REQUESTS, exposes
 from hemsd.gateway.files import place
 from hemsd.gateway.forward import Forwarder
 from hemsd.gateway.homeassistant import BIRTH_S, Discovery
+from hemsd.gateway.logtopic import LogTopic
+from hemsd.gateway.reconnecting import Backoff, stay_connected, together
 from hemsd.gateway.renewal import Files
 from hemsd.gateway.requests import Incoming, Requests
 from hemsd.gateway.retained import Retained
@@ -33,7 +34,7 @@ from hemsd.gateway.topics import Publication, Topics
 from hemsd.hub.hub import Place
 from hemsd.hub.messages import Domain, Event, Health, HistoryHead, Message, Records, UserResponse
 
-BACKOFF_S, BACKOFF_CAP_S = 1.0, 60.0
+BACKOFF = Backoff(first_s=1.0, cap_s=60.0, jitter=0.5)
 REFUSALS_MAX = 256  # topics; more are not told of
 
 _log = logging.getLogger("hemsd.gateway")
@@ -64,7 +65,7 @@ class Bridge:
         self._wall = wall
         self._chance = chance
         self._client_id = config.client_id or f"hemsd-{home.site}"
-        self._topics = topics = Topics(config.base_topic, home.site)
+        self._topics = topics = Topics(config.base_topic, home.site, home.signer)
         self._standing = Standing(topics, home, clock())
         self._discovery = Discovery(topics, home, clock())
         self._renew_at = math.inf  # Home Assistant has started
@@ -75,6 +76,7 @@ class Bridge:
         if home.discovery:
             self._subscriptions.append(self._discovery.status_topic)
         self._retained = Retained(place(state, "retained", config))
+        self._log_topic = None if home.log is None else LogTopic(home.log)
         self._refusals: set[tuple[str, str]] = set()  # told of
         self._forwarder = Forwarder(
             seat.publish,
@@ -90,7 +92,14 @@ class Bridge:
         """Publish until cancelled; then say offline and disconnect within 2 s. Trouble with the broker is logged."""
         for text in advice(self._config):
             _log.warning("%s", text)
-        await _together(self._listen(), self._stay_connected(), self._forwarder.keep())
+        staying = stay_connected(
+            self._config, self._session, self._tell_health, BACKOFF, clock=self._clock, chance=self._chance
+        )
+        loop = asyncio.get_running_loop()
+        with ExitStack() as held:
+            if self._log_topic is not None:
+                held.enter_context(self._log_topic.listening(lambda: loop.call_soon_threadsafe(self._changed.set)))
+            await together(self._listen(), staying, self._forwarder.keep())
 
     # --- the house
 
@@ -137,33 +146,12 @@ class Bridge:
         counters = dict(self._standing.counters)
         if (behind := self._forwarder.behind) is not None:
             counters["behind"] = behind
+        if self._log_topic is not None:
+            counters["log_dropped"] = self._log_topic.dropped
         health = Health(at=self._wall(), source=Domain.GATEWAY, ok=not trouble, detail=detail, counters=counters)
         self._seat.publish(health)
 
     # --- the broker
-
-    async def _stay_connected(self) -> None:
-        version: Version = "3.1.1" if self._config.version == "3.1.1" else "5"
-        told: set[str] = set()  # troubles logged since all was well: not again with each retry
-        failures = 0
-        while True:
-            began = self._clock()
-            try:
-                await self._session(version)
-            except BrokerError as error:
-                if self._clock() - began > BACKOFF_CAP_S:
-                    told.clear()
-                    failures = 0
-                if str(error) not in told:
-                    _log.warning("%s", error)
-                    told.add(str(error))
-                self._tell_health(str(error))
-                if error.try_other_version and self._config.version == "auto":
-                    version = "3.1.1" if version == "5" else "5"
-            else:
-                failures = 0
-            await asyncio.sleep(min(BACKOFF_CAP_S, BACKOFF_S * 2.0**failures) * (1 + self._chance()) / 2)
-            failures = min(failures + 1, 10)
 
     async def _session(self, version: Version) -> None:
         """One connection, from its birth to its end, which raises BrokerError; or until its files are renewed."""
@@ -174,7 +162,7 @@ class Bridge:
             self._requests.connected()
             work = (connection.listen(self._take), self._publish(connection), self._forwarder.run(connection))
             try:
-                await _together(*work, files.renewed())
+                await together(*work, files.renewed())
             finally:
                 self._standing.counters["requests_dropped"] += connection.dropped
 
@@ -211,7 +199,10 @@ class Bridge:
     def _next(self) -> Publication | None:
         """What is to be published next. Home Assistant hears of a device when its values are there."""
         now = self._clock()
-        return self._requests.answer() or self._standing.take(now, self._wall()) or self._discovery.take(now)
+        told = self._requests.answer() or self._standing.take(now, self._wall()) or self._discovery.take(now)
+        if told is None and self._log_topic is not None and (line := self._log_topic.take()) is not None:
+            return self._topics.log(line)
+        return told
 
     async def _send(self, publication: Publication, connection: Connection) -> None:
         """Publish; what is retained is noted first, so that it can be cleared whatever happens to us."""
@@ -241,21 +232,3 @@ class Bridge:
                 await self._changed.wait()
                 return
         self._standing.lag_s = max(0.0, self._clock() - until)
-
-
-async def _together(*work: Coroutine[Any, Any, None]) -> None:
-    """Run these until one ends or fails, and cancel the others.
-
-    A TaskGroup of Python 3.11 loses a cancellation that coincides with a failure, and a broker and this process often
-    stop together.
-    """
-    tasks = [asyncio.create_task(each, name="gateway") for each in work]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    for task in tasks:
-        if not task.cancelled():
-            task.result()

@@ -1,4 +1,4 @@
-"""[gateway.broker]: where the MQTT broker is, how to get in, and whether the files named for that are of use."""
+"""[gateway.broker], [gateway.provider]: where an MQTT broker is, how to get in, and whether the files are of use."""
 
 from __future__ import annotations
 
@@ -25,12 +25,18 @@ TopicPrefix = Annotated[
         description="1 to 3 levels of A-Z, a-z, 0-9, _ and hyphen with / between them, in quotes",
     ),
 ]
+ServerName = Annotated[
+    str,
+    Meta(pattern="^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$", description="a host name, in quotes"),
+]
 ClientId = Annotated[
     str,
     Meta(pattern="^[A-Za-z0-9_-]{1,64}$", description="1 to 64 of A-Z, a-z, 0-9, _ and hyphen, in quotes"),
 ]
 
 
+Keepalive = Annotated[int, Meta(ge=5, le=3600, description="a whole number of seconds from 5 to 3600")]
+Pace = Annotated[int, Meta(ge=1, le=3000, description="a whole number of records from 1 to 3000")]
 Pin = Annotated[
     str,
     Meta(
@@ -47,8 +53,8 @@ class HomeAssistantConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     prefix: TopicPrefix = "homeassistant"  # as discovery_prefix there
 
 
-class BrokerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An MQTT broker; paths are absolute. Raises ValueError where the keys contradict each other."""
+class LinkConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An MQTT broker, and how to get in; paths are absolute. Raises ValueError where keys contradict each other."""
 
     url: Annotated[str, Meta(description='an address like "mqtts://broker.home:8883" or "mqtt://192.168.1.10"')]
     username: str | None = None
@@ -57,10 +63,10 @@ class BrokerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     pin: Pin | None = None  # of the broker's public key; instead of an authority, or besides
     cert_file: str | None = None  # PEM, with the chain where there is one
     key_file: str | None = None
-    plain: bool = False  # without TLS over a network, by choice
+    server_name: ServerName | None = None  # of its certificate, where that is not the host in url
     version: Literal["auto", "5", "3.1.1"] = "auto"  # auto: 5, and 3.1.1 where that is refused
     client_id: ClientId | None = None  # hemsd-<site> without it
-    keepalive_s: Annotated[int, Meta(ge=5, le=3600, description="a whole number of seconds from 5 to 3600")] = 30
+    keepalive_s: Keepalive = 30
     base_topic: TopicPrefix = "hemsd"
     replay_days: Annotated[int, Meta(ge=0, le=36_500, description="a whole number of days from 0 to 36500")] = 99
 
@@ -70,15 +76,8 @@ class BrokerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ValueError("password_file needs username beside it")
         if bool(self.cert_file) != bool(self.key_file):
             raise ValueError("cert_file and key_file belong together: give both or neither")
-        if not self.tls and (self.ca_file or self.pin or self.cert_file):
-            raise ValueError("ca_file, pin, cert_file and key_file are for TLS: write mqtts:// in url")
-        if self.tls and self.plain:
-            raise ValueError("plain = true is for mqtt://, and url begins with mqtts://: take one of them away")
-        if self.exposed and not self.plain:
-            raise ValueError(
-                "mqtt:// to another machine sends everything in clear: write mqtts:// in url, for which `hemsd pki` "
-                "makes what a broker needs, or plain = true beside url to have it so all the same"
-            )
+        if not self.tls and (self.ca_file or self.pin or self.cert_file or self.server_name):
+            raise ValueError("ca_file, pin, cert_file, key_file and server_name are for TLS: write mqtts:// in url")
 
     @property
     def tls(self) -> bool:
@@ -103,6 +102,35 @@ class BrokerConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def read_password(self) -> str | None:
         """The password, or None where none is configured. Raises OSError, UnicodeDecodeError."""
         return Path(self.password_file).read_text("utf-8").rstrip("\r\n") if self.password_file else None
+
+
+class BrokerConfig(LinkConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[gateway.broker]: the broker of the house. Raises ValueError where the keys contradict each other."""
+
+    plain: bool = False  # without TLS over a network, by choice
+
+    def __post_init__(self) -> None:
+        LinkConfig.__post_init__(self)
+        if self.tls and self.plain:
+            raise ValueError("plain = true is for mqtt://, and url begins with mqtts://: take one of them away")
+        if self.exposed and not self.plain:
+            raise ValueError(
+                "mqtt:// to another machine sends everything in clear: write mqtts:// in url, for which `hemsd pki` "
+                "makes what a broker needs, or plain = true beside url to have it so all the same"
+            )
+
+
+class ProviderConfig(LinkConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[gateway.provider]: a provider's broker, never without TLS. Raises ValueError as LinkConfig does."""
+
+    health: bool = False  # also tell how hemsd and the meter are doing
+    replay_per_minute: Pace = 6  # a day in 8 minutes
+    keepalive_s: Keepalive = 300  # a million pings in 30 s would be most of what the broker has to do
+
+    def __post_init__(self) -> None:
+        LinkConfig.__post_init__(self)
+        if self.exposed:
+            raise ValueError("mqtt:// to another machine sends everything in clear: write mqtts:// in url")
 
 
 class MetricsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -140,12 +168,12 @@ class MetricsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         ]
 
 
-def check(config: BrokerConfig, now: datetime | None = None) -> list[str]:
+def check(config: LinkConfig, now: datetime | None = None) -> list[str]:
     """What would keep a connection from being made, one plain sentence each: files that are missing or of no use."""
     return [*_password_problems(config), *_tls_problems(config, now or datetime.now(UTC))]
 
 
-def advice(config: BrokerConfig, now: datetime | None = None) -> list[str]:
+def advice(config: LinkConfig, now: datetime | None = None) -> list[str]:
     """What works and should be changed all the same, one plain sentence each."""
     found = list(_lax_files(config))
     if config.exposed:
@@ -189,7 +217,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _password_problems(config: BrokerConfig) -> Iterator[str]:
+def _password_problems(config: LinkConfig) -> Iterator[str]:
     try:
         if config.read_password() == "":
             yield f"password_file {config.password_file} is empty"
@@ -199,7 +227,7 @@ def _password_problems(config: BrokerConfig) -> Iterator[str]:
         yield f"password_file {config.password_file} is not UTF-8 text"
 
 
-def _tls_problems(config: BrokerConfig, now: datetime) -> Iterator[str]:
+def _tls_problems(config: LinkConfig, now: datetime) -> Iterator[str]:
     if config.ca_file:
         certificates, problem = _certificates("ca_file", config.ca_file)
         if problem:
@@ -247,7 +275,7 @@ def _certificates(name: str, path: str) -> tuple[list[Certificate], str]:
         return [], f"{name} {path} holds no certificate in PEM form"
 
 
-def _lax_files(config: BrokerConfig) -> Iterator[str]:
+def _lax_files(config: LinkConfig) -> Iterator[str]:
     for name, path in (("password_file", config.password_file), ("key_file", config.key_file)):
         if path and Path(path).exists() and Path(path).stat().st_mode & 0o007:
             yield f"{name} {path} is open to everyone: chmod o= {path}"

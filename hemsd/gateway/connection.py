@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from hemsd.gateway.config import BrokerConfig
+from hemsd.gateway.config import LinkConfig
 from hemsd.gateway.requests import Incoming
 from hemsd.gateway.tls import WrongKey, context_for
 from hemsd.gateway.topics import Publication
@@ -77,7 +77,7 @@ class BrokerError(Exception):
 class Connection:
     """An established connection; see connect()."""
 
-    def __init__(self, client: Client, config: BrokerConfig, version: Version) -> None:
+    def __init__(self, client: Client, config: LinkConfig, version: Version) -> None:
         self._client = client
         self._config = config
         self._version = version
@@ -146,9 +146,9 @@ class Connection:
 
 @asynccontextmanager
 async def connect(
-    config: BrokerConfig, version: Version, client_id: str, will: Publication
+    config: LinkConfig, version: Version, client_id: str, will: Publication | None
 ) -> AsyncIterator[Connection]:
-    """Connect; leaving, for whatever reason, publishes the will and disconnects. Raises BrokerError."""
+    """Connect; leaving, for whatever reason, publishes the will, if any, and disconnects. Raises BrokerError."""
     from aiomqtt import MqttError, ProtocolVersion, Will
 
     from hemsd.gateway.client import Client
@@ -161,7 +161,7 @@ async def connect(
         password=_password(config),
         identifier=client_id,
         protocol=ProtocolVersion.V5 if version == "5" else ProtocolVersion.V311,
-        will=Will(will.topic, will.payload, will.qos, will.retain),
+        will=Will(will.topic, will.payload, will.qos, will.retain) if will else None,
         keepalive=config.keepalive_s,
         timeout=ANSWER_WITHIN_S,
         tls_context=_tls_context(config),
@@ -179,7 +179,8 @@ async def connect(
         finally:
             client.timeout = FAREWELL_S
             with suppress(BrokerError):
-                await connection.publish(will)
+                if will is not None:
+                    await connection.publish(will)
     finally:  # where connecting failed too: aiomqtt leaves the socket open
         client.timeout = FAREWELL_S
         with suppress(MqttError):
@@ -226,14 +227,14 @@ class _LastWords(logging.Handler):
         self.text = record.getMessage()
 
 
-def _password(config: BrokerConfig) -> str | None:
+def _password(config: LinkConfig) -> str | None:
     try:
         return config.read_password()
     except (OSError, UnicodeDecodeError) as error:
         raise BrokerError(f"password_file {config.password_file}: {_reason(error)}") from error
 
 
-def _tls_context(config: BrokerConfig) -> ssl.SSLContext | None:
+def _tls_context(config: LinkConfig) -> ssl.SSLContext | None:
     """Read the files anew, so that renewed ones are used. Raises BrokerError."""
     if not config.tls:
         return None
@@ -244,7 +245,7 @@ def _tls_context(config: BrokerConfig) -> ssl.SSLContext | None:
         raise BrokerError(f"the certificates cannot be used ({files}): {_reason(error)}") from error
 
 
-def _refused(error: MqttError, last_words: str, config: BrokerConfig) -> BrokerError:
+def _refused(error: MqttError, last_words: str, config: LinkConfig) -> BrokerError:
     """Why a connection could not be made."""
     broker = f"the broker {config.host}:{config.port}"
     if said := _said(error):
@@ -277,7 +278,7 @@ def _refusal(code: int) -> str:
     return "" if code < 0x80 else PUBLISH_REFUSALS.get(code, f"reason code 0x{code:02X}")
 
 
-def _lost(error: MqttError, config: BrokerConfig) -> str:
+def _lost(error: MqttError, config: LinkConfig) -> str:
     """Why a connection ended."""
     said = _said(error)
     if not said:

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from hemsd.gateway.config import BrokerConfig
+from hemsd.gateway.config import LinkConfig
 from hemsd.gateway.files import place, read, replace
 
 _log = logging.getLogger("hemsd.gateway")
@@ -30,7 +30,7 @@ class Cursor(Struct, frozen=True, kw_only=True):
 class CursorFile:
     """The cursor of one broker in the state directory."""
 
-    def __init__(self, state: Path, config: BrokerConfig, client_id: str) -> None:
+    def __init__(self, state: Path, config: LinkConfig, client_id: str) -> None:
         self.path = place(state, f"cursor-{client_id}", config)
         self.broker = f"{config.host}:{config.port}"
         self._client_id = client_id

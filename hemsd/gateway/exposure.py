@@ -27,6 +27,7 @@ TOPICS: Mapping[str, Delivery] = {
     "bridge/info": Delivery(1, True, "aggregates"),
     "bridge/health": Delivery(1, True, "aggregates"),
     "bridge/event": Delivery(1, False, "aggregates"),
+    "bridge/log/+": Delivery(0, False, "appliances"),
     "alert/+": Delivery(1, True, "aggregates"),
     "meter/+/availability": Delivery(1, True, "aggregates"),
     "meter/+/live": Delivery(0, True, "aggregates"),
@@ -39,13 +40,27 @@ TOPICS: Mapping[str, Delivery] = {
     "appliance/+/state": Delivery(1, True, "appliances"),
     "response/+": Delivery(1, False, "control"),
 }
-"""What is published."""
+"""What is published; LOG only where that is configured."""
+
+LOG = "bridge/log/+"
 
 REQUESTS: Mapping[str, Exposure] = {"request/+": "control", "appliance/+/set": "control"}
 """What is subscribed to, at QoS 1."""
 
 OPERATIONS = ("get", "set", "identify")
 """<op> of request/<op>."""
+
+
+PROVIDER = ("meter/+/interval", "bridge/info")
+"""What of TOPICS a provider is given."""
+
+PROVIDER_HEALTH = ("availability", "bridge/health")
+"""And what besides, where that is wanted."""
+
+
+def provider_topics(*, health: bool) -> tuple[str, ...]:
+    """Every topic of the provider link, which listens to none."""
+    return (*PROVIDER, *(PROVIDER_HEALTH if health else ()))
 
 
 def exposes(level: Exposure, needed: Exposure) -> bool:

@@ -6,12 +6,12 @@ import hashlib
 from pathlib import Path
 
 from drivers import files
-from hemsd.gateway.config import BrokerConfig
+from hemsd.gateway.config import LinkConfig
 
 SIZE_LIMIT = 1 << 20  # bytes; a file above it is not ours
 
 
-def place(state: Path, name: str, config: BrokerConfig) -> Path:
+def place(state: Path, name: str, config: LinkConfig) -> Path:
     """The file of that name for this broker: another broker knows nothing of what this one was told."""
     broker = hashlib.sha256(f"{config.host}:{config.port}".encode()).hexdigest()[:8]
     return state / "gateway" / f"{name}-{broker}.json"

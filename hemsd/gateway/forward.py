@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 
 from hemsd.gateway.connection import Connection
@@ -42,7 +43,7 @@ class Forwarder:
     `ask` hands a question to the hub; note() takes what comes of it. `publication` makes a record something to
     publish, or None where it is not for this broker. `refused` hears each time that the broker did not want a topic,
     and why. `anew` hears, in a sentence, that the cursor is of no use any more. A broker without one is given what is
-    of the last `replay_days`. All time is the event loop's.
+    of the last `replay_days`; `replay_per_s` and `half_hours_only` are those of Outbox. All time is the event loop's.
     """
 
     def __init__(
@@ -52,6 +53,8 @@ class Forwarder:
         publication: Callable[[Record, bool], Publication | None],
         *,
         replay_days: int,
+        replay_per_s: float | None = None,
+        half_hours_only: bool = False,
         refused: Callable[[str, str], None],
         anew: Callable[[str], None],
     ) -> None:
@@ -59,6 +62,7 @@ class Forwarder:
         self._file = file
         self._publication = publication
         self._replay_days = replay_days
+        self._outbox_for = partial(Outbox, replay_per_s=replay_per_s, half_hours_only=half_hours_only)
         self._refused = refused
         self._anew = anew
         self._cursor = file.load()
@@ -178,7 +182,7 @@ class Forwarder:
         )
 
     def _begin(self, settled: int, head: int) -> None:
-        self._outbox = Outbox(settled, head)
+        self._outbox = self._outbox_for(settled, head)
         if self._head is not None:
             self._outbox.know(self._head.seq)  # it went on while it was asked
         self._moved.set()

@@ -17,7 +17,6 @@ from hemsd.gateway.meters import Meter
 from hemsd.hub.messages import (
     ApplianceState,
     ApplianceStatus,
-    Domain,
     Health,
     Message,
     MeterReading,
@@ -82,6 +81,8 @@ METRICS: Mapping[str, Kind] = {
     "hemsd_history_size_bytes": Kind("gauge", "Size of the database."),
     "hemsd_gateway_connected": Kind("gauge", "Whether there is a connection to the broker."),
     "hemsd_gateway_backlog_records": Kind("gauge", "Records that the broker has not acknowledged."),
+    "hemsd_provider_connected": Kind("gauge", "Whether there is a connection to the provider's broker."),
+    "hemsd_provider_backlog_records": Kind("gauge", "Records that the provider's broker has not acknowledged."),
     "hemsd_appliance_online": Kind("gauge", "Whether the appliance is there.", ("appliance", "name", "kind")),
     "hemsd_appliance_on": Kind("gauge", "Whether it works.", APPLIANCE),
     "hemsd_appliance_fault": Kind("gauge", "Whether it tells a fault.", APPLIANCE),
@@ -108,12 +109,15 @@ WORDS: Mapping[str, tuple[str, float]] = {  # of the common language -> metric o
     "target_temperature_c": ("hemsd_appliance_target_temperature_celsius", 1),
     "humidity_percent": ("hemsd_appliance_humidity_ratio", 0.01),
 }
-GAUGES: Mapping[tuple[Domain, str], str] = {  # of what domains count, what is a stock and has a metric of its own
-    (Domain.HISTORY, "half_hours"): "hemsd_history_half_hours",
-    (Domain.HISTORY, "missing"): "hemsd_history_missing_half_hours",
-    (Domain.HISTORY, "bytes"): "hemsd_history_size_bytes",
-    (Domain.GATEWAY, "behind"): "hemsd_gateway_backlog_records",
+GAUGES: Mapping[tuple[str, str], str] = {  # of what parts of hemsd count, what is a stock and has a metric of its own
+    ("history", "half_hours"): "hemsd_history_half_hours",
+    ("history", "missing"): "hemsd_history_missing_half_hours",
+    ("history", "bytes"): "hemsd_history_size_bytes",
+    ("gateway", "behind"): "hemsd_gateway_backlog_records",
+    ("provider", "behind"): "hemsd_provider_backlog_records",
 }
+CONNECTED: Mapping[str, str] = {"gateway": "hemsd_gateway_connected", "provider": "hemsd_provider_connected"}
+"""Parts of hemsd that are well while they are connected."""
 
 
 @dataclass(slots=True)
@@ -129,7 +133,7 @@ class Metrics:
         self._site = site
         self._meters: dict[str, Meter] = {}
         self._appliances: dict[str, _Appliance] = {}
-        self._healths: dict[Domain, Health] = {}
+        self._healths: dict[str, Health] = {}
         self._aggregate: tuple[SiteAggregate, float] | None = None
 
     def hear(self, message: Message, now: float) -> None:
@@ -144,7 +148,7 @@ class Metrics:
             case SiteAggregate():
                 self._aggregate = message, now
             case Health():
-                self._healths[message.source] = message
+                self._healths[message.name] = message
             case ApplianceStatus(forgotten=True):
                 self._appliances.pop(message.appliance, None)
             case ApplianceStatus():
@@ -211,15 +215,15 @@ class Metrics:
             yield "hemsd_site_rest_watts", (), aggregate.rest_w
 
     def _of_domains(self) -> Iterator[tuple[str, tuple[str, ...], Value]]:
-        for domain, health in self._healths.items():
-            yield "hemsd_domain_ok", (domain.value,), health.ok
-            if domain is Domain.GATEWAY:
-                yield "hemsd_gateway_connected", (), health.ok
+        for part, health in self._healths.items():
+            yield "hemsd_domain_ok", (part,), health.ok
+            if part in CONNECTED:
+                yield CONNECTED[part], (), health.ok
             for what, count in list(health.counters.items())[:COUNTERS_MAX]:
-                if (name := GAUGES.get((domain, what))) is not None:
+                if (name := GAUGES.get((part, what))) is not None:
                     yield name, (), count
                 else:
-                    yield "hemsd_domain_counter", (domain.value, what), count
+                    yield "hemsd_domain_counter", (part, what), count
 
     def _of_appliances(self) -> Iterator[tuple[str, tuple[str, ...], Value]]:
         for name, appliance in self._appliances.items():

@@ -38,7 +38,7 @@ acl_file {place}/acl.conf
 ACL_HEAD = """\
 # Who may do what; what is not here is denied. `hemsd pki` adds new clients at the end and changes nothing else.
 # To lock a client out, take away its section and reload: systemctl reload mosquitto
-# Topics are those of docs/mqtt.md; where base_topic is not "hemsd", change it here.
+# Topics are those of docs/mqtt.md; `hemsd pki` writes them with another base_topic where --base-topic names it.
 """
 
 RULES: Mapping[Role, Sequence[str]] = {
@@ -56,11 +56,19 @@ RULES: Mapping[Role, Sequence[str]] = {
         "topic write {base}/{major}/+/appliance/+/set",
         "topic readwrite homeassistant/#",
     ),
+    "provider": (
+        "topic read {base}/{major}/+/site/#",
+        "topic read {base}/{major}/+/meter/+/interval",
+        "topic read {base}/{major}/+/bridge/info",
+        "topic read {base}/{major}/+/response/dr-event",
+        "topic write {base}/{major}/+/request/dr-event",
+    ),
 }
 WHAT: Mapping[Role, str] = {
     "site": "the hemsd of site {site}",
     "reader": "sees all that is told",
     "operator": "sees all that is told and gives orders, like Home Assistant",
+    "provider": "sees half-hours and the sums of the house, no meter and no appliance as it is now",
 }
 
 
@@ -69,10 +77,13 @@ def configuration(place: str, port: int) -> str:
     return CONFIGURATION.format(place=place, port=port)
 
 
-def acl_section(client: str, role: Role) -> str:
-    """What one client may do, as text to add to acl.conf. Raises PkiError for a hemsd not called hemsd-<site>."""
+def acl_section(client: str, role: Role, base: str = BASE) -> str:
+    """What one client may do below this base topic, as text to add to acl.conf.
+
+    Raises PkiError for a hemsd not called hemsd-<site>.
+    """
     site = site_of(client) if role == "site" else ""
-    words = {"base": BASE, "major": MAJOR, "site": site, "client": client}
+    words = {"base": base, "major": MAJOR, "site": site, "client": client}
     lines = (f"# {WHAT[role]}", f"user {client}", *RULES[role])
     return "\n" + "".join(f"{line}\n".format(**words) for line in lines)
 

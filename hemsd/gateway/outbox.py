@@ -35,15 +35,20 @@ class _Flight:
 class Outbox:
     """The records of one history, which has come as far as `head`, for one broker, which has those up to `settled`.
 
-    `now` is monotonic, in seconds.
+    `replay_per_s` is the pace of a replay, PER_SECOND unless told; where the broker takes `half_hours_only`, others
+    are no part of it and go at once, to wherever they go. `now` is monotonic, in seconds.
     """
 
-    def __init__(self, settled: int, head: int) -> None:
+    def __init__(
+        self, settled: int, head: int, *, replay_per_s: float | None = None, half_hours_only: bool = False
+    ) -> None:
         self.settled = settled
         self.acknowledged = settled
         self._head = head
         self._old = head  # what there was when the connection began
         self._in_flight = IN_FLIGHT
+        self._half_hours_only = half_hours_only
+        self._replay_gap_s = 1 / (replay_per_s or PER_SECOND)
         self._read = settled  # up to here it was read from history
         self._waiting: deque[Record] = deque()
         self._flying: dict[int, _Flight] = {}  # by seq
@@ -89,7 +94,7 @@ class Outbox:
             return None
         record = self._waiting.popleft()
         if replay := self._is_replay(record):
-            self._replay_at = max(self._replay_at + 1 / PER_SECOND, now)
+            self._replay_at = max(self._replay_at + self._replay_gap_s, now)
         self._flying[record.seq] = _Flight(now)
         return record, replay
 
@@ -135,11 +140,15 @@ class Outbox:
         return bool(self._waiting) and len(self._flying) < self._in_flight
 
     def _next_at(self) -> float:
-        return max(self._held_until, self._replay_at + 1 / PER_SECOND if self._is_replay(self._waiting[0]) else -inf)
+        return max(
+            self._held_until, self._replay_at + self._replay_gap_s if self._is_replay(self._waiting[0]) else -inf
+        )
 
     def _is_replay(self, record: Record) -> bool:
         content = record.content
-        return record.seq <= self._old or (isinstance(content, MeterInterval) and content.source == "backfill")
+        if isinstance(content, MeterInterval):
+            return record.seq <= self._old or content.source == "backfill"
+        return record.seq <= self._old and not self._half_hours_only
 
     def _go_back(self) -> None:
         self._read = self.acknowledged

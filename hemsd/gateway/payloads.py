@@ -18,6 +18,7 @@ JST = timezone(timedelta(hours=9))
 Timestamp = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+09:00$", description="RFC 3339, Japan")]
 Transaction = Annotated[str, Meta(max_length=128)] | int | None
 Severity = Literal["info", "warning", "error"]
+LogLevel = Literal["info", "warning", "error"]
 Scalar = float | int | str | bool | None
 Content = Any  # of a property: a number, text, true or false, or a list or object of those
 
@@ -34,6 +35,8 @@ class Info(Struct, frozen=True, kw_only=True):
     requests: tuple[str, ...]  # listened to at this exposure
     operations: tuple[str, ...]  # <op> of request/<op>
     schemas: tuple[str, ...]
+    signing_key: str | None  # public, of the signatures of half-hours: "ed25519:" and Base64; null: they have none
+    signing_key_id: str | None
     config_hash: str | None  # changes with the configuration; no secret is in it
 
 
@@ -92,6 +95,16 @@ class Event(Struct, frozen=True, kw_only=True):
     replay: bool  # late, or perhaps not for the first time
 
 
+class Log(Struct, frozen=True, kw_only=True):
+    """``bridge/log/<level>``: a line of hemsd's log."""
+
+    schema: Literal["hemsd.log/1"] = "hemsd.log/1"
+    ts: Timestamp
+    level: LogLevel
+    logger: str  # the part of hemsd
+    text: str  # at most 1000 characters
+
+
 class Alert(Struct, frozen=True, kw_only=True):
     """``alert/<id>``: something is not as it should be, for as long as the topic is there."""
 
@@ -131,10 +144,13 @@ class Interval(Struct, frozen=True, kw_only=True):
     end: Timestamp
     energy_import_kwh: float | None  # register readings at `end`
     energy_export_kwh: float | None
+    wraps_at_kwh: float | None  # a register that reaches this starts again from 0; null: not known
     states: Mapping[str, str]  # why a value is null
     source: Literal["notified", "read", "backfill"]
     seq: int  # grows with what is learnt: of two with the same key the greater is right
     replay: bool  # late, or perhaps not for the first time
+    key_id: str | None  # of the key that signed it
+    signature: str | None  # Base64; hemsd.gateway.signature says of what
 
 
 class Site(Struct, frozen=True, kw_only=True):
@@ -248,7 +264,7 @@ class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 PUBLISHED: tuple[type[Struct], ...] = (
-    *(Info, Health, Event, Alert, Live, Interval),
+    *(Info, Health, Event, Log, Alert, Live, Interval),
     *(Site, Total, SiteEnergy, Appliance, Response),
 )
 TAKEN: tuple[type[Struct], ...] = (Request,)

@@ -27,8 +27,9 @@ RENEWED_FROM = CERTIFICATE_LASTS / 3  # left: nearly a year to get round to it
 BACKDATED = timedelta(days=1)  # a Raspberry Pi without a clock starts in the past
 BROKER_NAME = "MQTT broker"  # who it is stands in the subject alternative names
 
-Role = Literal["site", "reader", "operator"]
-"""site: a hemsd; reader: sees all that is told; operator: gives orders too, as Home Assistant does."""
+Role = Literal["site", "reader", "operator", "provider"]
+"""site: a hemsd; reader: sees all that is told; operator: gives orders too, as Home Assistant does; provider: sees
+half-hours and sums, and may tell of demand response."""
 ROLES: tuple[Role, ...] = get_args(Role)
 Key = ec.EllipticCurvePrivateKey
 

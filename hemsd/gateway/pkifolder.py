@@ -121,10 +121,11 @@ class Folder:
             if wants_renewal(entry.certificate, self._now):
                 self._renew(entry, partial(self._authority.client, *client_of(entry.certificate), now=self._now))
 
-    def save(self, place: str, port: int) -> None:
+    def save(self, place: str, port: int, base: str = mosquitto.BASE) -> None:
         """Write what is new. Raises OSError, PkiError.
 
-        `place` is where the files will be on the broker's machine, at which it will listen on `port`.
+        `place` is where the files will be on the broker's machine, at which it will listen on `port`; topics begin
+        with `base`.
         """
         entries = (self.authority, self.broker(), *self.clients.values())
         if not self.directory.exists():
@@ -141,9 +142,9 @@ class Folder:
         if not configuration.exists():
             _write(configuration, mosquitto.configuration(place, port).encode(), PUBLIC)
             self.files[configuration] = "made"
-        self._save_acl(self.directory / "acl.conf")
+        self._save_acl(self.directory / "acl.conf", base)
 
-    def _save_acl(self, path: Path) -> None:
+    def _save_acl(self, path: Path, base: str) -> None:
         """Add who was named and is not in it. A new one has everybody."""
         if path.exists():
             text, named = _read(path).decode("utf-8", "replace"), self._named
@@ -152,7 +153,7 @@ class Folder:
             text, named = mosquitto.ACL_HEAD, dict(client_of(each.certificate) for each in self.clients.values())
             self.files[path] = "made"
         there = mosquitto.clients_in(text)
-        added = "".join(mosquitto.acl_section(name, role) for name, role in named.items() if name not in there)
+        added = "".join(mosquitto.acl_section(name, role, base) for name, role in named.items() if name not in there)
         if added or self.files[path] == "made":
             _write(path, (text + added).encode(), SECRET)
             self.files[path] = "made" if self.files[path] == "made" else "extended"

@@ -7,7 +7,7 @@ import logging
 from math import inf
 from pathlib import Path
 
-from hemsd.gateway.config import BrokerConfig, check
+from hemsd.gateway.config import LinkConfig, check
 
 LOOKED_EVERY_S = 60.0
 
@@ -18,7 +18,7 @@ _Stamps = dict[str, tuple[int, int, int] | None]
 class Files:
     """Password, certificates and key as they are now: make this before the connection that uses them."""
 
-    def __init__(self, config: BrokerConfig) -> None:
+    def __init__(self, config: LinkConfig) -> None:
         self._config = config
         self._used = self._seen = _stamps(config)
 
@@ -46,7 +46,7 @@ class Files:
         return False
 
 
-def _stamps(config: BrokerConfig) -> _Stamps:
+def _stamps(config: LinkConfig) -> _Stamps:
     paths = (config.password_file, config.ca_file, config.cert_file, config.key_file)
     return {path: _stamp(Path(path)) for path in paths if path}
 

@@ -16,9 +16,10 @@ from hemsd import __version__
 from hemsd.gateway import payloads
 from hemsd.gateway.alerts import Alerts, of_health, of_isolation, of_meter
 from hemsd.gateway.energy import HouseEnergy
-from hemsd.gateway.exposure import OPERATIONS, REQUESTS, TOPICS, exposes
+from hemsd.gateway.exposure import LOG, OPERATIONS, REQUESTS, TOPICS, exposes
 from hemsd.gateway.meters import Meter
-from hemsd.gateway.payloads import timestamp
+from hemsd.gateway.payloads import LogLevel, timestamp
+from hemsd.gateway.signature import Signer
 from hemsd.gateway.topics import Key, Publication, Topics, presence
 from hemsd.gateway.totals import Totals
 from hemsd.hub.messages import (
@@ -54,6 +55,8 @@ class Home:
     profile: str = ""
     config_hash: str | None = None
     live_s: float = 30.0  # from one reading of the meter to the next, at most
+    signer: Signer | None = None  # of half-hours
+    log: LogLevel | None = None  # from which level on lines of the log are told
     discovery: str = ""  # first level of the topics of Home Assistant's discovery; empty: it is not told
 
 
@@ -117,7 +120,7 @@ class Standing:
                     known.state = message
                     self._change("appliance/+/state", message.appliance)
             case Health():
-                self._healths[message.source.value] = message
+                self._healths[message.name] = message
                 self._notice(self._alerts.hear(of_health(message)))
             case IsolationStatus():
                 self._notice(self._alerts.hear(of_isolation(message)))
@@ -280,17 +283,23 @@ class Standing:
         self._changed[topic, which] = None
 
     def _info(self) -> payloads.Info:
-        level = self._home.exposure
+        level, log = self._home.exposure, self._home.log
         requests = tuple(topic for topic, needed in REQUESTS.items() if exposes(level, needed))
         return payloads.Info(
             site=self._home.site,
             version=__version__,
             profile=self._home.profile,
             exposure=level,
-            topics=tuple(topic for topic, delivery in TOPICS.items() if exposes(level, delivery.level)),
+            topics=tuple(
+                topic
+                for topic, delivery in TOPICS.items()
+                if exposes(level, delivery.level) and (topic != LOG or log is not None)
+            ),
             requests=requests,
             operations=OPERATIONS if requests else (),
             schemas=tuple(map(payloads.schema_id, payloads.PUBLISHED)),
+            signing_key=self._home.signer.public if self._home.signer else None,
+            signing_key_id=self._home.signer.key_id if self._home.signer else None,
             config_hash=self._home.config_hash,
         )
 
@@ -302,7 +311,7 @@ class Standing:
             uptime_s=round(now - self._began),
             lag_s=round(self.lag_s, 3),
             backlog=payloads.Backlog(records=self._behind, for_s=round(now - self._behind_since)),
-            meters={name: _meter_health(status) for name, status in statuses.items()},
+            meters={name: meter_health(status) for name, status in statuses.items()},
             domains={name: _domain_health(health) for name, health in self._healths.items()},
             counters=self.counters,
         )
@@ -312,7 +321,8 @@ def _called(status: ApplianceStatus) -> tuple[str, str, str]:
     return status.name, status.room, status.kind
 
 
-def _meter_health(status: MeterStatus) -> payloads.MeterHealth:
+def meter_health(status: MeterStatus) -> payloads.MeterHealth:
+    """How it stands with a meter, for ``bridge/health``."""
     return payloads.MeterHealth(
         stage=status.stage,
         online=status.online,

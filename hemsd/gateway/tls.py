@@ -10,7 +10,7 @@ import hashlib
 import ssl
 from typing import TYPE_CHECKING, Any
 
-from hemsd.gateway.config import BrokerConfig
+from hemsd.gateway.config import LinkConfig
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -24,15 +24,20 @@ class WrongKey(ssl.SSLError):
         self.pin = pin
 
 
-def context_for(config: BrokerConfig) -> ssl.SSLContext:
+def context_for(config: LinkConfig) -> ssl.SSLContext:
     """What a connection is to be made with, read from its files anew. Raises OSError, ValueError.
 
     With a pin alone the certificate's signature, time and name do not matter: its key has to be the one. With
     ca_file too, both have to be right.
     """
-    context = ssl.create_default_context(cafile=config.ca_file)
+    context = _Context(ssl.PROTOCOL_TLS_CLIENT)
+    context.server_name = config.server_name
+    if config.ca_file:
+        context.load_verify_locations(config.ca_file)
+    else:
+        context.load_default_certs()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # default from Python 3.13; home-made authorities rarely pass it
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # what ca_file names is trusted, root or not
     if config.cert_file:
         context.load_cert_chain(config.cert_file, config.key_file, password=_no_passphrase)
     if config.pin:
@@ -49,6 +54,16 @@ def pin_of(certificate: Certificate) -> str:
 
     key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return "sha256//" + base64.b64encode(hashlib.sha256(key).digest()).decode()
+
+
+class _Context(ssl.SSLContext):
+    """Asks for a server by another name than that of its host, and checks for this one, where one is set."""
+
+    server_name: str | None = None
+
+    def wrap_socket(self, *arguments: Any, server_hostname: Any = None, **settings: Any) -> ssl.SSLSocket:
+        settings["server_hostname"] = self.server_name or server_hostname
+        return super().wrap_socket(*arguments, **settings)
 
 
 def _pinned(pin: str) -> type[ssl.SSLSocket]:

@@ -12,11 +12,13 @@ from datetime import datetime, timedelta
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from hemsd.gateway import payloads
 from hemsd.gateway.energy import HouseEnergy
-from hemsd.gateway.exposure import TOPICS, event_level, exposes
+from hemsd.gateway.exposure import LOG, TOPICS, event_level, exposes
 from hemsd.gateway.payloads import timestamp
+from hemsd.gateway.signature import Signer
 from hemsd.hub.messages import (
     ApplianceState,
     ApplianceStatus,
@@ -49,11 +51,15 @@ class Publication:
 
 
 class Topics:
-    """Everything that one site publishes. Raises ValueError for an id that is not of a-z, 0-9 and hyphen."""
+    """Everything that one site publishes; half-hours are signed where there is a `signer`.
 
-    def __init__(self, base: str, site: str) -> None:
+    Raises ValueError for an id that is not of a-z, 0-9 and hyphen.
+    """
+
+    def __init__(self, base: str, site: str, signer: Signer | None = None) -> None:
         self.root = f"{base}/{MAJOR}/{_checked(site)}"
         self._site = site
+        self._signer = signer
 
     def path(self, key: Key) -> str:
         """The whole topic."""
@@ -104,11 +110,14 @@ class Topics:
 
         `replay`: late, or perhaps not for the first time.
         """
-        match record.content:
-            case MeterInterval() as interval:
-                return self._interval(interval, record.seq, replay)
-            case Event() as event:
-                return self._event(event, record.seq, replay) if exposes(level, event_level(event.kind)) else None
+        if isinstance(event := record.content, Event):
+            return self._event(event, record.seq, replay) if exposes(level, event_level(event.kind)) else None
+        return self.half_hour(record, replay=replay)
+
+    def half_hour(self, record: Record, *, replay: bool) -> Publication | None:
+        """The same of half-hours alone."""
+        content = record.content
+        return self._interval(content, record.seq, replay) if isinstance(content, MeterInterval) else None
 
     def site(self, aggregate: SiteAggregate) -> Publication:
         """The sum of the house."""
@@ -146,6 +155,10 @@ class Topics:
         )
         return self.publication(("appliance/+/state", state.appliance), told)
 
+    def log(self, line: payloads.Log) -> Publication:
+        """A line of the log."""
+        return self.publication((LOG, line.level), line)
+
     def response(self, response: payloads.Response) -> Publication:
         """The answer to a request."""
         return self.publication(("response/+", response.op), response)
@@ -158,11 +171,16 @@ class Topics:
             end=timestamp(told.end),
             energy_import_kwh=told.energy_import_kwh,
             energy_export_kwh=told.energy_export_kwh,
+            wraps_at_kwh=_wraps_at_kwh(told),
             states=told.states,
             source=told.source,
             seq=seq,
             replay=replay,
+            key_id=None,
+            signature=None,
         )
+        if (signer := self._signer) is not None:
+            interval = replace(interval, key_id=signer.key_id, signature=signer.sign(asdict(interval)))
         return self.publication(("meter/+/interval", told.meter), interval)
 
     def _event(self, told: Event, seq: int, replay: bool) -> Publication:
@@ -182,6 +200,12 @@ class Topics:
 def presence(online: bool) -> bytes:
     """The payload of every topic called availability."""
     return b"online" if online else b"offline"
+
+
+def _wraps_at_kwh(told: MeterInterval) -> float | None:
+    if told.count_kwh is None or told.digits is None:
+        return None
+    return float(told.count_kwh * 10**told.digits)
 
 
 def _property(told: PropertyValue) -> payloads.Property:

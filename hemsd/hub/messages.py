@@ -453,13 +453,19 @@ class Event(Message, frozen=True, kw_only=True, tag=True):
 
 
 class Health(Message, frozen=True, kw_only=True, tag=True):
-    """How a domain is doing; counters since its start."""
+    """How a domain is doing, or a part of it that is told of by itself; counters since its start."""
 
     at: datetime
     source: Domain
+    part: str = ""
     ok: bool
     detail: str = ""
     counters: dict[str, int] = {}
+
+    @property
+    def name(self) -> str:
+        """What it is about."""
+        return self.part or self.source.value
 
 
 class Breach(Struct, frozen=True, kw_only=True):

@@ -81,7 +81,7 @@ POLICIES: Mapping[type[Message], Policy] = {
     ProviderEvent: REQUEST,
     Decision: KEPT,
     Event: KEPT,
-    Health: _latest("source"),
+    Health: _latest("source", "part"),
     IsolationStatus: _latest("source", "interface"),
     Records: KEPT,
     HistoryHead: _latest(),

@@ -88,6 +88,14 @@ def test_the_state_directory_must_be_private_if_it_is_there(home: Home) -> None:
     assert home.findings() == []
 
 
+def test_the_provider_is_checked_too(home: Home) -> None:
+    """As the broker of the house is."""
+    home.add('[gateway.provider]\nurl = "mqtts://ingest.example.net"\nca_file = "provider-ca.pem"\n')
+    severity, text = only(home.findings())
+    assert severity is Severity.ERROR
+    assert text.startswith(f"[gateway.provider] ca_file {home.directory}/provider-ca.pem: no such file")
+
+
 def test_the_broker_is_checked_too(home: Home) -> None:
     """What keeps a connection from being made is an error; what should be changed all the same is a warning."""
     home.add(

@@ -38,6 +38,7 @@ def test_the_shipped_example_shows_the_defaults() -> None:
     )
     keys = {"gateway.broker", "meter", "history", "daemon", "site", "control", "controller"}
     assert full.gateway.broker is not None
+    assert full.gateway.provider is not None
     assert full.gateway.metrics is not None
     assert [network.interface for network in full.networks.values()] == ["eth1"]
     assert [appliance.id for appliance in full.appliances.values()] == ["0130-1f2e3d4c", None]
@@ -49,6 +50,7 @@ def test_the_shipped_example_shows_the_defaults() -> None:
         *tables,
         full.gateway,
         full.gateway.broker,
+        full.gateway.provider,
         full.gateway.metrics,
         full.networks["home"],
         full.appliances["battery"],
@@ -92,6 +94,10 @@ def test_the_shipped_credentials_example_is_valid(tmp_path: Path) -> None:
         (
             '[meter]\ninterface = "wlan1"\npeer = "192.168.0.1"',
             ":4: [meter] peer must be a link-local IPv6 address like \"fe80::1\", not '192.168.0.1'",
+        ),
+        (
+            '[gateway]\nlog = "info"',
+            ':3: [gateway] log tells of single appliances: set exposure = "appliances" as well, or leave it "off"',
         ),
         ("[site]\ncolour = 1", ':3: [site] has no key "colour"; keys are id'),
         ("meter = 3", ":2: meter must be a table: write [meter] with its keys below it"),
@@ -288,6 +294,15 @@ def test_text_is_never_repeated() -> None:
     """What stands in the wrong place may be a secret: messages do not quote it."""
     for text in ('[meter]\nport = "SECRET"', '[gateway.broker]\nurl = "mqtt://u:SECRET@h"', 'profile = ["SECRET"]'):
         assert "SECRET" not in refused(f"version = 1\n{text}")
+
+
+def test_a_provider_is_not_the_broker_of_the_house() -> None:
+    """It would be told the same twice, and each of the two clients push the other one out."""
+    tables = 'version = 1\n[gateway.broker]\nurl = "mqtts://b"\n[gateway.provider]\nurl = "mqtts://{}"\n'
+    assert ":5: [gateway.provider] url is the broker of [gateway.broker]" in refused(tables.format("b:8883"))
+    provider = parse(tables.format("p") + 'cert_file = "p.crt"\nkey_file = "p.key"', FILE, {}).gateway.provider
+    assert provider is not None
+    assert provider.cert_file == str(FILE.absolute().parent / "p.crt")
 
 
 def test_fast_polling_must_be_asked_for() -> None:

@@ -146,6 +146,34 @@ async def test_home_assistant_is_told_as_configured(
     assert [home.discovery for home in homes] == [prefix]
 
 
+async def test_half_hours_are_signed_on_both_links_with_one_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the configuration says so; the key is in the gateway's state, and there is none where it does not."""
+    tables = '[gateway.broker]\nurl = "mqtts://h"\n[gateway.provider]\nurl = "mqtts://p"'
+    homes: list[Home] = []
+
+    class Recorder:
+        def __init__(self, seat: object, link: object, home: Home, state: object) -> None:
+            homes.append(home)
+
+        async def run(self) -> None: ...
+
+    monkeypatch.setattr(gateway, "Bridge", Recorder)
+    monkeypatch.setattr(gateway, "ProviderLink", Recorder)
+    for sign in ("sign = false", "sign = true"):
+        config = parse(f"version = 1\n[gateway]\n{sign}\n{tables}", tmp_path / "hemsd.toml", {})
+        hub = Hub(ROUTES_6_4_3)
+        assert config.gateway.broker is not None
+        assert config.gateway.provider is not None
+        await gateway.run_gateway(config, config.gateway.broker, "home-1", tmp_path, hub)
+        await gateway.run_provider(config, config.gateway.provider, "home-1", tmp_path, hub)
+    keys = [None if home.signer is None else home.signer.public for home in homes]
+    assert keys == [None, None, keys[2], keys[2]]
+    assert keys[2] is not None
+    assert (tmp_path / "gateway" / "signing-key.pem").exists()
+
+
 def test_metrics_that_cannot_be_served_are_tried_again() -> None:
     """An address may come up later; a package that is missing takes a person."""
     assert gateway.kind_of(MetricsError("in use")) is Kind.TRANSIENT

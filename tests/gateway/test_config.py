@@ -102,6 +102,7 @@ def test_everything_may_be_said_at_once() -> None:
         "username": "u",
         **{f"{name}_file": f"/{name}" for name in ("password", "ca", "cert", "key")},
         "pin": PIN,
+        "server_name": "broker.example.net",
         "version": "3.1.1",
         "client_id": "Home_1",
         "keepalive_s": 60,

@@ -21,7 +21,8 @@ def test_the_example_is_what_the_command_writes() -> None:
     assert told == configuration("/etc/mosquitto/hemsd", 8883)
     sections = acl_section("hemsd-home", "site"), acl_section("panel", "reader")
     told = (EXAMPLES / "mosquitto/acl.conf").read_text()
-    assert told == "".join((ACL_HEAD, *sections, acl_section("homeassistant", "operator")))
+    others = acl_section("homeassistant", "operator"), acl_section("provider", "provider")
+    assert told == "".join((ACL_HEAD, *sections, *others))
 
 
 @pytest.mark.needs("mosquitto")
@@ -39,13 +40,16 @@ async def test_mosquitto_starts_with_the_example(tmp_path: Path) -> None:
 
 
 def test_the_example_for_emqx_names_the_same_topics() -> None:
-    """Nothing here runs EMQX; at least what a home may do is the same as with mosquitto."""
+    """Nothing here runs EMQX; at least what a home, and a provider, may do is the same as with mosquitto."""
     text = (EXAMPLES / "emqx/acl.conf").read_text()
-    rules = dict(
-        re.findall(r'^\{allow, \{username, \{re, "\^hemsd-.*?"\}\}, (\w+), \[(.*)\]\}\.$', text, re.MULTILINE)
-    )
-    for word, action in (("write", "publish"), ("read", "subscribe")):
-        topics = set(re.findall(rf"^topic {word} (\S+)$", acl_section("hemsd-home", "site"), re.MULTILINE))
-        named = rules[action].replace("${client_attrs.site}", "home").replace("${username}", "hemsd-home")
-        assert set(re.findall(r'"(.*?)"', named)) == topics
+    for user, section in (
+        (r'\{re, "\^hemsd-.*?"\}', acl_section("hemsd-home", "site")),
+        ('"provider"', acl_section("provider", "provider")),
+    ):
+        rule = rf"^\{{allow, \{{username, {user}\}}, (\w+), \[(.*)\]\}}\.$"
+        rules = dict(re.findall(rule, text, re.MULTILINE))
+        for word, action in (("write", "publish"), ("read", "subscribe")):
+            topics = set(re.findall(rf"^topic {word} (\S+)$", section, re.MULTILINE))
+            named = rules[action].replace("${client_attrs.site}", "home").replace("${username}", "hemsd-home")
+            assert set(re.findall(r'"(.*?)"', named)) == topics
     assert text.rstrip().endswith("{deny, all}.")

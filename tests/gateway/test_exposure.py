@@ -28,8 +28,8 @@ from hemsd.hub.messages import (
 from hemsd.hub.routes import Exposure
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/mqtt.md").read_text("utf-8")
-IDS = {"alert/<id>": "alert/+", "<m>": "+", "<a>": "+", "<op>": "+"}
-ASKED_FOR = {"response/+"}
+IDS = {"alert/<id>": "alert/+", "<level>": "+", "<m>": "+", "<a>": "+", "<op>": "+"}
+ASKED_FOR = {"response/+", "bridge/log/+"}
 
 
 def rows() -> list[list[str]]:

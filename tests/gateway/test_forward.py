@@ -23,6 +23,7 @@ from support.mosquitto import Mosquitto, Observer, Pki, observer, wire
 from hemsd.gateway import bridge, connection, forward, outbox
 from hemsd.gateway.bridge import Bridge
 from hemsd.gateway.config import BrokerConfig
+from hemsd.gateway.reconnecting import Backoff
 from hemsd.gateway.standing import Home
 from hemsd.history.historian import Historian
 from hemsd.hub.hub import Hub
@@ -39,8 +40,7 @@ SEEDS = [Random().randrange(1 << 32) for _ in range(20)] if os.environ.get("HEMS
 @pytest.fixture(autouse=True)
 def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes minutes takes tenths of a second."""
-    monkeypatch.setattr(bridge, "BACKOFF_S", 0.02)
-    monkeypatch.setattr(bridge, "BACKOFF_CAP_S", 0.1)
+    monkeypatch.setattr(bridge, "BACKOFF", Backoff(first_s=0.02, cap_s=0.1, jitter=0.5))
     monkeypatch.setattr(outbox, "PER_SECOND", 1_000.0)
     monkeypatch.setattr(outbox, "REFUSED_FOR_S", 0.2)
     monkeypatch.setattr(forward, "SAVE_EVERY_S", 0.01)
@@ -387,3 +387,4 @@ async def test_what_the_meter_remembers_reaches_the_broker(broker: Mosquitto, tm
     assert all(each["replay"] and each["source"] == "backfill" for each in intervals[:DAY])
     assert [each["seq"] for each in intervals] == sorted({each["seq"] for each in intervals})
     assert intervals[-1]["start"] == intervals[2]["start"]
+    assert {each["wraps_at_kwh"] for each in intervals} == {1_000_000.0}

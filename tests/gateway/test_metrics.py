@@ -121,12 +121,16 @@ def test_the_site_and_the_parts_of_hemsd() -> None:
     found = told(
         Health(at=AT, source=Domain.HISTORY, ok=True, counters={"missing": 7, "contradicted": 1}),
         Health(at=AT, source=Domain.GATEWAY, ok=False, counters={"behind": 12}),
+        Health(at=AT, source=Domain.GATEWAY, part="provider", ok=True, counters={"behind": 3}),
     )
     assert found["hemsd_history_missing_half_hours",] == 7
     assert found["hemsd_domain_counter", "history", "contradicted"] == 1
     assert found["hemsd_domain_ok", "gateway"] is False
     assert found["hemsd_gateway_connected",] is False
     assert found["hemsd_gateway_backlog_records",] == 12
+    assert found["hemsd_domain_ok", "provider"] is True
+    assert found["hemsd_provider_connected",] is True
+    assert found["hemsd_provider_backlog_records",] == 3
 
 
 def test_an_appliance() -> None:

@@ -55,6 +55,20 @@ def test_what_is_new_goes_at_once_as_far_as_it_may_fly() -> None:
     assert (outbox.acknowledged, outbox.settled) == (1, 0)
 
 
+def test_a_pace_of_its_own_for_half_hours_only() -> None:
+    """For a broker that takes nothing else events are no part of a replay, and take no time; nor does what is new."""
+    outbox = Outbox(0, 6, replay_per_s=0.1, half_hours_only=True)
+    outbox.begin()
+    outbox.know(7)
+    told = event("something")
+    records = [*kept(1), *kept(2, 3, content=told), *kept(4, 5), *kept(6, content=told), *kept(7)]
+    outbox.add(answer(*records, head=7), 0, 7)
+    assert taken(outbox, 100.0) == [1, 2, 3]
+    assert (taken(outbox, 109.0), outbox.deadline()) == ([], 110.0)
+    assert taken(outbox, 110.0) == [4]
+    assert taken(outbox, 120.0) == [5, 6, 7]
+
+
 def test_a_broker_that_takes_fewer_at_once_is_given_fewer() -> None:
     """MQTT 5 brokers say how many they take (Receive Maximum)."""
     outbox = filled(*range(1, 31))

@@ -50,6 +50,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "panel",
         "--operator",
         "homeassistant",
+        "--provider",
+        "energy",
     )
     made = hemsd_pki(directory, "--broker", "localhost", "--broker", "127.0.0.1", *names, "--port", str(port))
     assert made.code == 0, made.err
@@ -150,6 +152,10 @@ async def acknowledged(site: Site, client: str, topic: str) -> int:
         ("homeassistant", f"{ROOT}/appliance/ac/set", True),
         ("homeassistant", f"{ROOT}/meter/m1/live", False),
         ("homeassistant", "homeassistant/status", True),
+        ("energy", f"{ROOT}/request/dr-event", True),
+        ("energy", f"{ROOT}/request/set", False),
+        ("energy", f"{ROOT}/appliance/ac/set", False),
+        ("energy", f"{ROOT}/meter/m1/interval", False),
     ],
 )
 async def test_who_may_publish_what(site: Site, client: str, topic: str, allowed: bool) -> None:
@@ -261,3 +267,46 @@ def test_only_what_the_authority_signed_is_its_own() -> None:
     assert not Authority.create(new_key(), NOW).made(certificate)
     with pytest.raises(PkiError, match="does not belong to it"):
         Authority.load(certificate_pem(authority.certificate), key_pem(new_key()))
+
+
+@pytest.mark.parametrize(
+    ("topic", "allowed"),
+    [
+        (f"{ROOT}/meter/m1/interval", True),
+        (f"{ROOT}/site/day", True),
+        (f"{ROOT}/bridge/info", True),
+        (f"{ROOT}/meter/m1/live", False),
+        (f"{ROOT}/appliance/ac/state", False),
+        (f"{ROOT}/bridge/event", False),
+        (f"{ROOT}/response/set", False),
+    ],
+)
+async def test_what_a_provider_hears(site: Site, topic: str, allowed: bool) -> None:
+    """Half-hours and sums of the house; control: it hears what is published last."""
+    last = f"{ROOT}/site/month"
+    async with panel(site, "energy") as ear, panel(site, "hemsd-home-1") as mouth, asyncio.timeout(10):
+        await ear.subscribe([(topic, 1), (last, 1)])
+        await mouth.publish(topic, b"x", 1)
+        await mouth.publish(last, b"x", 1)
+        assert str((await anext(aiter(ear.messages))).topic) == (topic if allowed else last)
+
+
+async def test_another_base_topic(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Rules and what is said to write into hemsd.toml go by it; hemsd and a reader work with that."""
+    directory, port, base = tmp_path / "pki", free_port(), "house/energy"
+    names = ("--client", "hemsd-home-1", "--reader", "panel", "--base-topic", base, "--port", str(port))
+    made = hemsd_pki(directory, "--broker", "localhost", *names)
+    assert f'  base_topic = "{base}"' in made.out.splitlines()
+    house = House()
+    with included(directory / "mosquitto.conf", tmp_path / "etc", port):
+        config = config_for(directory, "hemsd-home-1", port, base_topic=base)
+        async with panel(Site(directory, port)) as view, asyncio.timeout(10), bridging(house, config):
+            await view.subscribe(f"{base}/v1/home-1/#", qos=1)
+            house.interval(1)
+            async for message in view.messages:
+                if str(message.topic) == f"{base}/v1/home-1/meter/m1/interval":
+                    break
+    assert "refused" not in caplog.text
+    for wrong in ("a/b/c/d", "a b", "#", ""):
+        with pytest.raises(SystemExit):
+            hemsd_pki(directory, "--base-topic", wrong)

@@ -72,6 +72,28 @@ async def test_a_pin_in_place_of_an_authority(broker: Mosquitto, pki: Pki) -> No
     assert f"cannot be trusted: its key is not the one of pin, but {pin}" in wrong
 
 
+async def test_a_broker_under_another_name(broker: Mosquitto, pki: Pki) -> None:
+    """The name that its certificate has is checked, whatever it is reached by; any other is refused."""
+    url = f"mqtts://127.1:{broker.ports.tls}"  # 127.0.0.1, in a way that no certificate has
+    assert "cannot be trusted" in await trouble(tls(broker, pki, url=url))
+    assert await trouble(tls(broker, pki, url=url, server_name="localhost")) == ""
+    assert "cannot be trusted" in await trouble(tls(broker, pki, url=url, server_name="broker.home"))
+
+
+async def test_the_name_is_asked_for(pki: Pki) -> None:
+    """By Server Name Indication (RFC 6066, 3), which balancers in front of a cluster of brokers go by."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pki.directory / "server.crt", pki.directory / "server.key")
+    asked: list[str | None] = []
+    context.sni_callback = lambda _socket, name, _context: asked.append(name)
+    async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context) as server:
+        url = f"mqtts://127.1:{server.sockets[0].getsockname()[1]}"
+        for name in (None, "broker.example.net"):
+            config = BrokerConfig(url=url, ca_file=str(pki.directory / "ca.crt"), server_name=name)
+            assert "cannot be trusted" in await trouble(config)
+    assert asked == ["127.1", "broker.example.net"]
+
+
 async def test_a_pin_besides_an_authority(broker: Mosquitto, pki: Pki, tmp_path: Path) -> None:
     """Both have to be right."""
     pin = pin_of(load_pem_x509_certificate((pki.directory / "server.crt").read_bytes()))

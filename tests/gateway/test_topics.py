@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 
@@ -71,6 +72,8 @@ def test_interval() -> None:
         meter="m1",
         end=datetime(2025, 1, 14, 15, 0, tzinfo=UTC),
         energy_import_kwh=12345.6,
+        count_kwh=Decimal("0.1"),
+        digits=6,
         source="backfill",
         states={"energy_export_kwh": "no_data"},
     )
@@ -89,10 +92,13 @@ def test_interval() -> None:
         "end": "2025-01-15T00:00:00+09:00",
         "energy_import_kwh": 12345.6,
         "energy_export_kwh": None,
+        "wraps_at_kwh": 100_000.0,
         "states": {"energy_export_kwh": "no_data"},
         "source": "backfill",
         "seq": 7,
         "replay": True,
+        "key_id": None,
+        "signature": None,
     }
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from hemsd.gateway.bridge import Bridge
 from hemsd.gateway.config import BrokerConfig
+from hemsd.gateway.payloads import LogLevel
+from hemsd.gateway.signature import Signer
 from hemsd.gateway.standing import Home
 from hemsd.hub.hub import Hub, Seat
 from hemsd.hub.messages import (
@@ -94,6 +96,8 @@ class House:
 
     now = 0.0  # of the bridge's clock
     discovery = ""  # prefix of Home Assistant's discovery
+    signer: Signer | None = None
+    log: LogLevel | None = None
 
     def __init__(self, level: Exposure = "aggregates") -> None:
         self.level = level
@@ -144,7 +148,7 @@ async def bridging(
     with TemporaryDirectory() as fleeting:
         directory = state or Path(fleeting)
         told = {"profile": "6.4.3", "config_hash": "0123456789ab", "discovery": house.discovery}
-        home = Home(site=SITE, exposure=house.level, **told)
+        home = Home(site=SITE, exposure=house.level, signer=house.signer, log=house.log, **told)
         times = {"clock": house.clock, "wall": house.wall, "chance": lambda: 0.0}
         bridge = Bridge(house.gateway, config, home, directory, **times)
         archive = asyncio.create_task(house.history.run())

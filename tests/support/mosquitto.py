@@ -148,7 +148,7 @@ class Mosquitto:
         self.stop()
 
     def start(self) -> None:
-        """Start and wait until it listens. Raises OSError."""
+        """Start and wait until it answers: a signal sent to it before would end it. Raises OSError."""
         user = "user root" if os.geteuid() == 0 else ""
         places = {"directory": self._directory, "pki": self._pki.directory}
         path = self._directory / "mosquitto.conf"
@@ -157,7 +157,7 @@ class Mosquitto:
         self._process = subprocess.Popen([program, "-c", path], stderr=subprocess.DEVNULL)
         until = time.monotonic() + WITHIN_S
         while self._process.poll() is None and time.monotonic() < until:
-            if all(_listens(port) for port in vars(self.ports).values()):
+            if all(_listens(port) for port in vars(self.ports).values()) and _answers(self.ports.open):
                 return
             time.sleep(0.01)
         self.stop()
@@ -213,6 +213,14 @@ def _wait_for(there: Callable[[], bool]) -> None:
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _answers(port: int) -> bool:
+    """Whether a CONNECT of MQTT 3.1.1 is acknowledged."""
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), WITHIN_S) as probe:
+        probe.sendall(b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x05\x00\x00")
+        return probe.recv(4)[:1] == b"\x20"
+    return False
 
 
 class Observer:

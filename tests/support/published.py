@@ -16,6 +16,7 @@ SCHEMAS = {
     "bridge/info": "hemsd.bridge.info-1",
     "bridge/health": "hemsd.bridge.health-1",
     "bridge/event": "hemsd.event-1",
+    "bridge/log/+": "hemsd.log-1",
     "alert/+": "hemsd.alert-1",
     "meter/+/live": "hemsd.meter.live-1",
     "meter/+/interval": "hemsd.meter.interval-1",
