@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test lint bench soak guest rehearse wheel clean
+.PHONY: help demo test lint bench soak guest interop rehearse wheel clean
 help:
 	@echo "make demo      a simulated meter, the daemon and an MQTT broker, in this terminal"
 	@echo "make test      lint, types, import contracts and the whole test suite"
@@ -11,6 +11,7 @@ help:
 	@echo "make bench     measurements, beside momonga, pychonet and pyhems (a quarter of an hour)"
 	@echo "make soak      property tests and storms with random seeds, for longer"
 	@echo "make guest     cut the power of an emulated machine while history is written (root, some minutes)"
+	@echo "make interop   what Home Assistant's own code makes of hemsd (root, some minutes)"
 	@echo "make rehearse  'make test' and 'make demo' on pristine Debian 12 and 13 trees (root)"
 
 $(BIN)/.demo: pyproject.toml
@@ -47,6 +48,11 @@ soak: $(BIN)/.test
 
 guest: $(BIN)/.test
 	$(BIN)/python tests/guest/power_cut.py
+
+interop: $(BIN)/.test
+	tests/packages.sh
+	tests/interop/homeassistant/tree.sh $(CURDIR)/.cache/homeassistant/tree
+	unshare --net sh -c "ip link set lo up && exec $(BIN)/pytest tests/interop/homeassistant/acceptance.py"
 
 rehearse: $(BIN)/.test
 	tests/rehearse.sh demo test
