@@ -11,7 +11,7 @@ import json
 import logging
 import sys
 import traceback
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from homeassistant import auth, bootstrap, config_entries, loader
@@ -19,15 +19,13 @@ from homeassistant.components.energy.data import async_get_manager
 from homeassistant.components.energy.validate import async_validate
 from homeassistant.components.recorder import get_instance
 from homeassistant.components.recorder.statistics import statistics_during_period
-from homeassistant.components.recorder.tasks import StatisticsTask
+from homeassistant.components.recorder.tasks import StatisticsTask, SynchronizeTask
 from homeassistant.const import __version__
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import area_registry, device_registry, entity_registry
 from homeassistant.helpers import recorder as recorder_helper
 from homeassistant.setup import async_setup_component
 from homeassistant.util import dt as dt_util
-
-PERIOD = timedelta(minutes=5)  # of its short-term statistics
 
 
 class Complaints(logging.Handler):
@@ -51,6 +49,7 @@ class Assistant:
         self._directory = directory
         self._port = port
         self._complaints = Complaints()
+        self._compiled = dt_util.utcnow()
         self.hass: HomeAssistant
 
     async def start(self) -> None:
@@ -159,11 +158,13 @@ class Assistant:
     async def energy(self, preferences: dict[str, Any]) -> dict[str, Any]:
         """What it has to say against an energy dashboard of these sources."""
         await self._compile()
+        await self._compile()  # the first pass may come before its recorder has the newest states
         await (await async_get_manager(self.hass)).async_update(preferences)
         return (await async_validate(self.hass)).as_dict()
 
     async def consumed(self, entity: str) -> float:
         """The sum that its statistics make of a register."""
+        await self._compile()
         await self._compile()
         start = dt_util.utcnow() - timedelta(days=1)
         found = await get_instance(self.hass).async_add_executor_job(
@@ -172,18 +173,18 @@ class Assistant:
         return found[entity][-1]["sum"]
 
     async def _compile(self) -> None:
-        """Statistics of the five minutes that are going on, as if they were over."""
-        recorder, now = get_instance(self.hass), dt_util.utcnow()
-        await recorder.async_block_till_done()
-        recorder.queue_task(StatisticsTask(_begin(now), False))
-        await recorder.async_block_till_done()
+        """Statistics of all that came since the last ones, as if a period of theirs had ended just now."""
+        recorder, since = get_instance(self.hass), self._compiled
+        for task in (None, StatisticsTask(since, False)):
+            if task is not None:
+                recorder.queue_task(task)
+            done = self.hass.loop.create_future()
+            recorder.queue_task(SynchronizeTask(done))
+            await done
+        self._compiled = dt_util.utcnow()
 
     async def stop(self) -> None:
         await self.hass.async_stop(force=True)
-
-
-def _begin(now: datetime) -> datetime:
-    return now.replace(minute=now.minute // 5 * 5, second=0, microsecond=0)
 
 
 async def main() -> None:
