@@ -25,6 +25,7 @@ from tests.benchmarks.line import line
 from tests.benchmarks.onward import onward
 from tests.benchmarks.polling import polling
 from tests.benchmarks.processes import PROJECT
+from tests.benchmarks.publishing import publishing
 from tests.benchmarks.report import Row, table
 from tests.benchmarks.start import start
 from tests.benchmarks.store import history_store
@@ -35,6 +36,7 @@ BENCHMARKS = {
     for each in (
         start,
         onward,
+        publishing,
         asking,
         reading,
         history,
@@ -51,6 +53,7 @@ BENCHMARKS = {
 NEEDS = {  # programs and packages that may be missing
     "start": ["momonga"],
     "onward": ["mosquitto"],
+    "publishing": ["mosquitto"],
     "asking": ["valgrind", "momonga"],
     "reading": ["valgrind", "mosquitto", "momonga"],
     "history": ["valgrind", "momonga"],

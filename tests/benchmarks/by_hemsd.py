@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -46,10 +47,11 @@ async def readings(port: str, route_b_id: str, password: str, count: str) -> Non
             assert isinstance(power, int) and isinstance(currents, Currents)
 
 
-async def product(config: str) -> None:
-    """The whole daemon, which reads again as soon as it has read, until it is told to stop."""
+async def product(config: str, live_s: str = "0") -> None:
+    """The whole daemon, which reads again so long after it has read, until it is told to stop."""
     settings = load(Path(config))
-    await run(replace(settings, meter=replace(settings.meter, live_s=0, watched_s=0)))
+    pace_s: Any = float(live_s)  # a configuration allows whole seconds only
+    await run(replace(settings, meter=replace(settings.meter, live_s=pace_s, watched_s=pace_s)))
 
 
 async def days(port: str, route_b_id: str, password: str, count: str) -> None:

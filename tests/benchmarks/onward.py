@@ -24,7 +24,7 @@ from hemsd.echonet.meter import MeterEPC
 from hemsd.history.query import FILE_NAME
 from hemsd.routeb.readings import JST
 from tests.benchmarks.broker import Heard, mosquitto, subscriber, table
-from tests.benchmarks.processes import Failed, simulated_module, started
+from tests.benchmarks.processes import Failed, python, simulated_module, started
 from tests.benchmarks.report import Row
 from tests.benchmarks.start import HEMSD, configure
 
@@ -32,11 +32,14 @@ ROUNDS, HALF_HOURS = 5, 4
 SPEED = 900  # a half-hour passes in 2 s
 DEADLINE_S = 20.0
 LOOK_S = 0.001
+READINGS, PAUSE_S = 180, 0.1
+LIVE_DEADLINE_S = 120.0
 GOAL_MS = 50
 
 
 async def onward() -> list[Row]:
-    """Milliseconds from the serial port to a subscriber and to the disk: the first reading, half-hours."""
+    """Milliseconds from the serial port to a subscriber and to the disk: the first reading, others, half-hours."""
+    late_ms = sorted([each * 1e3 for each in await _live()])
     rounds = [await _round() for _ in range(ROUNDS)]
     published = median(round.published_s for round in rounds)
     half_hours = [each for round in rounds for each in round.half_hours_s]
@@ -44,6 +47,8 @@ async def onward() -> list[Row]:
         raise Failed(f"only {len(half_hours)} half-hours were kept and published as the meter told them")
     kept, told = (median(times) for times in zip(*half_hours, strict=True))
     return [
+        Row(name="reading, heard to published, median", unit="ms", hemsd=median(late_ms), goal=5),
+        Row(name="reading, heard to published, p99", unit="ms", hemsd=late_ms[len(late_ms) * 99 // 100], goal=20),
         Row(name="first reading, heard to published", unit="ms", hemsd=published * 1e3, goal=GOAL_MS),
         Row(name="half-hour, heard to committed in SQLite", unit="ms", hemsd=kept * 1e3, goal=GOAL_MS),
         Row(name="half-hour, heard to published (QoS 1)", unit="ms", hemsd=told * 1e3, goal=GOAL_MS),
@@ -83,6 +88,25 @@ async def _round() -> Round:
             and published[end] > at  # otherwise it was asked for before
         ],
     )
+
+
+async def _live() -> list[float]:
+    """Seconds that each of many readings took from the module to a subscriber."""
+    with TemporaryDirectory() as scratch:
+        directory = Path(scratch)
+        async with mosquitto() as port, subscriber(port) as heard, simulated_module("--unpaced") as module:
+            config = configure(directory, module, f"[history]\nbackfill_days = 0\n{table(port)}")
+            async with started(*python("by_hemsd", "product", config, PAUSE_S)):
+                async with asyncio.timeout(LIVE_DEADLINE_S):
+                    while len(list(_of(heard, "live"))) < READINGS:
+                        await asyncio.sleep(0.5)
+            datagrams = (await module.process.asked())["datagrams"]
+    read_at = [at for at, _ in _told(datagrams, ESV.GET_RES, MeterEPC.INSTANTANEOUS_POWER)]
+    soonest: dict[float, float] = {}  # by reading: what is said anew once a minute tells of none
+    for each in _of(heard, "live"):
+        if before := [at for at in read_at if at <= each.at]:  # the module remembers its last datagrams only
+            soonest.setdefault(before[-1], each.at - before[-1])
+    return list(soonest.values())
 
 
 def _of(heard: list[Heard], what: str) -> Iterator[Heard]:
