@@ -210,7 +210,9 @@ def taken(home: House, running: Assistant) -> Callable[[], Awaitable[list[str]]]
                 found.append(f"{name} is known by {entity['unique_id']}")
             about = ("device_class", "state_class", "unit_of_measurement")
             found += [f"{name}: {key} is {state.get(key)}" for key in about if state.get(key) != each.get(key)]
-            if each["platform"] in ("sensor", "binary_sensor", "switch", "number", "select"):
+            if each.get("state_topic", "") and each["state_topic"] not in home.kept:
+                found.append(f"{name} has no topic yet")
+            elif each["platform"] in ("sensor", "binary_sensor", "switch", "number", "select"):
                 wanted = discovery.state(each, home.kept[each["state_topic"]])
                 if not same(state["state"], wanted):
                     found.append(f"{name} is {state['state']}, not {wanted}")
