@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test lint docs bench soak vm rehearse wheel clean
+.PHONY: help demo test lint docs bench soak vm interop rehearse wheel clean
 help:
 	@echo "make demo      a simulated meter, the daemon and an MQTT broker, in this terminal"
 	@echo "make test      lint, types, import contracts and the whole test suite"
@@ -12,6 +12,7 @@ help:
 	@echo "make bench     measurements, beside momonga, pychonet and pyhems (a quarter of an hour)"
 	@echo "make soak      property tests and storms with random seeds, for longer"
 	@echo "make vm        the tests on an emulated machine, on one like a Raspberry Pi (root, a quarter of an hour)"
+	@echo "make interop   what Home Assistant's own code makes of hemsd (root, some minutes)"
 	@echo "make rehearse  'make test' and 'make demo' on pristine Debian 12 and 13 trees (root)"
 
 $(BIN)/.demo: pyproject.toml
@@ -52,6 +53,11 @@ soak: $(BIN)/.test
 vm: $(BIN)/.test
 	tests/packages.sh arm64
 	HEMSD_GUEST=arm64 $(BIN)/pytest -o faulthandler_timeout=0 tests/guest
+
+interop: $(BIN)/.test
+	tests/packages.sh
+	tests/interop/homeassistant/tree.sh $(CURDIR)/.cache/homeassistant/tree
+	unshare --net sh -c "ip link set lo up && exec $(BIN)/pytest tests/interop/homeassistant/acceptance.py"
 
 rehearse: $(BIN)/.test
 	tests/rehearse.sh demo test

@@ -150,7 +150,7 @@ CONTROLS: Mapping[str, str] = {
     "level": "select",
     "color": "select",
 }
-"""Words that Home Assistant may set, and by what. A lock is left to people, a target in watt-hours to automations."""
+"""Words that Home Assistant may set one by one, and by what. A target in watt-hours is left to automations."""
 
 
 def key_of(platform: str, what: str) -> str:
@@ -228,12 +228,15 @@ def options_of(accepts: str) -> tuple[str, ...]:
 
 
 def named(entities: Mapping[str, Entity], owner: str, whose: str) -> dict[str, Entity]:
-    """Each with the two ids that it is known by: `owner` is for ever, `whose` begins the proposed entity_id."""
+    """Each with the two ids that it is known by: `owner` is for ever, `whose` begins the proposed entity_id.
+
+    One without a name has that of its device.
+    """
     return {
         key: {
             **entity,
             "unique_id": f"hemsd_{owner}_{key.removeprefix(entity['platform'] + '_')}",
-            "default_entity_id": f"{entity['platform']}.{slug(whose, entity['name'])}",
+            "default_entity_id": f"{entity['platform']}.{slug(whose, entity['name'] or '')}",
         }
         for key, entity in entities.items()
     }

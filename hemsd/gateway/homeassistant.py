@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from hemsd import __version__
+from hemsd.gateway.composites import Told, composite, platform_of
 from hemsd.gateway.energy import REGISTERS
 from hemsd.gateway.entities import (
     CONTROLS,
@@ -60,13 +61,15 @@ DEVICES_MAX = 1024
 QOS = 1
 
 SITE_DEVICE = "site"
+WHOLE = "whole"  # what the one entity is called, in ids, that stands for most of an appliance
 
 
 @dataclass(slots=True)
 class _Device:
     """What is known of one; `told` are the components that Home Assistant may have, by platform."""
 
-    words: set[str] = field(default_factory=set)  # of which a value was known
+    words: set[str] = field(default_factory=set)  # of which a value was known,
+    met: set[str] = field(default_factory=set)  # and which were told of an appliance
     identity: MeterIdentity | None = None
     status: ApplianceStatus | None = None
     told: dict[str, str] = field(default_factory=dict)
@@ -291,22 +294,27 @@ class Discovery:
         return {"device": about, **shared}, named(entities, f"meter_{meter}", "smart_meter")
 
     def _appliance_device(self, status: ApplianceStatus, device: _Device) -> tuple[dict[str, Any], dict[str, Entity]]:
-        name = status.appliance
+        name, kind = status.appliance, status.kind
         topic, order = self._topic("appliance/+/state", name), f"{self._topics.root}/appliance/{name}/set"
         wishes = status.wishes if exposes(self._home.exposure, "control") else {}
         entities: dict[str, Entity] = {}
+        covered: frozenset[str] = frozenset()
+        if (whole := composite(kind, Told(frozenset(device.words), wishes, topic, order))) is not None:
+            entities[key_of(whole.entity["platform"], WHOLE)], covered = whole
         for word in WORDS:
             if word not in device.words:
                 continue
-            entity = setting(word, status.kind, wishes[word], topic, order) if word in wishes else None
-            entity = entity or showing(word, status.kind, topic)
-            entities[key_of(entity["platform"], word)] = entity
-            if not device.told.keys() & _either(word, status.kind):  # an earlier run may have told the other one
-                device.told |= _either(word, status.kind)
+            if word not in device.met:
+                device.met.add(word)
+                device.told |= _possible(word, kind)
+            if word not in covered:
+                entity = setting(word, kind, wishes[word], topic, order) if word in wishes else None
+                entity = entity or showing(word, kind, topic)
+                entities[key_of(entity["platform"], word)] = entity
         about = {
             "identifiers": [f"hemsd_appliance_{name}"],
             "name": status.name,
-            "model": " ".join(filter(None, (status.product, f"({status.kind})"))),
+            "model": " ".join(filter(None, (status.product, f"({kind})"))),
             "via_device": f"hemsd_site_{self._home.site}",
             **({"suggested_area": status.room} if status.room else {}),
             **_made(status.maker, status.serial),
@@ -335,11 +343,11 @@ def _described(status: ApplianceStatus) -> tuple[object, ...]:
     return *named, status.known, status.wishes
 
 
-def _either(word: str, kind: str) -> dict[str, str]:
-    """The components that a word can be, by their platform; empty where it is always the same."""
-    if word not in CONTROLS:
-        return {}
-    return {key_of(platform, word): platform for platform in (CONTROLS[word], meaning_of(word, kind).platform)}
+def _possible(word: str, kind: str) -> dict[str, str]:
+    """The components that an earlier run, at another exposure or of another version, may have told for a word."""
+    platforms = {meaning_of(word, kind).platform, CONTROLS.get(word, "")} - {""}
+    whole = {key_of(platform, WHOLE): platform for platform in (platform_of(kind),) if platform}
+    return {key_of(platform, word): platform for platform in sorted(platforms)} | whole
 
 
 def _made(maker: str, serial: str) -> dict[str, str]:

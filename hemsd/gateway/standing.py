@@ -189,7 +189,7 @@ class Standing:
             return Publication(path, b"", 1, True)  # of another site id, or exposed no longer
         match key[0].split("/")[0]:
             case "meter":
-                gone = bool(self._meters)  # another one
+                gone = bool(self._meters) and key[1] not in self._meters  # another one
             case "appliance":
                 gone = now - self._began >= UNTOLD_S
             case "site":

@@ -355,6 +355,30 @@ def test_the_platform_of_a_word_changes_with_the_exposure(assistant: Assistant) 
     assert assistant.wait() == []
 
 
+def test_what_is_a_whole_stands_for_its_words(assistant: Assistant) -> None:
+    """A card in place of switch, select and number, which an earlier run may have told; less exposure undoes it."""
+    device = f"appliance-{AIRCON}"
+    assistant.hear(status(kind="home_air_conditioner", wishes=WISHES))
+    assistant.wait()
+    first = assistant.entities(device)
+    card = first["climate_whole"]
+    topics = {each for key, each in card.items() if key.endswith("_topic")}
+    assert topics == {f"hemsd/v1/{SITE}/appliance/{AIRCON}/{what}" for what in ("state", "set")}
+    assert {key for key, each in first.items() if len(each) == 1} == {
+        *("switch_on", "select_mode", "number_target_temperature_c")
+    }
+    assistant.wait()
+    assert assistant.entities(device).keys() == {"climate_whole", "sensor_power_w", "sensor_energy_import_kwh"}
+    assistant.start("appliances")
+    assistant.hear(*HOUSE[:-2], status(kind="home_air_conditioner", wishes=WISHES), HOUSE[-1])
+    assistant.wait()
+    assert assistant.entities(device)["climate_whole"] == {"platform": "climate"}
+    assistant.wait()
+    shown = assistant.entities(device)
+    assert {each["platform"] for each in shown.values()} == {"sensor", "binary_sensor"}
+    assert {"binary_sensor_on", "sensor_mode", "sensor_target_temperature_c"} <= shown.keys()
+
+
 def test_an_appliance_waits_until_it_is_known() -> None:
     """What it can do is not said before it has told."""
     assistant = Assistant()

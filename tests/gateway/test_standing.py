@@ -293,6 +293,14 @@ def test_leftovers_of_an_earlier_run() -> None:
         assert (found.payload, found.retain) == (b"", True)
 
 
+def test_the_values_of_a_meter_that_is_not_read_yet_stay() -> None:
+    """They were told of the same one, and a topic without a payload is an error in the log of Home Assistant."""
+    broker = Broker()
+    broker.hear(meter("m1"))
+    assert broker.leftover("meter/m1/live") is None
+    assert broker.leftover("meter/old/live") is not None
+
+
 @pytest.mark.parametrize("path", ["hemsd/v1/home-2/availability", "old/v1/home-1/site/live", f"{ROOT}/no/such"])
 def test_leftovers_of_another_site_are_cleared(path: str) -> None:
     """Where base topic or site id were changed nothing stays under the old ones."""

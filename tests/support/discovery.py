@@ -24,6 +24,18 @@ ANY = {
     *("availability", "availability_mode", "qos", "json_attributes_topic", "json_attributes_template"),
     *("state_topic", "value_template"),
 }
+
+
+def _both(*names: str) -> set[str]:
+    return {
+        f"{name}_{way}_{what}" for name in names for way in ("command", "state") for what in ("topic", "template")
+    }
+
+
+def _shown(*names: str) -> set[str]:
+    return {f"{name}_{what}" for name in names for what in ("topic", "template")}
+
+
 KEYS = {
     "sensor": ANY
     | {"device_class", "unit_of_measurement", "state_class", "expire_after", "force_update", "options"}
@@ -36,6 +48,33 @@ KEYS = {
     | {"command_topic", "command_template", "min", "max", "step", "mode", "unit_of_measurement", "device_class"}
     | {"optimistic", "payload_reset", "retain"},
     "select": ANY | {"command_topic", "command_template", "options", "optimistic", "retain"},
+    "climate": ANY
+    | {"modes", "fan_modes", "min_temp", "max_temp", "temp_step", "precision", "temperature_unit", "initial"}
+    | {"power_command_topic", "power_command_template", "payload_on", "payload_off", "optimistic", "retain"}
+    | _both("mode", "fan_mode", "temperature")
+    | _shown("current_temperature", "current_humidity", "action"),
+    "water_heater": ANY
+    | {"modes", "min_temp", "max_temp", "precision", "temperature_unit", "initial"}
+    | {"power_command_topic", "power_command_template", "payload_on", "payload_off", "optimistic", "retain"}
+    | _both("mode", "temperature")
+    | _shown("current_temperature"),
+    "light": ANY - {"value_template"}  # of the schema `template`
+    | {"schema", "command_topic", "command_on_template", "command_off_template", "state_template"}
+    | {"brightness_template", "color_temp_template", "color_temp_kelvin", "min_kelvin", "max_kelvin"}
+    | {"red_template", "green_template", "blue_template", "effect_list", "effect_template", "optimistic"},
+    "fan": ANY - {"value_template"}
+    | {"command_topic", "command_template", "state_value_template", "payload_on", "payload_off"}
+    | {
+        "percentage_command_topic",
+        "percentage_command_template",
+        "percentage_state_topic",
+        "percentage_value_template",
+    }
+    | {"preset_mode_command_topic", "preset_mode_command_template", "preset_mode_state_topic", "preset_modes"}
+    | {"preset_mode_value_template", "speed_range_min", "speed_range_max", "optimistic", "retain"},
+    "lock": ANY
+    | {"command_topic", "command_template", "payload_lock", "payload_unlock", "payload_open", "payload_reset"}
+    | {"state_locked", "state_unlocked", "state_jammed", "code_format", "optimistic", "retain"},
 }
 NEEDED = {
     "sensor": {"state_topic"},
@@ -43,7 +82,19 @@ NEEDED = {
     "switch": {"command_topic", "state_topic"},
     "number": {"command_topic", "state_topic", "min", "max"},
     "select": {"command_topic", "state_topic", "options"},
+    "climate": {"mode_command_topic", "mode_state_topic", "temperature_command_topic", "temperature_state_topic"},
+    "water_heater": {
+        "mode_command_topic",
+        "mode_state_topic",
+        "temperature_command_topic",
+        "temperature_state_topic",
+    },
+    "light": {"schema", "command_topic", "command_on_template", "command_off_template", "state_topic"},
+    "fan": {"command_topic", "state_topic"},
+    "lock": {"command_topic", "state_topic"},
 }
+CLIMATE_MODES = {"off", "auto", "heat_cool", "cool", "heat", "dry", "fan_only"}
+WATER_HEATER_MODES = {"off", "eco", "electric", "gas", "heat_pump", "high_demand", "performance"}
 LIVE, COUNTS = {"measurement"}, {"total", "total_increasing"}
 SENSOR_CLASSES = {
     "power": ({"W", "kW"}, LIVE),
@@ -109,6 +160,15 @@ def _check_entity(entity: dict[str, Any]) -> None:
             assert entity["min"] < entity["max"] and entity["step"] > 0
         case "select":
             assert len(entity["options"]) == len(set(entity["options"])) > 0
+        case "climate" | "water_heater":
+            assert set(entity["modes"]) <= (CLIMATE_MODES if platform == "climate" else WATER_HEATER_MODES)
+            assert entity["min_temp"] < entity["max_temp"] and entity["temperature_unit"] in ("C", "F")
+        case "light":
+            assert entity["schema"] == "template" and entity.get("min_kelvin", 0) < entity.get("max_kelvin", 1)
+        case "fan":
+            assert 0 < entity["speed_range_min"] < entity["speed_range_max"]
+    if any(f"{name}_state_topic" in entity for name in ("mode", "fan_mode", "temperature")):
+        assert "state_topic" not in entity
 
 
 def rendered(entity: dict[str, Any], payload: bytes) -> str:
@@ -147,3 +207,16 @@ def command(entity: dict[str, Any], value: Any) -> bytes:
     if entity["platform"] == "switch":
         return str(entity["payload_on" if value else "payload_off"]).encode()
     return _ENVIRONMENT.from_string(entity["command_template"]).render(value=value).encode()
+
+
+def shown(entity: dict[str, Any], **values: Any) -> dict[str, str]:
+    """What each template makes of these values of an appliance, by its name: climate and the like have several."""
+    payload = json.dumps({"values": values}).encode()
+    templates = {key: text for key, text in entity.items() if key.endswith("_template") and "command" not in key}
+    return {key.removesuffix("_template"): rendered({"value_template": templates[key]}, payload) for key in templates}
+
+
+def order(entity: dict[str, Any], what: str, value: Any = None, **variables: Any) -> dict[str, Any]:
+    """What is published for a key of an entity: a template, with its value or variables, or a payload."""
+    ordered: dict[str, Any] = json.loads(_ENVIRONMENT.from_string(entity[what]).render(value=value, **variables))
+    return ordered
