@@ -3,14 +3,15 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test lint bench soak guest rehearse wheel clean
+.PHONY: help demo test lint docs bench soak vm rehearse wheel clean
 help:
 	@echo "make demo      a simulated meter, the daemon and an MQTT broker, in this terminal"
 	@echo "make test      lint, types, import contracts and the whole test suite"
 	@echo "make lint      ruff, mypy --strict and the import contracts only"
+	@echo "make docs      docs/conformance.md, out of the table of requirements"
 	@echo "make bench     measurements, beside momonga, pychonet and pyhems (a quarter of an hour)"
 	@echo "make soak      property tests and storms with random seeds, for longer"
-	@echo "make guest     cut the power of an emulated machine while history is written (root, some minutes)"
+	@echo "make vm        the tests on an emulated machine, on one like a Raspberry Pi (root, a quarter of an hour)"
 	@echo "make rehearse  'make test' and 'make demo' on pristine Debian 12 and 13 trees (root)"
 
 $(BIN)/.demo: pyproject.toml
@@ -33,6 +34,9 @@ lint: $(BIN)/.test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(BIN)/.test
+	$(BIN)/python -m tests.conformance
+
 test: lint
 	tests/packages.sh
 	$(BIN)/pytest
@@ -45,8 +49,9 @@ bench: $(BIN)/.test
 soak: $(BIN)/.test
 	HEMSD_SOAK=1 $(BIN)/pytest -o faulthandler_timeout=0 tests/properties tests/storms
 
-guest: $(BIN)/.test
-	$(BIN)/python tests/guest/power_cut.py
+vm: $(BIN)/.test
+	tests/packages.sh arm64
+	HEMSD_GUEST=arm64 $(BIN)/pytest -o faulthandler_timeout=0 tests/guest
 
 rehearse: $(BIN)/.test
 	tests/rehearse.sh demo test

@@ -26,7 +26,7 @@ IN_PKTINFO = struct.Struct("i4s4s")  # interface, our address that it is for, de
 IN6_PKTINFO = struct.Struct("16si")  # destination, interface
 LOOPBACK = "lo"
 
-OFF_LINK, OWN, TOO_LONG = "not of this link", "our own", "too long"
+OFF_LINK, OWN, TOO_LONG, OTHER_FLOW = "not of this link", "our own", "too long", "of another flow"
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,10 @@ class Inet(ABC):
         return Packet(address, payload, source[1], to_all)
 
     def verdict(self, address: str) -> str:
-        """Why a node is none to speak with, empty for one that is on this link; ValueError for what is no address."""
+        """Why a node is none to speak with, empty for one that is on this link, and for all of them.
+
+        Raises ValueError or OSError for what is no address.
+        """
         verdict = self._verdicts.get(address)
         if verdict is None:
             if len(self._verdicts) >= NODES_MAX:
@@ -132,6 +135,8 @@ class Inet4(Inet):
         return index, destination != ours
 
     def _judge(self, address: str) -> str:
+        if address == ALL_NODES_IPV4:
+            return ""
         packed = socket.inet_pton(socket.AF_INET, address)
         own = self._interface.ipv4
         if any(each.ip.packed == packed for each in own):
@@ -141,12 +146,22 @@ class Inet4(Inet):
 
 
 class Inet6(Inet):
-    """IPv6: link-local addresses and nothing else. Nobody shares the port with us."""
+    """IPv6: link-local addresses and nothing else. Nobody shares the port with us, unless we divide it ourselves.
+
+    Two sockets do that: one speaks with the node `only` and is connected to it, so that the kernel gives it what that
+    node sends to us and nothing else; the other speaks with all `without` that node, and alone hears what is for all.
+    Whichever is opened first, both have to allow the other (SO_REUSEADDR, across users), and so anybody who asks.
+    """
 
     family = socket.AF_INET6
     label = "IPv6"
     everyone = ALL_NODES
     payload_max = 1232  # RFC 8200
+
+    def __init__(self, interface: Interface, *, only: str | None = None, without: str | None = None) -> None:
+        self._only = None if only is None else socket.inet_pton(socket.AF_INET6, only)
+        self._without = None if without is None else socket.inet_pton(socket.AF_INET6, without)
+        super().__init__(interface)
 
     def send(self, address: str, payload: bytes) -> None:
         self.socket.sendto(payload, (address, ECHONET_PORT, 0, self._interface.index))
@@ -162,7 +177,13 @@ class Inet6(Inet):
             (socket.IPV6_MULTICAST_IF, self._interface.index),
         ):
             self.socket.setsockopt(socket.IPPROTO_IPV6, option, value)
+        if self._only is not None or self._without is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(("::", ECHONET_PORT))
+        if self._only is not None:
+            node = socket.inet_ntop(socket.AF_INET6, self._only)
+            self.socket.connect((node, ECHONET_PORT, 0, self._interface.index))
+            return
         group = socket.inet_pton(socket.AF_INET6, ALL_NODES) + struct.pack("i", self._interface.index)
         self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, group)
 
@@ -173,4 +194,7 @@ class Inet6(Inet):
     def _judge(self, address: str) -> str:
         if address == self._interface.address:
             return OWN
-        return "" if is_link_local(address) else OFF_LINK
+        if not is_link_local(address) and address != ALL_NODES:
+            return OFF_LINK
+        packed = socket.inet_pton(socket.AF_INET6, address)
+        return OTHER_FLOW if packed == self._without or self._only not in (None, packed) else ""

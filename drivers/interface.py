@@ -22,6 +22,7 @@ IFCONF = "iP"  # struct ifconf: how many bytes there are for the list, and where
 IPV4_MAX = 1024  # addresses looked at, of all interfaces together
 IFA_TENTATIVE, IFA_DADFAILED = 0x40, 0x08  # linux/if_addr.h
 RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR = 0x1, 0x10, 0x100  # linux/rtnetlink.h
+LINKS_AND_ADDRESSES = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR
 LOOK_S = 2.0  # between two looks where there is no netlink
 MESSAGE_SIZE = 65536
 NET = Path("/proc/thread-self/net")  # of this network namespace; there with ProcSubset=pid, too
@@ -119,24 +120,25 @@ def _rows(table: Path, header: int = 0) -> list[list[str]]:
     return [line.split() for line in table.read_text().splitlines()[header:]] if table.exists() else []
 
 
-def physical_interfaces() -> list[str]:
-    """The interfaces that have hardware behind them, in the order of their names: no bridge, no tunnel."""
-    return sorted(path.parent.name for path in Path("/sys/class/net").glob("*/device"))
-
-
 def is_link_local(address: str) -> bool:
     """Whether it is within fe80::/10."""
     packed = socket.inet_pton(socket.AF_INET6, address)
     return packed[0] == 0xFE and packed[1] & 0xC0 == 0x80
 
 
+def physical_interfaces() -> list[str]:
+    """The interfaces that have hardware behind them, in the order of their names: no bridge, no tunnel."""
+    return sorted(path.parent.name for path in Path("/sys/class/net").glob("*/device"))
+
+
 class Watch:
     """Calls `on_change` in the running loop whenever an interface of this machine may have changed, until closed.
 
-    Where the kernel does not tell (a sandbox without AF_NETLINK) it is called every 2 s.
+    `groups` of rtnetlink say what counts as a change (drivers.netlink has those of everything). Where the kernel does
+    not tell (a sandbox without AF_NETLINK) it is called every 2 s.
     """
 
-    def __init__(self, on_change: Callable[[], None]) -> None:
+    def __init__(self, on_change: Callable[[], None], groups: int = LINKS_AND_ADDRESSES) -> None:
         self._on_change = on_change
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -144,7 +146,7 @@ class Watch:
         try:
             self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
             self._socket.setblocking(False)
-            self._socket.bind((0, RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR))
+            self._socket.bind((0, groups))
             self._loop.add_reader(self._socket, self._told)
         except OSError:
             self.close()

@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 from drivers.interface import look
 
+ESTABLISHED = 1  # linux/tcp_states.h
+TABLES = (Path("/proc/thread-self/net/tcp"), Path("/proc/thread-self/net/tcp6"))
 WAITING_MAX = 8  # connections that the kernel takes before we do
 
 
@@ -49,3 +54,17 @@ def holder_of(address: str) -> str | None:
             if str(wanted) in own:
                 return name
     return None
+
+
+def served(port: int) -> Iterator[str]:
+    """The addresses of this machine at which connections to a port of it stand (proc_net(5))."""
+    for table in TABLES:
+        for line in table.read_text().splitlines()[1:] if table.exists() else ():
+            _, local, _, state, *_ = line.split()
+            digits, _, number = local.partition(":")
+            if int(number, 16) == port and int(state, 16) == ESTABLISHED:
+                words = (digits[at : at + 8] for at in range(0, len(digits), 8))
+                packed = b"".join(int(word, 16).to_bytes(4, sys.byteorder) for word in words)
+                address = ipaddress.ip_address(packed)
+                mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+                yield str(mapped or address)

@@ -23,8 +23,19 @@ from drivers.ports import Delivery, PortBusy, PortDenied, PortError, PortLost, P
 READ_AT_ONCE = 64  # datagrams, before others get their turn
 
 
-def open_udp(interface: str, *, ipv4: bool = False, ipv6: bool = True) -> UdpPort:
+def open_udp(
+    interface: str,
+    *,
+    ipv4: bool = False,
+    ipv6: bool = True,
+    only: str | None = None,
+    without: str | None = None,
+    dropped: Counter[str] | None = None,
+) -> UdpPort:
     """Open UDP 3610 on an interface for this process alone, in the running loop.
+
+    Two ports divide an interface between them: one for `only` a node, by its link-local IPv6 address, and one for all
+    others, `without` it; see drivers.inet.Inet6. `dropped` counts on where an earlier port has ended.
 
     A family that was asked for and has no address yet is left out as long as there is the other one; the port is lost
     when its time has come. Raises PortMissing (no such interface, or not usable now), PortBusy, PortDenied; each says
@@ -43,12 +54,12 @@ def open_udp(interface: str, *, ipv4: bool = False, ipv6: bool = True) -> UdpPor
     opened: dict[type[Inet], Inet] = {}
     for kind in kinds:
         try:
-            opened[kind] = kind(found)
+            opened[kind] = Inet6(found, only=only, without=without) if kind is Inet6 else kind(found)
         except OSError as error:
             for other in opened.values():
                 other.socket.close()
             raise _explained(interface, kind, error) from error
-    return UdpPort(found, opened, ipv4=ipv4, ipv6=ipv6)
+    return UdpPort(found, opened, ipv4=ipv4, ipv6=ipv6, dropped=Counter() if dropped is None else dropped)
 
 
 class UdpPort:
@@ -57,14 +68,22 @@ class UdpPort:
     And when an address of a family it was opened for comes, goes or changes.
     """
 
-    def __init__(self, interface: Interface, opened: Mapping[type[Inet], Inet], *, ipv4: bool, ipv6: bool) -> None:
+    def __init__(
+        self,
+        interface: Interface,
+        opened: Mapping[type[Inet], Inet],
+        *,
+        ipv4: bool,
+        ipv6: bool,
+        dropped: Counter[str],
+    ) -> None:
         self._interface = interface
         self._wanted = {"ipv4": ipv4, "ipv6": ipv6}
         self._open = opened
         self._loop = asyncio.get_running_loop()
         self._gone = ""  # why nothing can be sent any more
         self._watch: Watch | None = None
-        self.dropped: Counter[str] = Counter()  # packets that were not handed on, or not sent, by reason
+        self.dropped = dropped  # packets that were not handed on, or not sent, by reason
 
     @property
     def name(self) -> str:
@@ -102,7 +121,7 @@ class UdpPort:
         if inet is None:
             self.dropped[f"not sent: no {kind.label} here"] += 1
             return
-        if packet.address != kind.everyone and (verdict := inet.verdict(packet.address)):
+        if verdict := inet.verdict(packet.address):
             if kind is Inet6 and verdict == OFF_LINK:
                 raise ValueError(f"{packet.address} is not on the link")
             self.dropped[f"not sent: {verdict}"] += 1

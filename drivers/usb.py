@@ -65,8 +65,12 @@ def choose(ports: list[PortInfo]) -> str:
     best = [port for port in likely if port.vid is not None] or likely
     if len(best) == 1:
         return best[0].name
-    problem = "several ports could be the module's" if best else "none of the ports is likely to be the module's"
-    raise PortUnclear("", f"{problem}; say which it is:" + "".join(f"\n  {port}" for port in best or ports))
+    listed = "".join(f"\n  {port}" for port in best or ports)
+    if best:
+        raise PortUnclear("", f"several ports could be the module's; say which it is:{listed}")
+    raise PortMissing(
+        "", f"no port is likely to be the module's: is it plugged in? If it is one of these, say so:{listed}"
+    )
 
 
 async def plugged(find: Callable[[], str]) -> None:

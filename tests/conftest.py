@@ -22,11 +22,15 @@ DEBIAN_PACKAGE = {
     "mosquitto": "mosquitto",
     "valgrind": "valgrind",
     "ip": "iproute2",
+    "nft": "nftables",
     "systemd-nspawn": "systemd-container",
     "systemd-analyze": "systemd",
     "mmdebstrap": "mmdebstrap",
     "umockdev-wrapper": "umockdev",
     "node": "nodejs",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "qemu-img": "qemu-utils",
+    "modprobe": "kmod",
 }
 NPM_PACKAGES = Path(__file__).parents[1] / ".cache/npm/node_modules"  # as tests/packages.sh installs them
 _missing: set[str] = set()

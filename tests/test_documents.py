@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 
 from hemsd.cli.parser import parser
@@ -16,6 +17,12 @@ def test_the_words_of_appliances_are_documented() -> None:
     text = (ROOT / "docs" / "appliances.md").read_text("utf-8").partition("## Words")[2]
     rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", text, re.MULTILINE)
     assert rows == list(VOCABULARY.items())
+
+
+def test_the_document_on_conformance_is_that_of_the_table() -> None:
+    """Whoever changes a requirement or its proof runs `make docs`."""
+    document = runpy.run_path(str(ROOT / "tests" / "conformance.py"))["document"]
+    assert (ROOT / "docs" / "conformance.md").read_text("utf-8") == document()
 
 
 def test_every_command_is_in_the_readme() -> None:

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Makes a pristine Debian tree: tests/tree.sh RELEASE DIRECTORY [PACKAGE...]   (root)
+# ARCHITECTURE in the environment makes it one of a foreign architecture, which this machine must be able to run.
 # It takes this machine's own apt settings, certificates and resolver along, so it works wherever apt works here.
 set -eu
 release=$1 tree=$2
@@ -13,7 +14,7 @@ for file in /etc/apt/apt.conf.d/99*; do
 done
 rm -rf "$tree.part"
 mkdir -p "$(dirname "$tree")"
-mmdebstrap --quiet --variant=minbase --mode=root --format=directory --include="$packages" "$@" \
+mmdebstrap --quiet ${ARCHITECTURE:+--architectures="$ARCHITECTURE"} --variant=minbase --mode=root --format=directory --include="$packages" "$@" \
     "$release" "$tree.part" "deb $mirror $release main"
 for file in /etc/resolv.conf /etc/hosts /etc/ssl/certs/ca-certificates.crt; do
     [ ! -f "$file" ] || cp -L --remove-destination "$file" "$tree.part$file"

@@ -29,14 +29,21 @@ from hemsd.echonet.classes.catalogue import Rule, properties_of
 from hemsd.echonet.classes.device import Device, Tempo
 from hemsd.echonet.classes.views import tempo
 from hemsd.echonet.exchange import Missing
-from hemsd.echonet.objects import CONTROLLER, NODE_CLASS, NODE_PROFILE, decode_instance_list, decode_property_map
+from hemsd.echonet.objects import (
+    CONTROLLER,
+    METER,
+    NODE_CLASS,
+    NODE_PROFILE,
+    decode_instance_list,
+    decode_property_map,
+)
 from hemsd.echonet.values import PropertyError
 
 PRODUCT, SERIAL = 0x8C, 0x8D
 LIST_FULL: Final = 84  # instances that fit into one list; a node may have more
 MAPS: Final = (READABLE, SETTABLE, ANNOUNCED)
 SAID: Final = (VERSION, MAKER, PRODUCT, SERIAL, IDENTIFICATION)  # of a device, where its map has them
-NO_APPLIANCES: Final = frozenset({NODE_PROFILE >> 8, CONTROLLER >> 8})
+NO_APPLIANCES: Final = frozenset({NODE_PROFILE >> 8, CONTROLLER >> 8, METER >> 8})  # G.9958, R36: nor meters
 
 Ask = tuple[int, tuple[int, ...]]
 """An object (24 bits), and the EPCs to ask it for."""

@@ -28,7 +28,7 @@ from hemsd.appliances.ourselves import INSTANCE_LIST, OwnNode
 from hemsd.appliances.registry import Registry, Verdict, is_ipv6
 from hemsd.echonet.classes.device import Scalar
 from hemsd.echonet.frame import ESV, NOTIFICATIONS, REQUESTS, Frame, FrameError, decode, encode
-from hemsd.echonet.objects import NODE_PROFILE
+from hemsd.echonet.objects import METER, NODE_PROFILE
 
 PAYLOAD_MAX: Final = 1232  # bytes that any link carries in one piece
 CANDIDATE_TRIES: Final = 3  # meetings that came to nothing,
@@ -36,6 +36,7 @@ CANDIDATE_S: Final = 60.0  # and so long nothing heard, and a host is no node
 RIVALS_MAX: Final = 16  # candidates waiting to hear whether a node is where it was
 FICKLE: Final = 2  # numbers that one node had before, and it is not known by its number any more
 SECOND_S: Final = 5.0  # after which an IPv6 host is met where there is IPv4 too: it may be known by then
+ASTRAY_S: Final = 3600.0  # until it is told again that there is a meter here
 AWAIT_S: Final = 5.0  # within which nodes known from an earlier run are asked
 
 
@@ -84,6 +85,7 @@ class Network:
         self._timers: list[tuple[float, int, Node]] = []
         self._outgoing: list[Packet] = []
         self._started = False
+        self._astray_at = -math.inf
         for kept in remembered.nodes:
             self._registry.enter(Node.restored(self._commons, kept))
 
@@ -110,6 +112,9 @@ class Network:
         esv = frame.esv
         if frame.unknown_esv or frame.empty:
             counters["unknown"] += 1
+            return
+        if frame.seoj >> 8 == METER >> 8:
+            self._astray(address, now)
             return
         if (node := self._registry.by_address.get(address)) is not None:
             node.heard(now)
@@ -221,6 +226,14 @@ class Network:
             payload = encode(answer.frame)
             for to in self._discovery.groups if answer.to_all else (address,):
                 self._send(to, payload)
+
+    def _astray(self, address: str, now: float) -> None:
+        """A smart meter, or who says so: what it tells is for its controller on its own link (G.9958, R45)."""
+        self._commons.counters["meter"] += 1
+        if now >= self._astray_at + ASTRAY_S:
+            self._astray_at = now
+            text = f"{address} speaks as a smart meter on the appliances' network; that is not listened to"
+            self._tell(Noted("meter.astray", "warning", f"{text}: a meter talks with its controller only (R45)"))
 
     def _unasked(self, node: Node | None, frame: Frame, now: float) -> None:
         """An answer to nothing that was asked of this node: perhaps to what was asked of all."""

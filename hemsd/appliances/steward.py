@@ -45,6 +45,7 @@ class Plan:
     ipv4: bool
     ipv6: bool
     labels: tuple[Label, ...] = ()
+    meter: str | None = None  # its address, where it is on this interface with a socket of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ class Steward:
     async def run(self) -> None:
         """Until the port is lost. Raises PortError."""
         plan = self._plan
-        port = open_udp(plan.interface, ipv4=plan.ipv4, ipv6=plan.ipv6)
+        port = open_udp(plan.interface, ipv4=plan.ipv4, ipv6=plan.ipv6, without=plan.meter)
         lost: BaseException | None = None
         try:
             network = self._network(Addresses(port.ipv4, port.address or None))

@@ -21,6 +21,8 @@ RUNS = {  # command -> module here, function in it
     "ports": ("ports", "run"),
     "run": ("service", "run"),
     "config": ("service", "check"),
+    "conformance": ("conformance", "run"),
+    "firewall": ("firewall", "run"),
     "pki": ("pki", "run"),
     "install": ("install", "run"),
     "uninstall": ("install", "remove"),

@@ -16,11 +16,12 @@ from msgspec.structs import replace
 from drivers.module import Credentials
 from drivers.ports import BytePort
 from hemsd.cli.exits import Exit, GaveUp
-from hemsd.daemon.config import Config, MeterTable, load
+from hemsd.daemon.config import Config, MeterTable, find_port, layout, load
 from hemsd.daemon.instance import holder_of, meter_key
 from hemsd.daemon.operator import find_operator_socket
 from hemsd.daemon.state import StateError, find_state_directory, prepare
 from hemsd.daemon.wires import open_wire
+from hemsd.hub.profiles import check
 from hemsd.routeb.cache import PanCache
 from hemsd.routeb.meter import Meter
 from hemsd.routeb.stages import Progress, Stage
@@ -42,6 +43,11 @@ async def meter_of(
     Raises GaveUp when the time is over, and everything that can be wrong on the way.
     """
     settings = _settings(arguments, config.meter)
+    for each in check(layout(replace(config, meter=settings))):
+        if each.final and each.where[0] == "meter":
+            raise GaveUp(Exit.USAGE, each.text)
+    if not settings.there:
+        find_port(settings.port)  # says why
     if (pid := holder_of(meter_key(settings))) is not None:
         raise GaveUp(Exit.PORT, AT_IT.format(f" (pid {pid})" if pid else ""))
     wire = await open_wire(settings)

@@ -9,7 +9,7 @@ class Exit(IntEnum):
     """Exit codes of every hemsd command; stable."""
 
     READ = 0
-    MALFORMED = 1  # of `hemsd decode` only
+    MALFORMED = DIFFERS = NOT_MET = 1  # of `hemsd decode`, of `hemsd firewall check`, of `hemsd conformance`
     USAGE = 2  # usage, configuration or credentials file; argparse's own code
     ABSENT = 3  # a value, an appliance or a property named by the user does not exist, or cannot be set
     TIMEOUT = 4  # or not confirmed in time
@@ -26,8 +26,9 @@ EXIT_CODES = """exit codes:
      out of range                            7  no meter heard
   3  what you named does not exist, or       8  no daemon runs that could be asked
      cannot be set                          75  from run: another daemon runs already
-  4  no answer in time, values are stale,    1  from decode: not every line was a frame
-     or a setting is not confirmed"""
+  4  no answer in time, values are stale,    1  from decode: not every line was a frame;
+     or a setting is not confirmed              from firewall check: it is not as it should be;
+                                                from conformance: a requirement is not met"""
 
 TROUBLE = {  # what a daemon says is wrong between it and the meter
     "port": Exit.PORT,

@@ -45,7 +45,8 @@ LAN_NOTE = (
     "Appliances on the network of everything else are a deviation from G.9958, which wants one of their own;\n"
     'the configuration declares it (accept = ["R33", "R43"]), and `hemsd conformance` shows it as declared.'
 )
-LATER = "The service goes on trying by itself: `hemsd status` tells how it is doing."
+LATER = "The service goes on by itself: `hemsd status` tells how it is doing."
+SILENT = "the service does not answer; `journalctl -u hemsd -u hemsd-single` says why"
 NONE_YET = (
     "\nhemsd runs, and waits for the Route B ID and password. When the letter has come:\n"
     "  sudo hemsd install --credentials FILE"
@@ -64,7 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
     is_new = CONFIGURATION not in machine.files
     may_ask = is_new and dialogue.is_somebody_there() and not (arguments.yes or arguments.dry_run)
     wishes = _wishes(arguments, machine, may_ask=may_ask)
-    config = parse(configuration(machine, kit, wishes), CONFIGURATION) if is_new else load(CONFIGURATION)
+    text = configuration(machine, kit, wishes)
+    config = parse(text, CONFIGURATION, lan=machine.lan) if is_new else load(CONFIGURATION, lan=machine.lan)
     sealing, credentials = _credentials(arguments, machine, config)
     steps = installation(machine, kit, wishes, sealing=sealing, credentials=credentials)
     _show_notes(arguments, machine, kit, wishes)
@@ -72,10 +74,11 @@ def run(arguments: argparse.Namespace) -> int:
         _do(steps)
     if arguments.dry_run:
         return Exit.READ
+    has_credentials = sealing or any(path in machine.there for path in SECRETS)
+    code = _test_read(machine, config, has_credentials=has_credentials)
     if arguments.credentials and arguments.credentials != PLAIN:
         print(f"{arguments.credentials} is not needed any more; delete it.")
-    has_credentials = sealing or any(path in machine.there for path in SECRETS)
-    return _test_read(machine, config, has_credentials=has_credentials)
+    return code
 
 
 def remove(arguments: argparse.Namespace) -> int:
@@ -154,7 +157,7 @@ def _credentials(arguments: argparse.Namespace, machine: Machine, config: Config
     """Whether credentials are to be sealed, and which; none yet where nothing will be done."""
     if arguments.credentials is not None:
         return True, load_credentials(arguments.credentials)
-    if config.meter.interface is not None or config.meter.port == "none":
+    if config.meter.interface is not None or not config.meter.there:
         return False, None
     if config.meter.credentials is not None or any(path in machine.there for path in SECRETS):
         if machine.root:
@@ -175,6 +178,10 @@ def _show_notes(arguments: argparse.Namespace, machine: Machine, kit: Kit, wishe
     print()
     if CONFIGURATION in machine.files:
         print(f"Configuration: {CONFIGURATION} is there and stays as it is.")
+        if arguments.port or arguments.interface or arguments.appliances:
+            print(
+                f"Note: what it says of ports and interfaces counts; edit it, then `{machine.command} install` again."
+            )
     elif wishes.interface is not None:
         print(f"Meter: over the network interface {wishes.interface}.")
     else:
@@ -228,7 +235,7 @@ def _do(steps: Sequence[Step]) -> None:
 def _test_read(machine: Machine, config: Config, *, has_credentials: bool) -> int:
     if not machine.booted:
         return Exit.READ
-    if config.meter.port == "none":
+    if not config.meter.there:
         print("\nhemsd runs, without a meter.")
         return Exit.READ
     if config.meter.interface is None and not has_credentials:
@@ -243,7 +250,9 @@ def _test_read(machine: Machine, config: Config, *, has_credentials: bool) -> in
             print(f"  {status['detail']}", flush=True)
 
     try:
-        answer = answer_of(what, *ask(_daemon(config), what.asked(), READ_S, tell))
+        answer = answer_of(
+            what, *ask(_daemon(config), what.asked(), argparse.Namespace(timeout=READ_S, config=None), tell)
+        )
     except GaveUp as error:
         raise GaveUp(error.exit, f"{error}\n{LATER}") from None
     show(answer, as_json=False)
@@ -257,6 +266,8 @@ def _daemon(config: Config) -> Daemon:
     until = time.monotonic() + START_S
     while (daemon := find([path])) is None:
         if time.monotonic() > until:
-            raise GaveUp(Exit.NO_DAEMON, "the service does not answer")
+            raise GaveUp(
+                Exit.NO_DAEMON, "the service does not answer; `journalctl -u hemsd -u hemsd-single` says why"
+            )
         time.sleep(0.1)
     return daemon

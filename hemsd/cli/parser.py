@@ -55,6 +55,10 @@ def parser() -> argparse.ArgumentParser:
         "check", help="check the configuration and what it points to", description="Check the configuration."
     )
     check.add_argument("--config", type=Path, metavar="FILE", help="default /etc/hemsd/hemsd.toml")
+    conformance = _add(commands, "conformance", "say which requirements of ITU-T G.9958 this home meets, and why")
+    conformance.add_argument("--config", type=Path, metavar="FILE", help="default /etc/hemsd/hemsd.toml")
+    conformance.add_argument("--json", action="store_true", help="a JSON array with one object for each requirement")
+    _add_firewall(commands)
     _add_pki(commands)
     _add_install(commands)
     return top
@@ -193,6 +197,19 @@ def _add_install(commands: Commands) -> None:
     processes = install.add_mutually_exclusive_group()
     processes.add_argument("--three", action="store_true", help="three processes with rights of their own; default")
     processes.add_argument("--single", action="store_true", help="one process; the default below 512 MB")
+
+
+def _add_firewall(commands: Commands) -> None:
+    text = "keep the interfaces of the meter and of appliances apart, with nftables"
+    actions = _add(commands, "firewall", text).add_subparsers(dest="action", required=True, metavar="ACTION")
+    for action, what in (
+        ("print", "show the rules"),
+        ("apply", "load the rules in one step; loads nothing where they stand already"),
+        ("check", "say whether the rules stand, and what is different"),
+        ("remove", "take the rules away"),
+    ):
+        command = _add(actions, action, what)
+        command.add_argument("--config", type=Path, metavar="FILE", help="default /etc/hemsd/hemsd.toml")
 
 
 def _add_pki(commands: Commands) -> None:

@@ -35,7 +35,7 @@ def run(arguments: Any) -> int:
         return read_directly(arguments, what)
     if arguments.watch is not None:
         _watch(daemon, what, arguments)
-    status, told = ask(daemon, what.asked(), arguments.timeout)
+    status, told = ask(daemon, what.asked(), arguments)
     answer = answer_of(what, status, told)
     show(answer, as_json=arguments.json)
     return verdict(answer, what)
@@ -66,12 +66,13 @@ def _check_pace(arguments: Any) -> None:
 
 
 def ask(
-    daemon: Daemon, epcs: tuple[int, ...], timeout_s: float | None, tell: Callable[[Told], object] = id
+    daemon: Daemon, epcs: tuple[int, ...], arguments: Any, tell: Callable[[Told], object] = id
 ) -> tuple[Told, dict[int, Told]]:
     """Have the meter asked as soon as it is online: its status after that, and each property. Raises GaveUp, Gone.
 
     `tell` is called with each status on the way.
     """
+    timeout_s: float | None = arguments.timeout
     until = time.monotonic() + (timeout_s or LONGEST_S)
     request, asked = os.urandom(8).hex(), False
     left = 0
@@ -95,7 +96,19 @@ def ask(
             left -= message["last"]
             if not left:
                 return status, told
+        elif message["type"] == "Health" and message["source"] == "operator" and not status:
+            _look_for_a_meter(arguments)  # the daemon has said how things stand, and nothing of one
     raise _gave_up(status, timeout_s or (ANSWER_S if asked else LONGEST_S))
+
+
+def _look_for_a_meter(arguments: Any) -> None:
+    """Raises NoMeter where the configuration has no link to one."""
+    from hemsd.cli.connect import config_of
+    from hemsd.daemon.config import find_port
+
+    settings = config_of(arguments).meter
+    if not settings.there:
+        find_port(settings.port)
 
 
 def _look_for_hope(status: Told) -> None:
@@ -127,7 +140,7 @@ def _watch(daemon: Daemon, what: Wanted, arguments: Any) -> None:
 
 def _round(daemon: Daemon, what: Wanted, arguments: Any) -> None:
     try:
-        status, told = ask(daemon, what.asked(), arguments.timeout)
+        status, told = ask(daemon, what.asked(), arguments)
         show(answer_of(what, status, told), as_json=arguments.json, timed=True)
     except Gone:
         raise

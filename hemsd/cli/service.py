@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from drivers.interface import default_interface
 from hemsd.cli.exits import Exit
 from hemsd.daemon.config import find_config, load
 
@@ -12,7 +13,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run as the daemon until told to end."""
     from hemsd.daemon.run import serve
 
-    return serve(load(arguments.config), arguments.part)
+    return serve(load(arguments.config, lan=default_interface()), arguments.part)
 
 
 def check(arguments: argparse.Namespace) -> int:

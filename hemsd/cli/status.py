@@ -23,6 +23,7 @@ from hemsd.hub.messages import (
     BackfillProgress,
     Domain,
     Health,
+    IsolationStatus,
     MeterReading,
     MeterStatus,
     SiteAggregate,
@@ -52,13 +53,14 @@ STAGES = {
 
 @dataclass(slots=True)
 class Snapshot:
-    """What the house said last, by meter, by appliance and by domain."""
+    """What the house said last, by meter, by appliance, by interface and by domain."""
 
     meters: dict[str | None, MeterStatus] = field(default_factory=dict)
     readings: dict[str, MeterReading] = field(default_factory=dict)
     backfills: dict[str, BackfillProgress] = field(default_factory=dict)
     appliances: dict[str, ApplianceStatus] = field(default_factory=dict)
     house: SiteAggregate | None = None
+    isolation: dict[str, IsolationStatus] = field(default_factory=dict)
     healths: dict[Domain, Health] = field(default_factory=dict)
 
     def note(self, told: Told) -> bool:
@@ -82,6 +84,9 @@ class Snapshot:
                     del self.appliances[appliance.appliance]
             case "SiteAggregate":
                 self.house = convert(told, SiteAggregate)
+            case "IsolationStatus":
+                isolation = convert(told, IsolationStatus)
+                self.isolation[isolation.interface] = isolation
             case "Health":
                 health = convert(told, Health)
                 self.healths[health.source] = health
@@ -162,6 +167,7 @@ def as_json(daemon: Daemon, snapshot: Snapshot) -> dict[str, Any]:
         "backfills": [plain(progress) for progress in snapshot.backfills.values()],
         "house": plain(snapshot.house),
         "appliances": [plain(appliance) for appliance in snapshot.appliances.values()],
+        "isolation": [plain(status) for status in snapshot.isolation.values()],
         "health": {health.source.value: plain(health) for health in snapshot.healths.values()},
     }
 
@@ -184,8 +190,19 @@ def lines(snapshot: Snapshot, now: datetime) -> Iterator[tuple[str, str]]:
         yield "appliances", _appliances(list(snapshot.appliances.values()))
         if snapshot.house is not None:
             yield "house", _house(snapshot.house)
+    for isolation in snapshot.isolation.values():
+        yield from _isolation_lines(isolation)
     for health in snapshot.healths.values():
         yield from _health_lines(health)
+
+
+def _isolation_lines(status: IsolationStatus) -> Iterator[tuple[str, str]]:
+    if not status.breaches:
+        yield status.interface, painted("kept apart", GREEN)
+        return
+    use = "not kept apart, and not used until that is over" if status.refused else "not kept apart"
+    yield status.interface, painted(use, RED)
+    yield from (("", f"{each.requirement}: {each.text}") for each in status.breaches)
 
 
 def _meter_lines(status: MeterStatus, now: datetime) -> Iterator[tuple[str, str]]:

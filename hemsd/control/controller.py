@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from hemsd.control.aggregate import Site
 from hemsd.control.limits import Switches
 from hemsd.control.requests import Requests
+from hemsd.control.services import Services
 from hemsd.control.settings import Settings
 from hemsd.control.targets import Targets
 from hemsd.hub.hub import Place
@@ -26,6 +27,8 @@ from hemsd.hub.messages import (
     Message,
     MeterReading,
     MeterStatus,
+    PowerCompanyRequest,
+    ProviderEvent,
     UserRequest,
 )
 
@@ -49,6 +52,7 @@ class Controller:
         self._switches = Switches(settings.minimums)
         self._site = Site(self._targets, self._now())
         self._requests = Requests(settings, self._targets, self._switches, f"{int(clock().timestamp() * 1000):x}")
+        self._services = Services()
         self._sooner = asyncio.Event()  # there is something to do before the time waited for
         self._waits_until = math.inf
         self._health_at = 0.0
@@ -94,6 +98,10 @@ class Controller:
                 self._requests.property(message, now)
             case UserRequest():
                 self._requests.ask(message, now, at)
+            case PowerCompanyRequest():
+                self._services.by_meter(message, at)
+            case ProviderEvent():
+                self._services.by_gateway(message, now, at)
             case _:
                 pass  # rules will have a use for the others
 
@@ -108,7 +116,7 @@ class Controller:
         """Do what is due, publish what there is."""
         now, at = self._now(), self._clock()
         self._requests.tick(now, at)
-        for message in self._requests.outgoing():
+        for message in (*self._requests.outgoing(), *self._services.outgoing()):
             if isinstance(message, Decision):
                 log.info("%s: %s; %s", self._name(message.appliance), message.decision, message.reason)
             self._seat.publish(message)
@@ -133,7 +141,7 @@ class Controller:
             return
         self._health_at, self._well = now + HEALTH_EVERY_S, well
         detail = "" if well else "the part of hemsd that speaks to appliances did not answer the last order"
-        counters = {"open": len(self._requests), **self._requests.counters}
+        counters = {"open": len(self._requests), **self._requests.counters, **self._services.counters}
         self._seat.publish(Health(at=at, source=Domain.CONTROL, ok=well, detail=detail, counters=counters))
 
     def _now(self) -> float:

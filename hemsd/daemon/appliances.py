@@ -27,6 +27,7 @@ def stewards_of(config: Config, state: Path, hub: Hall) -> list[Steward]:
                 ipv4=network.ipv4,
                 ipv6=network.ipv6,
                 labels=labels,
+                meter=config.meter.peer if network.interface == config.meter.interface else None,
             ),
             hub.seat(Domain.APPLIANCES),
             state,

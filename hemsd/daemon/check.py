@@ -10,13 +10,14 @@ from enum import Enum
 from importlib.util import find_spec
 from pathlib import Path
 
-from drivers.interface import look
+from drivers.interface import default_interface, look
 from drivers.ports import PermanentPortError, PortError
-from hemsd.daemon.config import Config, ConfigError, find_config, find_port, load
+from hemsd.daemon.config import Config, ConfigError, find_config, find_port, layout, load
 from hemsd.daemon.credentials import CredentialsError, find_credentials, load_credentials
 from hemsd.daemon.state import StateError, find_state_directory, inspect
 from hemsd.gateway import config as gateway
 from hemsd.gateway.exporter import NOT_INSTALLED
+from hemsd.hub.profiles import needless
 
 
 class Severity(Enum):
@@ -38,13 +39,34 @@ def check(path: Path | None = None) -> list[Finding]:
     """Everything that is or may be wrong with the configuration; without a path, the one `hemsd run` would use."""
     path = path or find_config()
     try:
-        config = load(path)
+        lan = default_interface()
+        config = load(path, lan=lan)
     except ConfigError as error:
         return [Finding(Severity.ERROR, line) for line in str(error).splitlines()]
     findings = [] if path else [Finding(Severity.WARNING, "there is no configuration file; the defaults are used")]
-    interface = config.meter.interface
-    meter = [*_credentials(config), *_port(config.meter.port)] if interface is None else _interface(interface)
-    return [*findings, *meter, *_networks(config), *_broker(config), *_metrics(config), *_state(config)]
+    return [
+        *findings,
+        *_declared(config, lan),
+        *_meter(config),
+        *_networks(config),
+        *_broker(config),
+        *_metrics(config),
+        *_state(config),
+    ]
+
+
+def _declared(config: Config, lan: str | None) -> Iterator[Finding]:
+    for number in needless(layout(config, lan)):
+        text = f"accept declares {number}, which this configuration does not break: take it out"
+        yield Finding(Severity.WARNING, text)
+
+
+def _meter(config: Config) -> Iterator[Finding]:
+    if config.meter.interface is not None:
+        yield from _interface(config.meter.interface)
+    elif config.meter.there:
+        yield from _credentials(config)
+        yield from _port(config.meter.port)
 
 
 def _credentials(config: Config) -> Iterator[Finding]:

@@ -11,8 +11,9 @@ from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
-from msgspec.structs import replace
+from msgspec.structs import fields, replace
 
+from drivers.ports import PermanentPortError
 from drivers.usb import guess_port
 from hemsd.daemon.networks import (
     ApplianceTable,
@@ -25,24 +26,29 @@ from hemsd.daemon.networks import (
     network_problems,
     normal,
     normal_appliance,
+    overlay_problems,
 )
 from hemsd.daemon.schema import Problem, Table, line_numbers, problems
 from hemsd.gateway.config import BrokerConfig, HomeAssistantConfig, MetricsConfig
+from hemsd.hub.profiles import Layout, undeclared
+from hemsd.hub.requirements import Profile
 from hemsd.hub.routes import Exposure
 
 SYSTEM_FILE = Path("/etc/hemsd/hemsd.toml")
 UDEV_NAME = Path("/dev/hemsd-wisun")  # given by systemd/60-hemsd.rules
-PROFILES = ("6.2", "6.3.1", "6.3.2", "6.4.1", "6.4.2", "6.4.3")  # network configurations of ITU-T G.9958
-SUPPORTED_PROFILE = "6.4.3"
+NO_PORT = "none"  # in the place of a port: there is no link to the meter
 POLLING_FLOOR_S = 10  # asked more often some meters fall silent, and the hourly transmission time runs out
 
 Seconds = Annotated[int, Meta(ge=1, le=3600, description="a whole number of seconds from 1 to 3600")]
 Days = Annotated[int, Meta(ge=1, le=3660, description="a whole number of days from 1 to 3660")]
+TcpPort = Annotated[int, Meta(ge=1, le=65535, description="a port, a whole number from 1 to 65535")]
 SiteId = Annotated[str, Meta(pattern="^[a-z0-9-]{1,64}$", description="1 to 64 of a-z, 0-9 and hyphen, in quotes")]
 RequirementNumber = Annotated[
     str, Meta(pattern="^R([1-9]|[1-4][0-9]|5[0-5])$", description='the number of a requirement, "R1" to "R55"')
 ]
-PortPath = Annotated[str, Meta(pattern="^(auto|/.+)$", description='"auto" or a path like "/dev/ttyUSB0"')]
+PortPath = Annotated[
+    str, Meta(pattern="^(auto|none|/.+)$", description='"auto", "none" or a path like "/dev/ttyUSB0"')
+]
 LINK_LOCAL = ipaddress.IPv6Network("fe80::/64")  # where IPv6 over Ethernet and Wi-Fi makes link-local addresses
 
 
@@ -53,7 +59,10 @@ class SiteTable(Table, frozen=True, kw_only=True):
 
 
 class MeterTable(Table, frozen=True, kw_only=True):
-    """[meter]: the module or the network interface, the credentials, and how often the meter is asked."""
+    """[meter]: the module or the network interface, the credentials, and how often the meter is asked.
+
+    With port "none" and no interface there is no meter.
+    """
 
     port: PortPath = "auto"
     interface: InterfaceName | None = None  # instead of a module: where a second-generation meter is on IPv6
@@ -64,6 +73,11 @@ class MeterTable(Table, frozen=True, kw_only=True):
     energy_s: Annotated[int, Meta(ge=10, le=300, description="a whole number of seconds from 10 to 300")] = 300
     backfill_pace_s: Annotated[int, Meta(ge=1, le=60, description="a whole number of seconds from 1 to 60")] = 2
     allow_fast_polling: bool = False
+
+    @property
+    def there(self) -> bool:
+        """Whether there is a link to the meter at all."""
+        return self.interface is not None or self.port != NO_PORT
 
 
 class GatewayTable(Table, frozen=True, kw_only=True):
@@ -94,6 +108,7 @@ class IsolationTable(Table, frozen=True, kw_only=True):
     """[isolation]: what to do where an interface of the meter or of appliances is not kept apart."""
 
     on_breach: Literal["degrade", "refuse"] = "degrade"  # tell of it and go on; or stay away from it
+    admit_tcp: tuple[TcpPort, ...] = ()  # that `hemsd firewall` leaves open to appliances' networks
 
 
 class DaemonTable(Table, frozen=True, kw_only=True):
@@ -109,7 +124,7 @@ class Config(Table, frozen=True, kw_only=True):
     """The whole file; `version` is that of the format."""
 
     version: Literal[1]
-    profile: Annotated[str, Meta(description='text in quotes, "6.4.3"')] = SUPPORTED_PROFILE
+    profile: Profile = "6.4.3"
     accept: tuple[RequirementNumber, ...] = ()  # requirements that this home is declared not to meet
     site: SiteTable = SiteTable()
     lan: LanTable = LanTable()
@@ -122,6 +137,15 @@ class Config(Table, frozen=True, kw_only=True):
     history: HistoryTable = HistoryTable()
     isolation: IsolationTable = IsolationTable()
     daemon: DaemonTable = DaemonTable()
+
+    @property
+    def overlaid(self) -> bool:
+        """Whether the meter's interface is one of appliances as well (G.9958, R22)."""
+        return self.meter.interface in {each.interface for each in self.networks.values()}
+
+
+class NoMeter(PermanentPortError):
+    """The configuration has no link to a meter."""
 
 
 class ConfigError(Exception):
@@ -150,17 +174,23 @@ def _is_there(path: Path) -> bool:
 def find_port(configured: str) -> str:
     """The path of the module's port: as configured, else the udev rule's name for it, else the one that is likely.
 
-    Raises PortMissing, PortUnclear.
+    Raises PortMissing, PortUnclear, NoMeter.
     """
+    if configured == NO_PORT:
+        raise NoMeter(configured, 'the configuration has no link to a meter: [meter] port = "none"')
     if configured != "auto":
         return configured
     return str(UDEV_NAME) if UDEV_NAME.exists() else guess_port()
 
 
-def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:
+def load(
+    path: Path | None = None, environ: Mapping[str, str] = os.environ, *, lan: str | None = None, judge: bool = True
+) -> Config:
     """Read a configuration file; without a path the one that find_config() finds, or else the defaults.
 
-    Relative paths in it start at the directory it stands in. Raises ConfigError.
+    Relative paths in it start at the directory it stands in. `lan` is the interface to the home network where the
+    file does not name it; without either, what the profile wants of it is not checked. Without `judge` nothing is
+    that the profile wants. Raises ConfigError.
     """
     path = path or find_config(environ)
     if path is None:
@@ -171,11 +201,13 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
         raise ConfigError(f"{path}: {(error.strerror or str(error)).lower()}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: this is not UTF-8 text (byte {error.start})") from error
-    return parse(text, path, environ)
+    return parse(text, path, environ, lan=lan, judge=judge)
 
 
-def parse(text: str, path: Path, environ: Mapping[str, str] = os.environ) -> Config:
-    """Check the text of a configuration file that stands at `path`. Raises ConfigError."""
+def parse(
+    text: str, path: Path, environ: Mapping[str, str] = os.environ, *, lan: str | None = None, judge: bool = True
+) -> Config:
+    """Check the text of a configuration file that stands at `path`; see load(). Raises ConfigError."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -183,7 +215,7 @@ def parse(text: str, path: Path, environ: Mapping[str, str] = os.environ) -> Con
     found = _version_problems(document) or problems(document, Config)
     if not found:
         config = msgspec.convert(document, Config)
-        found = list(_contradictions(config))
+        found = [*_contradictions(config), *(_breaches(config, lan) if judge else ())]
     if found:
         lines = line_numbers(text)
         raise ConfigError("\n".join(f"{path}{_line(where, lines)}: {problem}" for where, problem in found))
@@ -205,14 +237,15 @@ def _version_problems(document: Mapping[str, object]) -> list[Problem]:
 
 
 def _contradictions(config: Config) -> Iterator[Problem]:
-    """What is allowed by itself and not together, or not yet."""
-    if config.profile in PROFILES and config.profile != SUPPORTED_PROFILE:
-        text = f'profile "{config.profile}" of G.9958 is not supported by this version, only "{SUPPORTED_PROFILE}"'
-        yield ("", "profile"), text
-    elif config.profile != SUPPORTED_PROFILE:
-        yield ("", "profile"), f'profile must be "{SUPPORTED_PROFILE}"'
+    """What is allowed by itself and not together."""
+    if config.profile == "6.2":
+        for name in config.networks:
+            text = 'profile "6.2" has no HEMS controller, and so no appliances: take it away, or another profile'
+            yield (f"networks.{name}", ""), f"[networks.{name}] {text}"
     yield from ((("meter", key), text) for key, text in _interface_problems(config.meter))
-    yield from network_problems(config.networks, config.meter.interface)
+    yield from network_problems(config.networks)
+    if config.meter.peer is None:
+        yield from overlay_problems(config.networks, config.meter.interface)
     yield from appliance_problems(config.appliances)
     if not config.meter.allow_fast_polling:
         for key, value in (("live_s", config.meter.live_s), ("watched_s", config.meter.watched_s)):
@@ -221,8 +254,28 @@ def _contradictions(config: Config) -> Iterator[Problem]:
                 yield ("meter", key), f"[meter] {key} {text}"
 
 
+def layout(config: Config, lan: str | None = None) -> Layout:
+    """What it connects with what; `lan` is the interface to the home network where it does not name it."""
+    meter, gateway = config.meter, config.gateway
+    tables = [each.name for each in fields(GatewayTable) if each.default is None]  # what is not there by itself
+    return Layout(
+        profile=config.profile,
+        meter_port=meter.there and meter.interface is None,
+        meter_interface=meter.interface,
+        networks={name: network.interface for name, network in config.networks.items()},
+        lan=config.lan.interface or lan,
+        gateway=tuple(f"gateway.{name}" for name in tables if getattr(gateway, name) is not None),
+        accepted=frozenset(config.accept),
+    )
+
+
+def _breaches(config: Config, lan: str | None) -> Iterator[Problem]:
+    """Where it breaks its own profile, undeclared."""
+    return ((each.where, each.text) for each in undeclared(layout(config, lan)))
+
+
 def _interface_problems(meter: MeterTable) -> Iterator[tuple[str, str]]:
-    if meter.interface is not None and meter.port != "auto":
+    if meter.interface is not None and meter.port not in ("auto", NO_PORT):
         yield "interface", "[meter] names a port and an interface: the meter is on one of them, take the other away"
     if meter.peer is None:
         return

@@ -91,7 +91,8 @@ def _read(path: Path, *, private: bool) -> bytes:
                 _check_private(path, about)
             content = file.read(MAX_SIZE + 1)
     except FileNotFoundError:
-        raise CredentialsError(f"{path}: no such file; it holds id and password (mode 0600)") from None
+        sealed = "" if path != SYSTEM_FILE or os.geteuid() == 0 else "; only root can see whether they are sealed"
+        raise CredentialsError(f"{path}: no such file; it holds id and password (mode 0600){sealed}") from None
     except OSError as error:
         raise CredentialsError(f"{path}: {(error.strerror or str(error)).lower()}") from None
     if len(content) > MAX_SIZE:

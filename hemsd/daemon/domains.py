@@ -10,6 +10,7 @@ from hemsd.control.controller import Controller
 from hemsd.control.settings import Settings
 from hemsd.daemon.config import Config, HistoryTable
 from hemsd.daemon.supervision import Kind
+from hemsd.daemon.watch import NotKeptApart
 from hemsd.history.database import NewerDatabase
 from hemsd.history.historian import Historian
 from hemsd.history.store import Retention
@@ -25,7 +26,7 @@ def kind_of(error: Exception) -> Kind:
     match error:
         case PermanentPortError() | NewerDatabase():
             return Kind.PERMANENT
-        case PortError():
+        case PortError() | NotKeptApart():
             return Kind.TRANSIENT
         case _:
             return Kind.UNEXPECTED

@@ -13,6 +13,7 @@ from hemsd.daemon.config import MeterTable
 from hemsd.daemon.credentials import CredentialsError
 from hemsd.daemon.instance import AlreadyRunning
 from hemsd.daemon.supervision import Kind
+from hemsd.daemon.watch import NotKeptApart
 from hemsd.daemon.wires import back_again, open_wire
 from hemsd.hub.hub import Hall
 from hemsd.hub.messages import Domain, Event, MeterStatus, Trouble
@@ -32,7 +33,7 @@ def kind_of(error: Exception) -> Kind:
     match error:
         case PermanentPortError() | CredentialsError() | AlreadyRunning():
             return Kind.PERMANENT
-        case PortError() | RouteBError():
+        case PortError() | RouteBError() | NotKeptApart():
             return Kind.TRANSIENT
         case _:
             return Kind.UNEXPECTED
@@ -61,6 +62,7 @@ class MeterDomain:
         hub: Hall,
         environ: Mapping[str, str],
         *,
+        overlaid: bool = False,
         claim: Callable[[], None] = lambda: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -68,6 +70,7 @@ class MeterDomain:
         self._cache = PanCache(state)
         self._hub = hub
         self._environ = environ
+        self._overlaid = overlaid  # appliances are on the same interface
         self._claim = claim  # makes sure that the meter is ours
         self._clock = clock
         self._logbook = Logbook(random.random)
@@ -102,7 +105,8 @@ class MeterDomain:
             energy_s=settings.energy_s,
             backfill_s=settings.backfill_pace_s,
         )
-        wire = await open_wire(settings, self._environ)
+        dropped = self._logbook.gate.dropped
+        wire = await open_wire(settings, self._environ, overlaid=self._overlaid, dropped=dropped)
         self._gone_since = None
         seat = self._hub.seat(Domain.ROUTEB)
         try:

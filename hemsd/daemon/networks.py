@@ -80,22 +80,28 @@ def normal_appliance(appliance: ApplianceTable) -> ApplianceTable:
     )
 
 
-def network_problems(networks: Mapping[str, NetworkTable], meter: str | None) -> Iterator[Problem]:
-    """What does not go together; `meter` is the interface to the meter, if there is one."""
+def network_problems(networks: Mapping[str, NetworkTable]) -> Iterator[Problem]:
+    """What does not go together."""
     owners: dict[str, str] = {}
     for name, network in networks.items():
         table = f"networks.{name}"
         owner = owners.setdefault(network.interface, name)
-        if network.interface == meter:
-            text = "interface is the meter's, which is to be used for nothing else (G.9958, I.2)"
-            yield (table, "interface"), f"[{table}] {text}"
-        elif owner != name:
+        if owner != name:
             yield (table, "interface"), f"[{table}] interface is that of [networks.{owner}]: take one of them away"
         if not network.ipv4 and not network.ipv6:
             yield (table, "ipv4"), f"[{table}] ipv4 and ipv6 are both false: at least one of them is needed"
         for number, node in enumerate(network.nodes, 1):
             if trouble := _address_trouble(node, network):
                 yield (table, "nodes"), f"[{table}] nodes: item {number} {trouble}"
+
+
+def overlay_problems(networks: Mapping[str, NetworkTable], meter: str | None) -> Iterator[Problem]:
+    """What is missing where a meter without a peer is among appliances: who it is, to tell it from them."""
+    for name, network in networks.items():
+        if network.interface == meter:
+            table, how = f"networks.{name}", f"`hemsd scan --interface {meter}` finds it"
+            text = f"interface is the meter's as well: write the meter's address down, as peer in [meter]; {how}"
+            yield (table, "interface"), f"[{table}] {text}"
 
 
 def appliance_problems(appliances: Mapping[str, ApplianceTable]) -> Iterator[Problem]:

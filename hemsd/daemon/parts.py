@@ -20,11 +20,12 @@ from hemsd.daemon.notify import ServiceManager
 from hemsd.daemon.report import Report
 from hemsd.daemon.sockets import Listening, find_hub_socket, handed_over, make, name_of
 from hemsd.daemon.state import StateError, find_state_directory, prepare
-from hemsd.daemon.supervision import supervise
+from hemsd.daemon.supervision import Kind, supervise
 from hemsd.hub.messages import Domain, Health, Message
-from hemsd.hub.routes import DOORS_6_4_3
+from hemsd.hub.routes import Routes, doors
 
 if TYPE_CHECKING:
+    from hemsd.daemon.watch import IsolationWatch
     from hemsd.hub.hub import Hall, Hub
 
 Part = Literal["hub", "routeb", "gateway"]
@@ -94,18 +95,20 @@ def _house(start: Start, *, alone: bool) -> Process:
         path = operator.path
     state = start.state(path)
     site = config.site.id or site_id(state)
-    log.info("hemsd %s: site %s, profile %s", __version__, site, config.profile)
-    hub = Hub(DOORS_6_4_3[config.gateway.exposure])
+    declared = f", declared not to meet {', '.join(config.accept)}" if config.accept else ""
+    log.info("hemsd %s: site %s, profile %s%s", __version__, site, config.profile, declared)
+    hub = Hub(routes := _doors(config))
     _report(process, start, hub, frozenset() if alone else frozenset(GUESTS))
     _operator(process, start, hub, site, operator, path)
-    _household(process, config, state, hub)
+    apart = _watch(process, config, hub, Domain.APPLIANCES, *((Domain.ROUTEB,) if alone else ()))
+    _household(process, config, state, hub, apart)
     if alone:
-        _meter(process, start, state, hub)
+        _meter(process, start, state, hub, apart)
         _bridge(process, config, site, state, hub)
     else:
         for domain in GUESTS:
             listening = given.get(domain.value) or make(path.with_name(name_of(domain)), private=True)
-            _guest(process, start, hub, site, listening, domain)
+            _guest(process, start, hub, site, listening, domain, _closed(domain, config, routes))
     return process
 
 
@@ -132,29 +135,62 @@ def _operator(process: Process, start: Start, hub: Hub, site: str, given: Listen
     process.work["operator"] = Operator(hub, listening.socket, site=site).run
 
 
-def _guest(process: Process, start: Start, hub: Hub, site: str, listening: Listening, domain: Domain) -> None:
+def _doors(config: Config) -> Routes:
+    return doors(config.profile, config.gateway.exposure)
+
+
+def _closed(domain: Domain, config: Config, routes: Routes) -> str:
+    """Why nobody may come as this domain; empty where one may."""
+    if domain is Domain.ROUTEB and not config.meter.there:
+        return "there is no link to a meter in the configuration"
+    if not any(sender is domain for sender, _ in routes):
+        return f"forbidden_profile: profile {config.profile} of ITU-T G.9958 has no place for {domain.value}"
+    return ""
+
+
+def _guest(
+    process: Process, start: Start, hub: Hub, site: str, listening: Listening, domain: Domain, closed: str
+) -> None:
     from hemsd.daemon.guests import Guest
+    from hemsd.hub.wire import Server
 
     start.held.callback(listening.close)
+    if closed:
+        process.work[f"{domain.value} socket"] = Server(hub, domain, listening.socket, closed=closed).run
+        return
     expected = domain is not Domain.GATEWAY or _reaches_out(start.config)
     process.work[f"{domain.value} socket"] = Guest(hub, domain, listening.socket, site=site, expected=expected).run
 
 
-def _household(process: Process, config: Config, state: Path, hub: Hub) -> None:
+def _watch(process: Process, config: Config, hall: Hall, *domains: Domain) -> IsolationWatch:
+    """An eye on the interfaces of these domains, which is open already."""
+    from hemsd.daemon.watch import IsolationWatch, watched
+
+    apart = IsolationWatch(watched(config, *domains), config, hall)
+    if apart.interfaces:
+        process.keep("isolation", apart.run, lambda _: Kind.UNEXPECTED)
+    return apart
+
+
+def _household(process: Process, config: Config, state: Path, hub: Hub, apart: IsolationWatch) -> None:
     from hemsd.daemon import domains
 
     kind_of = domains.kind_of
     process.keep("history", partial(domains.run_history, config.history, state, hub), kind_of)
     process.keep("control", partial(domains.run_control, config, hub), kind_of)
     for each in domains.stewards(config, state, hub):
-        process.keep(f"network {each.name}", each.run, kind_of, on_failure=each.failed, sooner=each.sooner)
+        interface = config.networks[each.name].interface
+        work, sooner = apart.guarded(interface, each.run), apart.sooner(interface, each.sooner)
+        process.keep(f"network {each.name}", work, kind_of, on_failure=each.failed, sooner=sooner)
         process.overdue.append(each.overdue_s)
 
 
 # --- what may be in this process or in one of its own
 
 
-def _meter(process: Process, start: Start, state: Path, hall: Hall) -> None:
+def _meter(process: Process, start: Start, state: Path, hall: Hall, apart: IsolationWatch) -> None:
+    if not start.config.meter.there:
+        return
     from hemsd.daemon.credentials import CredentialsError
     from hemsd.daemon.instance import MeterClaim
     from hemsd.daemon.meter import MeterDomain, kind_of
@@ -163,8 +199,11 @@ def _meter(process: Process, start: Start, state: Path, hall: Hall) -> None:
     start.held.callback(claim.release)
     with suppress(CredentialsError):  # the domain tells of it
         claim.hold()
-    meter = MeterDomain(start.config.meter, state, hall, start.environ, claim=claim.hold)
-    process.keep("meter", meter.run, kind_of, on_failure=meter.failed, sooner=meter.sooner)
+    config = start.config
+    meter = MeterDomain(config.meter, state, hall, start.environ, overlaid=config.overlaid, claim=claim.hold)
+    interface = config.meter.interface
+    work, sooner = apart.guarded(interface, meter.run), apart.sooner(interface, meter.sooner)
+    process.keep("meter", work, kind_of, on_failure=meter.failed, sooner=sooner)
     process.overdue.append(meter.overdue_s)
 
 
@@ -183,9 +222,9 @@ def _routeb(start: Start) -> Process:
     process, report = Process(), Report(start.manager)
     path = find_hub_socket(Domain.ROUTEB, start.config.daemon, start.environ)
     state = start.state(path, "-routeb")
-    uplink = Uplink(str(path), Domain.ROUTEB, DOORS_6_4_3[start.config.gateway.exposure], overhear=report.hear)
+    uplink = Uplink(str(path), Domain.ROUTEB, _doors(start.config), overhear=report.hear)
     process.work["uplink"] = uplink.run
-    _meter(process, start, state, uplink)
+    _meter(process, start, state, uplink, _watch(process, start.config, uplink, Domain.ROUTEB))
     return process
 
 
@@ -201,7 +240,7 @@ def _gateway(start: Start) -> Process:
         if isinstance(message, Health):
             start.manager.tell(f"STATUS={message.detail or 'the broker is told everything'}")
 
-    uplink = Uplink(str(path), Domain.GATEWAY, DOORS_6_4_3[config.gateway.exposure], overhear=overhear)
+    uplink = Uplink(str(path), Domain.GATEWAY, _doors(config), overhear=overhear)
     process.work["uplink"] = uplink.run
     for name, work in gateway.links(config, state, uplink).items():
         process.keep(name, partial(gateway.while_there, uplink, work), gateway.kind_of)

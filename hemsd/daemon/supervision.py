@@ -94,7 +94,7 @@ async def supervise(
             elif text == told and clock() - started < SETTLED_S:
                 log.debug("%s: still %s", name, text)
             elif kind is Kind.PERMANENT:
-                log.error("%s: %s (tried again in an hour, or when hemsd is restarted)", name, text)
+                log.error("%s: %s (tried again in an hour at the latest, or when hemsd is restarted)", name, text)
             else:
                 log.warning("%s: %s", name, text)
             told = text

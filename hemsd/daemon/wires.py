@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,13 +24,23 @@ class Wire:
     module: Module[Any] | None = None
 
 
-async def open_wire(settings: MeterTable, environ: Mapping[str, str] = os.environ) -> Wire:
-    """Open the network interface or the serial port that leads to the meter. Raises PortError, CredentialsError."""
+async def open_wire(
+    settings: MeterTable,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    overlaid: bool = False,
+    dropped: Counter[str] | None = None,
+) -> Wire:
+    """Open the network interface or the serial port that leads to the meter. Raises PortError, CredentialsError.
+
+    Where it is `overlaid`, with appliances on the same interface, the port is for the named peer alone. What comes in
+    by an interface and is not handed on, `dropped` counts.
+    """
     if settings.interface is not None:
         from drivers.udp import open_udp  # here and below, because a home has one or the other
         from hemsd.routeb.ip import IpMeter
 
-        port = open_udp(settings.interface)
+        port = open_udp(settings.interface, only=settings.peer if overlaid else None, dropped=dropped)
         return Wire(port, module=IpMeter(port.address, peer=settings.peer))
     from drivers.serialport import open_serial
 

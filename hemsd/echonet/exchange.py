@@ -51,6 +51,7 @@ IS_READ: Mapping[int, bool] = {ESV.GET: True, ESV.SETC: False}
 READ_ANSWERS, WRITE_ANSWERS = ANSWERS[ESV.GET], ANSWERS[ESV.SETC]
 BODY_AT = 4  # in a frame, after EHD and TID
 OUR_CLASSES = frozenset({0x05FF, 0x0EF0})
+ASKED = (CONTROLLER, CONTROLLER & 0xFFFF00)  # our one instance, or each of ours
 
 
 class Missing(Enum):
@@ -106,7 +107,13 @@ class Notification(Struct, frozen=True):
     frame: Frame
 
 
-ExchangeEvent = Finished | Silent | Notification
+class Strange(Struct, frozen=True):
+    """A frame of the peer for an object that we do not have."""
+
+    frame: Frame
+
+
+ExchangeEvent = Finished | Silent | Notification | Strange
 
 
 class Exchange:
@@ -114,6 +121,7 @@ class Exchange:
 
     def __init__(self, *, first_tid: int = 1) -> None:
         self.counters: Counter[str] = Counter()
+        self.offered: Mapping[int, bytes] = {}  # what our controller object answers a Get of the peer; {}: nothing
         self.unanswered: deque[bool] = deque(maxlen=WATCHED)  # by the soft deadline, of the last askings
         self._tid = (first_tid - 1) & 0xFFFF
         self._queue: deque[Request] = deque()
@@ -192,6 +200,19 @@ class Exchange:
             self._retry_at = min(now + pause_s, self._hard_at)
             request.unsent += 1
 
+    def withheld(self) -> None:
+        """The last datagram must not be sent: what it asks for counts as refused."""
+        if (asking := self._last) is None:
+            return
+        self.counters["requests"] -= 1
+        request = asking.request
+        for epc in asking.epcs:
+            request.answers.setdefault(epc, Missing.REFUSED)
+        request.wanted = tuple([p for p in request.wanted if p.epc not in request.answers])
+        self._start_over(request)
+        if not request.wanted:
+            self._finish(request)
+
     def interrupted(self) -> None:
         """Sending is forbidden from now: what is in flight is lost. A read is asked anew, a write ends unanswered."""
         self._replies.clear()
@@ -218,8 +239,14 @@ class Exchange:
         except FrameError:
             self.counters["malformed"] += 1
             return
+        if frame.deoj >> 8 not in OUR_CLASSES:
+            self._events.append(Strange(frame))
+            return
         if frame.esv in NOTIFICATIONS:
             self._notified(frame)
+            return
+        if frame.esv == ESV.GET and self.offered and frame.deoj in ASKED and not frame.empty:
+            self._asked(frame)
             return
         asking = self._recent[frame.tid % RECENT_LIMIT]
         if asking is None or not _answers(frame, asking):
@@ -303,9 +330,16 @@ class Exchange:
         if not request.dropped:
             self._events.append(Finished(request))
 
+    def _asked(self, frame: Frame) -> None:
+        """Answer a Get of what is offered (4.2.3.2); what is not comes back empty."""
+        self.counters["asked"] += 1
+        told = tuple(Property(p.epc, self.offered.get(p.epc, b"")) for p in frame.properties)
+        esv = ESV.GET_RES if all(p.edt for p in told) else ESV.GET_SNA
+        self._replies.append(encode(Frame(tid=frame.tid, seoj=CONTROLLER, deoj=frame.seoj, esv=esv, properties=told)))
+
     def _notified(self, frame: Frame) -> None:
         self._events.append(Notification(frame))
-        if frame.esv != ESV.INFC or frame.deoj >> 8 not in OUR_CLASSES:
+        if frame.esv != ESV.INFC:
             return
         seoj = frame.deoj if frame.deoj & 0xFF else frame.deoj | 1  # instance 0 means each of ours
         heard = tuple(Property(p.epc) for p in frame.properties)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from msgspec.structs import replace
 
 from hemsd.gateway.payloads import Alert, timestamp
-from hemsd.hub.messages import Health, MeterStatus, Trouble
+from hemsd.hub.messages import Health, IsolationStatus, MeterStatus, Trouble
 
 LASTING: frozenset[Trouble] = frozenset({"port", "module", "credentials"})  # until a person does something
 
@@ -33,6 +35,16 @@ def of_health(health: Health) -> Notice:
     if health.ok:
         return name, None
     return name, Alert(id=name, ts=timestamp(health.at), severity="error", code="unwell", text=health.detail)
+
+
+def of_isolation(status: IsolationStatus) -> Notice:
+    """That an interface of the meter or of appliances leads elsewhere as well."""
+    name = "isolation-" + re.sub("[^a-z0-9-]", "-", status.interface.lower())
+    if not status.breaches:
+        return name, None
+    text = "; ".join(f"{each.requirement}, {each.text}" for each in status.breaches)
+    code = "refused" if status.refused else "breach"
+    return name, Alert(id=name, ts=timestamp(status.since), severity="error", code=code, text=text)
 
 
 class Alerts:

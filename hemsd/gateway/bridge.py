@@ -116,8 +116,8 @@ class Bridge:
                 self._changed.set()
             return
         self._requests.take(incoming, self._clock(), self._wall())
-        for request in self._requests.outgoing():
-            self._seat.publish(request)
+        for message in self._requests.outgoing():
+            self._seat.publish(message)
         self._changed.set()
 
     def _hear_refusal(self, topic: str, why: str) -> None:

@@ -22,7 +22,7 @@ from msgspec import Struct
 from hemsd.gateway.flood import Bucket
 from hemsd.gateway.payloads import Answer, Data, Error, Request, Response, Scalar, Transaction, timestamp
 from hemsd.gateway.topics import Publication, Topics
-from hemsd.hub.messages import Domain, ErrorCode, UserRequest, UserResponse, holds_frame
+from hemsd.hub.messages import Domain, ErrorCode, Event, UserRequest, UserResponse, holds_frame
 
 SIZE_MAX = 16 * 1024  # bytes of a payload
 CORRELATION_MAX, TOPIC_MAX = 256, 256  # bytes, letters: of what an answer is sent back with, and to
@@ -32,6 +32,12 @@ ANSWERS_MAX = 64  # that wait for the broker
 ANSWER_S = 320.0  # control answers within 300 s
 BURST, PER_S = 20, 2.0  # requests
 COMPLAINTS, COMPLAINTS_PER_S = 5, 0.2  # answers to those that are too many
+POWER_COMPANY = "power-company"  # how an operation in its name begins
+FORBIDDEN = (
+    "services of the power company are provided through the meter, not through the home gateway "
+    "(ITU-T G.9958: R32, R39, R48)"
+)
+TOLD_EVERY_S = 3600.0  # at most one event of those who try all the same
 
 Operation = Literal["set", "get", "identify", "forget"]
 Status = Literal["ok", "partial", "error"]
@@ -95,7 +101,8 @@ class Requests:
         self._counters = counters
         self._numbers = 0
         self._open: dict[str, _Open] = {}
-        self._out: list[UserRequest] = []
+        self._out: list[UserRequest | Event] = []
+        self._told_at = float("-inf")  # of somebody who speaks in the power company's name
         self._answers: deque[Publication] = deque(maxlen=ANSWERS_MAX)
         self.connected()
 
@@ -124,6 +131,8 @@ class Requests:
             if refused.code == "rate_limited" and not self._complaints.take(now):
                 self._counters["requests_ignored"] += 1
                 return
+            if refused.code == "forbidden_origin":
+                self._tell(str(refused), now, at)
             self._answer(caller, "error", at, error=Error(code=refused.code, message=str(refused), detail=None))
 
     def hear(self, answer: UserResponse, at: datetime) -> None:
@@ -153,8 +162,8 @@ class Requests:
 
     # --- what goes out
 
-    def outgoing(self) -> list[UserRequest]:
-        """What is to be asked of control, in order; empties."""
+    def outgoing(self) -> list[UserRequest | Event]:
+        """What is to be asked of control, and told the house, in order; empties."""
         out, self._out = self._out, []
         return out
 
@@ -197,6 +206,8 @@ class Requests:
         if len(incoming.payload) > SIZE_MAX:
             raise _Refused("bad_request", f"at most {SIZE_MAX} bytes")
         operation = OPERATIONS.get(caller.op)
+        if caller.op.startswith(POWER_COMPANY):
+            raise _Refused("forbidden_origin", FORBIDDEN)
         if operation is None:
             raise _Refused("bad_request", f"no operation {caller.op}: there are get, set and identify")
         asked = _request(caller, incoming.payload)
@@ -219,6 +230,16 @@ class Requests:
                 expires_at=min(asked.ts or at, at) + timedelta(seconds=min(*good_s, TTL_MAX_S) if good_s else TTL_S),
             )
         )
+
+    def _tell(self, text: str, now: float, at: datetime) -> None:
+        """Somebody out there asks what may not come from there."""
+        self._counters["forbidden_origin"] += 1
+        if now >= self._told_at + TOLD_EVERY_S:
+            self._told_at = now
+            told = f"a request in the power company's name came by MQTT and was refused: {text}"
+            self._out.append(
+                Event(at=at, source=Domain.GATEWAY, kind="gateway.forbidden_origin", severity="warning", text=told)
+            )
 
     def _conclude(self, waiting: _Open, answer: UserResponse, at: datetime) -> None:
         properties = waiting.properties

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from hemsd import __version__
 from hemsd.gateway import payloads
-from hemsd.gateway.alerts import Alerts, of_health, of_meter
+from hemsd.gateway.alerts import Alerts, of_health, of_isolation, of_meter
 from hemsd.gateway.energy import HouseEnergy
 from hemsd.gateway.exposure import OPERATIONS, REQUESTS, TOPICS, exposes
 from hemsd.gateway.meters import Meter
@@ -27,6 +27,7 @@ from hemsd.hub.messages import (
     Health,
     HistoryAnswer,
     HistoryQuery,
+    IsolationStatus,
     LifetimeEnergy,
     Message,
     MeterInterval,
@@ -118,6 +119,8 @@ class Standing:
             case Health():
                 self._healths[message.source.value] = message
                 self._notice(self._alerts.hear(of_health(message)))
+            case IsolationStatus():
+                self._notice(self._alerts.hear(of_isolation(message)))
             case _:
                 pass  # it does not stand
 

@@ -171,12 +171,12 @@ class Hub:
     def carry(self, message: Message, sender: Seat) -> None:
         """Deliver what a seat published; see Seat.publish()."""
         kind = type(message)
-        allowed = self._routes.get((sender.domain, kind), _NOBODY)
+        allowed = self._routes.get((sender.domain, kind))
         to = _RECEIVER[kind](message) if kind in _RECEIVER else None
         claimed = _CLAIMED[kind](message) if kind in _CLAIMED else sender.domain
         if claimed is not sender.domain:
             self._deny(message, sender.domain, to, f"in the name of {claimed.value}")
-        elif not allowed:
+        elif allowed is None:
             self._deny(message, sender.domain, to, "which it may not send")
         elif to and to not in allowed:
             self._deny(message, sender.domain, to, f"to {to.value}, which may not have it")

@@ -188,7 +188,7 @@ class RadioHealth(Struct, frozen=True, kw_only=True):
     lifetimes_s: tuple[int, ...] = ()  # seen: how long the last 8 sessions lasted, each until the next began
     recoveries: dict[str, int] = {}  # by the step that brought the meter back: retry, reauthenticate, rejoin, ...
     recovery_s: float | None = None  # how long the last loss lasted
-    dropped: dict[str, int] = {}  # datagrams that were not the meter's, or not secured, by reason
+    dropped: dict[str, int] = {}  # datagrams by reason: not the meter's, not secured; of ours, "not sent: ..."
 
 
 class MeterStatus(Message, frozen=True, kw_only=True, tag=True):

@@ -39,9 +39,13 @@ from hemsd.hub.messages import (
     UserRequest,
     UserResponse,
 )
+from hemsd.hub.requirements import BY_GATEWAY, Profile
 
 Routes = Mapping[tuple[Domain, type[Message]], frozenset[Domain]]
-"""From a domain and what it says to the domains that may hear it; a message with a `to` is heard there only."""
+"""From a domain and what it says to the domains that may hear it; a message with a `to` is heard there only.
+
+A door with nobody behind it is one all the same: what is said there is no breach, and nobody is there to hear it.
+"""
 
 Exposure = Literal["aggregates", "appliances", "control"]
 """What the home gateway may have: sums only; also each appliance; also the setting of it."""
@@ -118,4 +122,26 @@ DOORS_6_4_3: Mapping[Exposure, Routes] = {
     "appliances": _APPLIANCES,
     "control": _CONTROL,
 }
-"""The doors of configuration 6.4.3 by what is exposed to the home gateway."""
+"""The doors of configuration 6.4.3, and of 6.4.1 and 6.4.2, by what is exposed to the home gateway."""
+
+
+def _without(routes: Routes, *closed: Domain) -> Routes:
+    """The same with no door from these domains, and nobody of them behind any other."""
+    return {door: to - frozenset(closed) for door, to in routes.items() if door[0] not in closed}
+
+
+ROUTES_6_3: Routes = {
+    **_without(ROUTES_6_4_3, GATEWAY),
+    (CONTROL, SiteAggregate): frozenset({HISTORY, OPERATOR, ROUTEB}),
+}
+"""Configurations 6.3.1 and 6.3.2: there is no home gateway, and the meter may have the sums of the house."""
+
+ROUTES_6_2: Routes = _without(ROUTES_6_4_3, ROUTEB, APPLIANCES, GATEWAY)
+"""Configuration 6.2: there is no controller in the home; what history has can be looked at."""
+
+
+def doors(profile: Profile, exposure: Exposure) -> Routes:
+    """The doors of a configuration, by what is exposed to the home gateway where it has one."""
+    if profile in BY_GATEWAY:
+        return DOORS_6_4_3[exposure]
+    return ROUTES_6_2 if profile == "6.2" else ROUTES_6_3

@@ -77,7 +77,8 @@ def encode(message: Message | Greeting | Closed) -> bytes:
 class Server:
     """Gives a seat of `domain` to everyone who connects to a listening socket, to `peers_max` at a time.
 
-    `refused` counts the peers that were left, by reason: too many, malformed, too long, stalled. `on_peer` is called
+    With `closed` nobody gets one, and everyone is told this instead.
+    `refused` counts the peers that were left, by reason: closed, too many, malformed, ... `on_peer` is called
     before each gets its seat, `on_left` after each has lost it.
     """
 
@@ -89,12 +90,14 @@ class Server:
         *,
         site: str = "",
         peers_max: int = PEERS_MAX,
+        closed: str = "",
         on_peer: Callable[[], None] = lambda: None,
         on_left: Callable[[], None] = lambda: None,
     ) -> None:
         self.refused: Counter[str] = Counter()
         self._site = site
         self._peers_max = peers_max
+        self._closed = closed
         self._on_left = on_left
         self._hub = hub
         self._domain = domain
@@ -126,11 +129,11 @@ class Server:
         writer.transport.set_write_buffer_limits(high=UNSENT_MAX)
         self._peers += 1
         try:
-            refused = self._refusal() if self._peers > self._peers_max else ""
+            refused = self._closed or (self._refusal() if self._peers > self._peers_max else "")
             greeting = Greeting(hemsd=__version__, protocol=PROTOCOL, site=self._site, refused=refused)
             writer.write(encode(greeting))
             if refused:
-                raise Left("too many", refused)
+                raise Left("closed" if self._closed else "too many", refused)
             await self._talk(reader, writer)
         except Left as left:
             self.refused[left.kind] += 1

@@ -14,13 +14,14 @@ from drivers.ports import PortError
 from hemsd.echonet.exchange import Missing
 from hemsd.echonet.objects import METER
 from hemsd.hub.hub import Place
-from hemsd.hub.messages import Backfill, Domain, Event, MeterInterval, MeterReading, ReadMeter
+from hemsd.hub.messages import Backfill, Domain, Event, MeterInterval, MeterReading, ReadMeter, SiteAggregate
 from hemsd.routeb import readings
 from hemsd.routeb.asked import answer
 from hemsd.routeb.backfill import Backfiller, Backlog
 from hemsd.routeb.errors import ModuleTrouble, RouteBError
 from hemsd.routeb.meter import Meter
 from hemsd.routeb.news import news_of
+from hemsd.routeb.offered import offered
 from hemsd.routeb.stages import Lost, Online, SessionEvent
 
 WATCHED_FOR_S = 60.0  # after someone asked
@@ -249,6 +250,8 @@ class Collector:
                     await self._answer_read(message)
                 case Backfill():
                     self._backfiller.take(message)
+                case SiteAggregate():
+                    self._meter.offer(offered(message))
 
     async def _answer_read(self, asked: ReadMeter) -> None:
         with self._backfiller.giving_way():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -181,6 +181,10 @@ class Connection:
         """Wait for the end, and raise what it was: the port is lost, or is to be closed and opened again."""
         while True:
             await self._change()
+
+    def offer(self, properties: Mapping[int, bytes]) -> None:
+        """What the meter may read of our controller object from now on; it is answered by itself."""
+        self._link.offer(properties)
 
     def selector_moved(self) -> None:
         """A history was not the one selected: somebody else may be at the meter."""

@@ -18,11 +18,12 @@ from drivers.module import (
     Send,
     Transmission,
 )
-from hemsd.echonet.exchange import Exchange, Finished, Notification, QueueFull, Request, Silent
+from hemsd.echonet.exchange import Exchange, Finished, Notification, QueueFull, Request, Silent, Strange
 from hemsd.echonet.frame import ESV, Property
 from hemsd.echonet.objects import METER
+from hemsd.routeb.allowed import objection
 from hemsd.routeb.session import Session
-from hemsd.routeb.stages import Lost, Probing, SessionEvent, Stage
+from hemsd.routeb.stages import Astray, Lost, Probing, SessionEvent, Stage, Withheld
 
 PROBE_EPC = 0xE7  # every meter has it
 PROBED = (Stage.SURVIVING, Stage.ONLINE)
@@ -61,6 +62,10 @@ class MeterLink:
         request = self._exchange.ask(esv, METER, properties)
         self._turn(now)
         return request
+
+    def offer(self, properties: Mapping[int, bytes]) -> None:
+        """What the meter may read of our controller object from now on."""
+        self._exchange.offered = properties
 
     def cancel(self, request: Request, now: float) -> None:
         """Nobody waits for this answer any more."""
@@ -111,6 +116,9 @@ class MeterLink:
             for happened in exchange.events():
                 if isinstance(happened, Silent):
                     session.silent(now)
+                elif isinstance(happened, Strange):
+                    gate.dropped["object"] += 1
+                    self._events.append(Astray(f"one for object {happened.frame.deoj:06X} was heard"))
                 else:
                     self._events.append(happened)
             if told := session.events():
@@ -120,16 +128,25 @@ class MeterLink:
             heard = module.events()
 
     def _give(self, now: float) -> bool:
-        """Give the module, which is free, its next command if there is one."""
+        """Give the module, which is free, its next command if there is one. Nothing else sends datagrams."""
         command = self._session.command()
         if command is None:
             to = self._gate.to
             if to is None or (payload := self._exchange.send(now)) is None:
                 return False
+            if reason := objection(payload):
+                self._withhold(reason)
+                return True  # there may be another
             command = Send(to, payload)
         self._airtime.given(command, now)
         self._module.command(command, now)
         return True
+
+    def _withhold(self, reason: str) -> None:
+        """What is just to be sent must not leave: a mistake of ours, counted and told."""
+        self._gate.dropped[f"not sent: {reason}"] += 1
+        self._exchange.withheld()
+        self._events.append(Withheld(reason))
 
     def _received(self, event: Datagram, now: float) -> None:
         if self._session.accept(event, now):

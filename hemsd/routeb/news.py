@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from hemsd.routeb.contention import ADVICE
 from hemsd.routeb.ladder import RUNGS, Rung
 from hemsd.routeb.logbook import Recovery
-from hemsd.routeb.stages import Concluded, Contended, Lost, Online, Recovering, SessionEvent
+from hemsd.routeb.stages import Astray, Concluded, Contended, Lost, Online, Recovering, SessionEvent, Withheld
 
 DOING: Mapping[Rung, str] = {
     Rung.RETRY: "asking again",
@@ -53,6 +53,11 @@ def news_of(event: SessionEvent) -> News | None:
             return News("meter.recovery", severity, f"{text}: {DOING[rung]}")
         case Contended():
             return News("meter.contended", "warning", ADVICE)
+        case Withheld(text):
+            return News("meter.withheld", "error", f"a datagram was not sent to the meter: {text} (G.9958, R54)")
+        case Astray(text):
+            advice = "a meter is to talk with its controller only (G.9958, R45)"
+            return News("meter.astray", "warning", f"the meter sends datagrams that are not for us: {text}; {advice}")
         case Concluded(error):
             return News("meter.unreachable", "error", str(error))
         case _:

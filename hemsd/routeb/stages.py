@@ -122,6 +122,20 @@ class Contended:
 
 
 @dataclass(frozen=True, slots=True)
+class Withheld:
+    """A datagram of ours was not sent: it must not leave on this link, because of what `text` says."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Astray:
+    """The meter sent what is not meant for a controller, as `text` says."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Scanned:
     """A scan is over; `last` when no other follows."""
 
@@ -136,4 +150,4 @@ class Concluded:
     error: RouteBError
 
 
-SessionEvent = Progress | Probing | Online | Lost | Recovering | Contended | Scanned | Concluded
+SessionEvent = Progress | Probing | Online | Lost | Recovering | Contended | Withheld | Astray | Scanned | Concluded

@@ -216,6 +216,8 @@ class Air:
             case Strike.GREET:
                 for _ in range(fault.times):
                     self.meter.greet()
+            case Strike.METER_ASKS:
+                self.meter.ask(fault.arg)
             case Strike.METER_STATUS:
                 epc, edt = fault.arg
                 self.meter.change(epc, edt, now)

@@ -30,6 +30,7 @@ class Strike(Enum):
     METER_RESTARTS = auto()  # it forgets the session and says nothing about it
     NOTIFY = auto()  # the meter announces its half-hour values now
     GREET = auto()  # and its instance list, `times` in a row
+    METER_ASKS = auto()  # arg: EPCs that the meter reads of its controller
     METER_STATUS = auto()  # arg: (EPC, EDT) of 80, 81 or 88, announced
     METER_EXCHANGED = auto()  # arg: (plate, MAC or address) of the one that is there from now on
     METER_SET_UP = auto()  # arg: plate: the same meter, which counts in another unit from now on

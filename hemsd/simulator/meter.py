@@ -19,7 +19,7 @@ METER = bytes.fromhex("028801")
 NODE = bytes.fromhex("0EF001")
 CONTROLLER = bytes.fromhex("05FF01")
 HISTORIES = (b"\xe2", b"\xe4", b"\xec", b"\xee")
-SETI, GET, GET_RES, INF, INFC = 0x60, 0x62, 0x72, 0x73, 0x74
+SETI, GET, GET_SNA, GET_RES, INF, INFC = 0x60, 0x62, 0x52, 0x72, 0x73, 0x74
 DONE, IMPOSSIBLE = 0x10, -0x10  # what becomes of a request's ESV: 61 -> 71 or 51
 GREETING_S = 0.4  # from authentication to the instance list
 CONFIRMATION_WAIT_S = 20.0  # an INFC unanswered for so long is sent again
@@ -59,6 +59,7 @@ class Meter:
         drift = timedelta(seconds=drift_s)
         self.object = MeterObject(household, plate, drift)
         self.joined = False
+        self.read: list[tuple[int, Properties]] = []  # ESV and properties of what the controller answered to ask()
         self._clock_zero = start + drift
         self._profile = node_profile(plate)
         self._limits = limit_properties, limit_bytes
@@ -80,6 +81,9 @@ class Meter:
             head, tid, seoj, deoj, esv, opc = struct.unpack_from(">HH3s3sBB", frame)
             asked = _properties(frame, 12, opc)
         except (struct.error, IndexError):
+            return None
+        if head == 0x1081 and esv in (GET_RES, GET_SNA) and (seoj, deoj) == (CONTROLLER, METER):
+            self.read.append((esv, asked))
             return None
         if head != 0x1081 or not opc or deoj[:2] not in (METER[:2], NODE[:2]) or deoj[2] > 1:
             return None
@@ -119,6 +123,12 @@ class Meter:
         """Something happened to the meter (80, 81 or 88): announce it."""
         self.object.change(epc, edt)
         self._announce([epc], INF, now)
+
+    def ask(self, epcs: list[int]) -> None:
+        """Read these properties of the controller; the answer is put into `read`. No meter in use does that."""
+        self._tid += 1
+        payload = _frame(self._tid & 0xFFFF, METER, CONTROLLER, GET, [(epc, b"") for epc in epcs])
+        self._outgoing.append(Telegram(payload))
 
     def exchange(self, plate: Plate, now: float) -> None:
         """The power company puts another meter in its place, which remembers nothing of before."""

@@ -111,6 +111,8 @@ class MeterNode:
                     self.meter.greet()
             case Strike.NOTIFY:
                 self.meter.notify(now)
+            case Strike.METER_ASKS:
+                self.meter.ask(fault.arg)
             case Strike.METER_STATUS:
                 epc, edt = fault.arg
                 self.meter.change(epc, edt, now)

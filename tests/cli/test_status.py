@@ -19,8 +19,10 @@ from hemsd.cli.status import Snapshot, lines
 from hemsd.hub.messages import (
     ApplianceStatus,
     BackfillProgress,
+    Breach,
     Domain,
     Health,
+    IsolationStatus,
     Link,
     MeterIdentity,
     MeterReading,
@@ -144,6 +146,24 @@ def test_the_rest_of_the_house() -> None:
         ("gateway", "not well: no broker"),
         ("hub", "not well: denied; denied: ReadMeter 2"),
         ("appliances", "well: home: online 3, dropped: our own 1; annex: online 0"),
+    ]
+
+
+def test_whether_interfaces_are_kept_apart() -> None:
+    """One line for each, and what is wrong with one below it."""
+    found = (Breach(requirement="R43", text="it forwards"), Breach(requirement="R24", text="it leads out"))
+    statuses = [
+        IsolationStatus(source=Domain.ROUTEB, interface="wlan1", since=NOW),
+        IsolationStatus(source=Domain.APPLIANCES, interface="eth1", since=NOW, breaches=found),
+        IsolationStatus(source=Domain.APPLIANCES, interface="eth2", since=NOW, breaches=found[:1], refused=True),
+    ]
+    assert told(WELL, isolation={status.interface: status for status in statuses})[-6:] == [
+        ("wlan1", "kept apart"),
+        ("eth1", "not kept apart"),
+        ("", "R43: it forwards"),
+        ("", "R24: it leads out"),
+        ("eth2", "not kept apart, and not used until that is over"),
+        ("", "R43: it forwards"),
     ]
 
 

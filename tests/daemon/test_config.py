@@ -9,6 +9,7 @@ import pytest
 from hemsd.daemon import config
 from hemsd.daemon.config import Config, ConfigError, find_config, find_port, load, parse
 from hemsd.daemon.credentials import load_credentials
+from hemsd.daemon.networks import NetworkTable, overlay_problems
 
 PROJECT = Path(__file__).parents[2]
 FILE = Path("/etc/hemsd/hemsd.toml")
@@ -105,7 +106,10 @@ def test_the_shipped_credentials_example_is_valid(tmp_path: Path) -> None:
         ),
         ("[meter]\nenergy_s = 301", ":3: [meter] energy_s must be a whole number of seconds from 10 to 300, not 301"),
         ("[meter]\nallow_fast_polling = 1", ":3: [meter] allow_fast_polling must be true or false, not 1"),
-        ('[meter]\nport = "ttyUSB0"', ':3: [meter] port must be "auto" or a path like "/dev/ttyUSB0", not this text'),
+        (
+            '[meter]\nport = "ttyUSB0"',
+            ':3: [meter] port must be "auto", "none" or a path like "/dev/ttyUSB0", not this text',
+        ),
         (
             "[meter]\nwatched_s = 5",
             ":3: [meter] watched_s must be at least 10 unless allow_fast_polling = true, not 5",
@@ -113,9 +117,12 @@ def test_the_shipped_credentials_example_is_valid(tmp_path: Path) -> None:
         ('[site]\nid = "Home 1"', ":3: [site] id must be 1 to 64 of a-z, 0-9 and hyphen, in quotes, not this text"),
         ('[daemon]\nlog_level = "loud"', ':3: [daemon] log_level must be one of "debug", "info", "warning", "error"'),
         ("[daemon]\nstate_directory = 2026-01-01", ":3: [daemon] state_directory must be text in quotes, not a date"),
-        ('profile = "6.3.1"', ':2: profile "6.3.1" of G.9958 is not supported by this version, only "6.4.3"'),
-        ('profile = "6.5"', ':2: profile must be "6.4.3"'),
-        ("profile = 6.4", ':2: profile must be text in quotes, "6.4.3", not 6.4'),
+        (
+            'profile = "6.5"',
+            ':2: profile must be one of "6.2", "6.3.1", "6.3.2", "6.4.1", "6.4.2", "6.4.3", not this',
+        ),
+        ("profile = 6.4", ':2: profile must be one of "6.2", "6.3.1", "6.3.2", "6.4.1", "6.4.2", "6.4.3", not 6.4'),
+        ('accept = ["R56"]', ':2: accept: item 1 must be the number of a requirement, "R1" to "R55", not this text'),
         (
             '[gateway]\nexposure = "all"',
             ':3: [gateway] exposure must be one of "aggregates", "appliances", "control", not this',
@@ -179,8 +186,8 @@ ID = 'id = "0130-1f2e3d4c"\n'
     ("text", "told"),
     [
         (
-            f'[meter]\ninterface = "eth1"\n{LAN}',
-            ":5: [networks.lan] interface is the meter's, which is to be used for nothing else (G.9958, I.2)",
+            f'[meter]\ninterface = "eth1"\npeer = "fe80::1"\n{LAN}',
+            ":6: the meter and the appliances of [networks.lan] are both on eth1, against ITU-T G.9958 R51 (",
         ),
         (
             f'{LAN}[networks.wifi]\ninterface = "eth1"',
@@ -370,3 +377,12 @@ def test_the_port_is_found_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert find_port("auto") == "/dev/ttyUSB7"
     (tmp_path / "hemsd-wisun").touch()
     assert find_port("auto") == str(tmp_path / "hemsd-wisun")
+
+
+def test_a_meter_among_appliances_has_to_be_named() -> None:
+    """On an interface of its own it may be looked for; beside appliances its address has to be known beforehand."""
+    networks = {"home": NetworkTable(interface="eth1"), "annex": NetworkTable(interface="eth2")}
+    assert list(overlay_problems(networks, "wlan1")) == list(overlay_problems(networks, None)) == []
+    ((where, text),) = overlay_problems(networks, "eth1")
+    assert where == ("networks.home", "interface")
+    assert "peer in [meter]; `hemsd scan --interface eth1` finds it" in text

@@ -124,3 +124,15 @@ def test_root_finds_the_sealed_ones_without_systemd(tmp_path: Path, monkeypatch:
     for name in reversed(places):
         places[name].touch()
         assert find_credentials(None, {}) == places[name]
+
+
+def test_who_may_not_look_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else than root cannot see whether credentials are sealed, and does not call that missing."""
+    monkeypatch.setattr(room, "_open_at_once", lambda *_: os.open("/nonexistent", os.O_RDONLY))
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    told = refusal(room.SYSTEM_FILE)
+    assert told.endswith(
+        "no such file; it holds id and password (mode 0600); only root can see whether they are sealed"
+    )
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert refusal(room.SYSTEM_FILE).endswith("no such file; it holds id and password (mode 0600)")

@@ -51,7 +51,11 @@ def test_usb_goes_before_the_pin_header() -> None:
     [
         ([], PortMissing, ["no serial port", "plugged in"]),
         ([STICK, replace(STICK, path="/dev/ttyUSB2", by_id=None)], PortUnclear, [str(STICK.by_id), "/dev/ttyUSB2"]),
-        ([OTHER], PortUnclear, ["none of the ports is likely", "/dev/ttyUSB1", "CP2102", "held by zigbee (pid 7)"]),
+        (
+            [OTHER],
+            PortMissing,
+            ["no port is likely", "is it plugged in?", "/dev/ttyUSB1", "CP2102", "held by zigbee (pid 7)"],
+        ),
     ],
 )
 def test_no_guess_is_made_in_doubt(ports: list[PortInfo], error: type[Exception], texts: list[str]) -> None:

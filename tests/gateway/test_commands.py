@@ -163,6 +163,7 @@ def wished(**values: Any) -> dict[str, Any]:
         ("device_refused", "set", wished(mode="dry")),
         ("unverified", "set", wished(mode="heat")),
         ("forbidden_origin", "forget", {"target": "living-ac"}),
+        ("forbidden_origin", "power-company-curtail", {"values": {"share": 0.5}}),
         ("expired", "set", wished(mode="cool") | {"ts": "2025-01-15T03:00:00Z", "ttl_s": 10}),
         ("internal", "set", wished(mode="crash")),
     ],

@@ -26,7 +26,7 @@ from hemsd.gateway.requests import (
     Requests,
 )
 from hemsd.gateway.topics import Publication, Topics
-from hemsd.hub.messages import ApplianceProperty, Domain, UserRequest, UserResponse
+from hemsd.hub.messages import ApplianceProperty, Domain, Event, UserRequest, UserResponse
 
 NOON = datetime(2025, 1, 15, 3, 0, tzinfo=UTC)
 ROOT = "hemsd/v1/home-1"
@@ -372,3 +372,18 @@ def test_anything_gets_an_answer_or_a_count(
     )
     answered = bool(caller.answers())
     assert len(asked) + answered + caller.counters["requests_ignored"] == 1
+
+
+@pytest.mark.parametrize("op", ["power-company", "power-company-curtail"])
+def test_the_power_companys_name_is_refused(op: str) -> None:
+    """T-PCHGW: its services come through the meter. Each is answered and counted, and told once an hour."""
+    caller = Caller()
+    told = [caller.ask(op), caller.ask(op)]
+    assert [[type(each) for each in some] for some in told] == [[Event], []]
+    assert told[0][0].kind == "gateway.forbidden_origin"
+    answers = [json.loads(each.payload) for each in caller.answers()]
+    assert [each["error"]["code"] for each in answers] == ["forbidden_origin"] * 2
+    assert "R32" in answers[0]["error"]["message"]
+    assert caller.counters["forbidden_origin"] == 2
+    caller.now += 3600
+    assert len(caller.ask(op)) == 1

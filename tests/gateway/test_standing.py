@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from support.control import AIRCON, NOON, status
 from support.published import check
 
@@ -15,9 +16,11 @@ from hemsd.gateway.standing import REPEAT_S, UNTOLD_S, Home, Standing
 from hemsd.gateway.topics import Publication, Topics
 from hemsd.hub.messages import (
     ApplianceState,
+    Breach,
     Domain,
     Event,
     Health,
+    IsolationStatus,
     Message,
     MeterReading,
     MeterStatus,
@@ -189,6 +192,24 @@ def test_a_part_in_trouble_is_an_alert_and_in_health() -> None:
     broker.look(REPEAT_S)
     assert broker.kept["bridge/health"]["backlog"] == {"records": 0, "for_s": 60}
     assert "alert/appliances" not in broker.kept
+
+
+def test_an_interface_that_is_not_kept_apart_is_an_alert() -> None:
+    """For each interface, whatever its name, with all that is wrong and whether it is used; until it is over."""
+    broker = Broker()
+    found = (Breach(requirement="R43", text="it forwards"), Breach(requirement="R24", text="it leads out"))
+    status = IsolationStatus(source=Domain.APPLIANCES, interface="Eth1.20", since=NOON, breaches=found)
+    assert broker.hear(status) == ["alert/isolation-eth1-20"]
+    alert = broker.kept["alert/isolation-eth1-20"]
+    assert (alert["severity"], alert["code"], alert["text"]) == (
+        "error",
+        "breach",
+        "R43, it forwards; R24, it leads out",
+    )
+    broker.hear(replace(status, refused=True))
+    assert broker.kept["alert/isolation-eth1-20"]["code"] == "refused"
+    broker.hear(replace(status, breaches=()))
+    assert not [topic for topic in broker.kept if topic.startswith("alert/")]
 
 
 def test_info_says_what_this_level_gives() -> None:

@@ -17,7 +17,7 @@ from hemsd.history.query import FILE_NAME, open_readonly
 from hemsd.history.store import Retention, Store
 from hemsd.hub.messages import Domain, Event, RecordsAfter
 
-STATE, HOST = Path("/var/lib/hemsd"), Path("/mnt/host")
+STATE, HOST = Path("/var/lib/power-cut"), Path("/mnt/host")
 ACKNOWLEDGED = HOST / "acknowledged"
 FIRST = 1_735_657_200  # 2025-01-01 in Japan
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
@@ -71,4 +71,5 @@ def check() -> None:
 
 if __name__ == "__main__":
     print(os.uname().release, sys.version.split()[0], "SQLite", sqlite3.sqlite_version)
-    check() if (HOST / "check").exists() else keep()
+    STATE.mkdir(mode=0o700, exist_ok=True)
+    {"keep": keep, "check": check}[sys.argv[1]]()

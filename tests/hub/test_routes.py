@@ -1,4 +1,4 @@
-"""The doors of configuration 6.4.3, at each level of exposure, walked one by one."""
+"""The doors of every configuration, at each level of exposure, walked one by one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from support.hub import VALUES, heard, make
 from hemsd.hub.hub import Denial, Hub
 from hemsd.hub.messages import Domain, Message, MeterProperty, MeterReading, MeterStatus
 from hemsd.hub.queue import POLICIES
-from hemsd.hub.routes import DOORS_6_4_3, ROUTES_6_4_3, Exposure, Routes
+from hemsd.hub.requirements import Profile
+from hemsd.hub.routes import DOORS_6_4_3, ROUTES_6_4_3, Exposure, Routes, doors
 
 # The table of messages as the architecture has it, for exposure `aggregates`: message, senders, receivers.
 DOORS = """
@@ -62,14 +63,30 @@ UserRequest          gateway                 control
 UserResponse         control                 gateway
 """,
 }
+# Without a controller in the home (6.2): history can be looked at, and whoever asks for more is answered.
+DOORS_6_2 = """
+SiteAggregate        control                 operator history
+UserRequest          operator                control
+UserResponse         control                 operator
+Decision             control                 history operator
+Records              history                 operator
+RecordsAfter         operator                history
+HistoryQuery         operator                history
+HistoryAnswer        history                 operator
+Event                control history operator history operator
+Health               control history operator history operator
+"""
 LEVELS = get_args(Exposure)
+PROFILES = get_args(Profile)
 KINDS = {kind.__name__: kind for kind in Message.__subclasses__()}
 
 
-def expected(level: Exposure = "aggregates") -> set[tuple[Domain, str, Domain]]:
+Triples = set[tuple[Domain, str, Domain]]
+
+
+def table(text: str) -> Triples:
     found = set()
-    lines = [DOORS, *(OPENED[each] for each in LEVELS[: LEVELS.index(level) + 1])]
-    for line in "".join(lines).strip().splitlines():
+    for line in text.strip().splitlines():
         if not line:
             continue
         name, rest = line[:21].strip(), line[21:]
@@ -78,7 +95,16 @@ def expected(level: Exposure = "aggregates") -> set[tuple[Domain, str, Domain]]:
     return found
 
 
-async def opened(routes: Routes) -> set[tuple[Domain, str, Domain]]:
+def expected(level: Exposure = "aggregates", profile: Profile = "6.4.3") -> Triples:
+    if profile == "6.2":
+        return table(DOORS_6_2)
+    if profile.startswith("6.3"):
+        kept = {each for each in table(DOORS) if Domain.GATEWAY not in each}
+        return kept | {(Domain.CONTROL, "SiteAggregate", Domain.ROUTEB)}
+    return table(DOORS + "".join(OPENED[each] for each in LEVELS[: LEVELS.index(level) + 1]))
+
+
+async def opened(routes: Routes) -> Triples:
     """What really gets through, from every domain to a seat of every domain, its own included."""
     found = set()
     for sender, (name, kind) in product(Domain, KINDS.items()):
@@ -94,10 +120,19 @@ async def opened(routes: Routes) -> set[tuple[Domain, str, Domain]]:
     return found
 
 
-@pytest.mark.parametrize("level", LEVELS)
-async def test_only_the_doors_of_the_architecture_are_open(level: Exposure) -> None:
-    """Every triple of domain, message and domain passes, or does not pass, as the table of the level says."""
-    assert await opened(DOORS_6_4_3[level]) == expected(level)
+@pytest.mark.parametrize(("profile", "level"), list(product(PROFILES, LEVELS)))
+async def test_only_the_doors_of_the_architecture_are_open(profile: Profile, level: Exposure) -> None:
+    """T-GUARD: every triple of domain, message and domain passes, or does not, as the table of the profile says."""
+    assert await opened(doors(profile, level)) == expected(level, profile)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_nobody_outside_reaches_the_meter(profile: Profile) -> None:
+    """T-GUARD: whatever is exposed, nothing of gateway or appliances has a door to the meter's domain, or back."""
+    for level in LEVELS:
+        doors_to = {domain: {door for door, to in doors(profile, level).items() if domain in to} for domain in Domain}
+        assert {sender for sender, _ in doors_to[Domain.ROUTEB]} <= {Domain.CONTROL, Domain.HISTORY, Domain.OPERATOR}
+        assert {sender for sender, _ in doors_to[Domain.APPLIANCES]} <= {Domain.CONTROL}
 
 
 async def test_without_a_word_only_sums_are_exposed() -> None:

@@ -130,6 +130,33 @@ async def test_a_hub_that_forgot_is_told_how_things_stand_and_then_what_waited(p
             assert await until(operator, interval(3)) == [ONLINE, reading[2], interval(2), isolation, interval(3)]
 
 
+async def test_what_a_hub_that_hangs_did_not_take_is_told_to_the_next(path: Path) -> None:
+    """Only what the kernel had taken for it is lost with it; the rest comes in order, to the last."""
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(f'{{"type":"Greeting","hemsd":"1","protocol":{PROTOCOL}}}\n'.encode())
+        reader._transport.pause_reading()  # type: ignore[attr-defined]
+        await died.wait()
+        writer.transport.abort()
+
+    died = asyncio.Event()
+    async with joined(path, Domain.ROUTEB) as uplink:
+        seat = uplink.seat(Domain.ROUTEB)
+        async with await asyncio.start_unix_server(hang, path):
+            await uplink.here()
+            for number in range(9_000):  # a megabyte
+                seat.publish(interval(number))
+            await asyncio.sleep(0.05)
+            waiting = len(uplink._waiting)
+            died.set()
+            await uplink._away.wait()
+        path.unlink()
+        async with served(path, Domain.ROUTEB) as hub:
+            told = await until(hub.seat(Domain.OPERATOR), interval(8_999))
+    assert 1_000 < waiting < 9_000
+    assert told == [interval(number) for number in range(9_000 - waiting, 9_000)]
+
+
 async def test_progress_is_not_told_to_a_hub_that_did_not_ask(path: Path) -> None:
     """It answers a request of the hub before; what waited of it arrives, in order."""
     progress = [BackfillProgress(request="b", meter=METER, done=done, total=3) for done in range(3)]

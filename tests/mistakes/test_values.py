@@ -36,7 +36,7 @@ from hemsd.history.counters import Counter, Reading, Step
 from hemsd.hub.messages import ApplianceState
 from hemsd.simulator.appliances import ApplianceNode, Battery, Board, EcoCute
 
-FLOOR_HEATER, AIR_CONDITIONER, METER, PHOTOVOLTAICS, CAR = 0x027B01, 0x013001, 0x028801, 0x027901, 0x027E01
+FLOOR_HEATER, AIR_CONDITIONER, SUB_METER, PHOTOVOLTAICS, CAR = 0x027B01, 0x013001, 0x028D01, 0x027901, 0x027E01
 
 
 def having(eoj: int, edts: str, settable: tuple[int, ...] = ()) -> House:
@@ -63,8 +63,8 @@ NO_NUMBERS: list[tuple[int, str, int, str, str]] = [
     (AIR_CONDITIONER, "BB=7F", 0xBB, "room_temperature_c", "overflow"),
     (AIR_CONDITIONER, "BA=FD", 0xBA, "humidity_percent", "no_data"),
     (AIR_CONDITIONER, "B3=FD", 0xB3, "target_temperature_c", "no_data"),
-    (METER, "E7=7FFFFFFE", 0xE7, "power_w", "no_data"),
-    (METER, "E0=FFFFFFFE E1=02", 0xE0, "energy_import_kwh", "no_data"),
+    (SUB_METER, "E7=7FFFFFFE", 0xE7, "power_w", "no_data"),
+    (SUB_METER, "E1=FFFFFFFE D4=02", 0xE1, "energy_import_kwh", "no_data"),
     (PHOTOVOLTAICS, "E0=FFFF", 0xE0, "power_w", "overflow"),
     (PHOTOVOLTAICS, "E1=FFFFFFFF", 0xE1, "energy_export_kwh", "overflow"),
     (AIR_CONDITIONER, "84=FFFE", 0x84, "power_w", "underflow"),
@@ -84,7 +84,7 @@ def test_mistake_12_no_data_is_no_number(eoj: int, edts: str, epc: int, word: st
 
 def test_mistake_12_a_current_of_one_phase_is_none() -> None:
     """7FFE: a supply of two wires has no T phase; the R phase is a number all the same."""
-    state = published(having(METER, "E8=00327FFE"), METER)
+    state = published(having(SUB_METER, "E8=00327FFE"), SUB_METER)
     assert state.values["current_r_a"] == 5.0
     assert "current_t_a" not in state.values
 
@@ -115,9 +115,9 @@ def test_mistake_12_automatic_is_a_state_among_numbers(eoj: int, edts: str, valu
 
 WORTH: list[tuple[int, str, int, str]] = [
     # object, what it tells, register, kWh or cubic metres
-    (METER, "E0=000003E8 E1=01 D3=00000001", 0xE0, "100.0"),
-    (METER, "E0=000003E8 E1=02 D3=0000000A", 0xE0, "100.00"),
-    (METER, "E0=000003E8 E1=0B D3=00000001", 0xE0, "100000"),
+    (SUB_METER, "E1=000003E8 D4=01 D3=00000001", 0xE1, "100.0"),
+    (SUB_METER, "E1=000003E8 D4=02 D3=0000000A", 0xE1, "100.00"),
+    (SUB_METER, "E1=000003E8 D4=0B D3=00000001", 0xE1, "100000"),
     (0x028A01, "E2=07EA0B1A07000000000064 D3=00000002 D4=01 E6=02", 0xE2, "0.2"),
     (0x028D01, "E1=000003E8 D3=00000002 D4=03", 0xE1, "2.000"),
     (0x028E01, "E0=000003E8 D4=02", 0xE0, "10.00"),
@@ -130,7 +130,7 @@ WORTH: list[tuple[int, str, int, str]] = [
 
 @pytest.mark.parametrize(("eoj", "edts", "epc", "worth"), WORTH, ids=[f"{each[0]:06X} {each[1]}" for each in WORTH])
 def test_mistake_13_each_class_scales_by_properties_of_its_own(eoj: int, edts: str, epc: int, worth: str) -> None:
-    """E1 and D3 of the meter, E6, D3 and D4 of its big brother, D4, C2, E2: they are read first, and heeded."""
+    """D3 and D4 of the sub-meter, E6, D3 and D4 of the big meter, C2, E2: they are read first, and heeded."""
     bench = having(eoj, edts)
     properties = properties_of(of(bench, eoj).device)
     known = bench.values(of(bench, eoj).id)
@@ -216,11 +216,10 @@ def test_mistake_14_a_slot_without_data_is_not_zero() -> None:
 
 
 def test_mistake_14_nobody_elses_selection_is_disturbed() -> None:
-    """Unasked we select no day, on a board, a sub-meter or a meter on this network, and poll no history."""
+    """Unasked we select no day, on a board or a sub-meter, and poll no history."""
     for eoj, edts, selector, logs in (
         (BOARD, f"C0=00000001 C2=02 C5=03 C3={'00' * 194}", 0xC5, {0xC3, 0xC4}),
         (0x028D01, f"E0=03 E1=00000001 E2={'00' * 194} D4=02", 0xE0, {0xE2, 0xE4}),
-        (METER, f"E0=00000001 E1=02 E5=03 E2={'00' * 194}", 0xE5, {0xE2, 0xE4, 0xEC}),
     ):
         bench = having(eoj, edts, settable=(selector,))
         bench.run(1800.0)

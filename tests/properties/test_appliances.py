@@ -49,6 +49,7 @@ from hemsd.appliances.network import Addresses, Network
 from hemsd.appliances.telling import Teller
 from hemsd.echonet.classes.catalogue import properties_of
 from hemsd.echonet.classes.typed import VIEWS
+from hemsd.echonet.objects import METER
 from hemsd.simulator.appliances import AirConditioner, ApplianceNode, GeneralLighting, Temper, serve_nodes
 
 HALL, CELLAR = "192.168.7.20", "fe80::21"
@@ -241,7 +242,7 @@ STATES = msgspec.json.Encoder()
 def test_malformed_data_of_every_property_of_every_class(group: int, how: str) -> None:
     """Read and notified: nothing is raised, up to the message; when it makes sense again all is read and set."""
     chance = random.Random(11)
-    eojs = {code << 8 | 1: device(code) for code in sorted(VIEWS) if code >> 8 == group}
+    eojs = {code << 8 | 1: device(code) for code in sorted(VIEWS) if code >> 8 == group and code != METER >> 8}
     sound = {
         eoj: appliance(dict.fromkeys(each.readable - MAPS, b"\x30"), settable=sorted(each.settable)[:12])
         for eoj, each in eojs.items()

@@ -71,7 +71,7 @@ class Home:
     def gone(self) -> bool:
         return bool(self.node.faults.held(Spell.UNPLUGGED, asyncio.get_running_loop().time()))
 
-    def open(self, name: str) -> DatagramPort:
+    def open(self, name: str, **_: object) -> DatagramPort:
         if self.gone:
             raise PortMissing(name, "gone")
         self.links.append(SimulatedLink(self.node))

@@ -419,23 +419,27 @@ def test_lost_port_is_raised() -> None:
 
 
 def test_read_meter() -> None:
-    """Properties cross one by one, described where we know them, as digits where not, the last one marked."""
+    """Properties cross one by one, described where we can, as digits where not, the last one marked.
+
+    One that no meter has by the standard is absent without being asked for.
+    """
 
     async def scenario(bench: Bench) -> None:
         await asyncio.sleep(60)
-        bench.module.meter.properties |= {0xF0: "ABCD", 0xF1: "1081000102880105FF01"}
+        bench.module.meter.properties |= {0x87: "ABCD", 0x86: "1081000102880105FF01", 0xF0: "ABCD"}
         bench.meter.facts = replace(bench.meter.facts, properties=None)
-        request = ReadMeter(request="r1", asker=Domain.OPERATOR, epcs=(0xE7, 0xE0, 0xF0, 0xF1, 0xE2, 0x1234))
+        request = ReadMeter(request="r1", asker=Domain.OPERATOR, epcs=(0xE7, 0xE0, 0x87, 0x86, 0xF0, 0xE2, 0x1234))
         bench.seat.inbox.put_nowait(request)
         await asyncio.sleep(2)
         answers = bench.seat.of(MeterProperty)
-        assert [answer.epc for answer in answers] == [0xE7, 0xE0, 0xF0, 0xF1, 0xE2]
-        assert [answer.last for answer in answers] == [False] * 4 + [True]
+        assert [answer.epc for answer in answers] == [0xE7, 0xE0, 0x87, 0x86, 0xF0, 0xE2]
+        assert [answer.last for answer in answers] == [False] * 5 + [True]
         assert {(answer.request, answer.to) for answer in answers} == {("r1", Domain.OPERATOR)}
-        power, energy, unknown, frame_like, history = answers
+        power, energy, unlike, frame_like, unknown, history = answers
         assert (power.name, power.value, power.unit) == ("instantaneous_power", 632, "W")
         assert (energy.value, energy.unit) == (6513.9, "kWh")
-        assert (unknown.edt, frame_like.error, history.error) == ("ABCD", "refused", "absent")
+        assert (unlike.edt, frame_like.error, unknown.error, history.error) == ("ABCD", "refused", "absent", "absent")
+        assert all(0xF0 not in asked for _, _, asked in bench.module.meter.requests)
 
     Bench().run(scenario)
 
@@ -462,13 +466,13 @@ def test_what_a_count_is_worth_is_asked_along_while_it_is_unknown() -> None:
 
 
 def test_a_map_whose_bytes_begin_like_a_frame_is_told_without_them() -> None:
-    """Sixteen properties make a map of 10 8x ...: the value crosses, the bytes do not; unknown ones are refused."""
+    """Sixteen properties make a map of 10 8x ...: the value crosses, the bytes do not; text of them is refused."""
 
     async def scenario(bench: Bench) -> None:
         await asyncio.sleep(60)
-        bench.module.meter.properties |= {0x9E: "1081" + "00" * 15, 0xF1: "1082" + "00" * 15}
+        bench.module.meter.properties |= {0x9E: "1081" + "00" * 15, 0x86: "1082" + "00" * 15}
         bench.meter.facts = replace(bench.meter.facts, properties=None)
-        bench.seat.inbox.put_nowait(ReadMeter(request="r1", asker=Domain.OPERATOR, epcs=(0x9E, 0xF1)))
+        bench.seat.inbox.put_nowait(ReadMeter(request="r1", asker=Domain.OPERATOR, epcs=(0x9E, 0x86)))
         await asyncio.sleep(2)
         known, unknown = bench.seat.of(MeterProperty)
         assert (known.error, known.edt) == ("", None)

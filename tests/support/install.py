@@ -51,6 +51,8 @@ FRESH = Machine(
     link=None,
     enabled=frozenset(),
     active=frozenset(),
+    outdated=False,
+    askers=frozenset(),
     person=None,
 )
 

@@ -17,19 +17,24 @@ PROJECT = Path(__file__).resolve().parents[2]
 CACHE = PROJECT / ".cache/machine"
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 STEP_S = 60.0  # no single step takes longer; most take well under one second
-PACKAGES = ("systemd", "systemd-sysv", "dbus", "libudev1", "python3-venv")
+PACKAGES = ("systemd", "systemd-sysv", "dbus", "udev", "kmod", "iproute2", "nftables", "python3-venv")
 
 
-def base_tree(release: str) -> Path:
-    """A Debian tree with hemsd's dependencies in /opt/hemsd, built once (half a minute) and kept under .cache."""
+def base_tree(release: str, architecture: str = "") -> Path:
+    """A Debian tree with hemsd's dependencies in /opt/hemsd, built once (half a minute) and kept under .cache.
+
+    It is of this machine's architecture, or of a foreign one that the kernel can run by qemu-user.
+    """
     recipe = PROJECT / "tests/tree.sh"
     dependencies: list[str] = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["dependencies"]
     key = hashlib.sha256("\0".join([recipe.read_text(), *PACKAGES, *dependencies]).encode()).hexdigest()[:12]
-    tree = CACHE / f"{release}-{key}"
+    kind = f"{release}-{architecture}" if architecture else release
+    tree = CACHE / f"{kind}-{key}"
     if not tree.exists():
-        raw = CACHE / f"{release}-raw"
+        raw = CACHE / f"{kind}-raw"
         subprocess.run(["rm", "-rf", raw], check=True, timeout=STEP_S)
-        subprocess.run([recipe, release, raw, *PACKAGES], check=True, timeout=600)
+        environ = os.environ | ({"ARCHITECTURE": architecture} if architecture else {})
+        subprocess.run([recipe, release, raw, *PACKAGES], check=True, timeout=900, env=environ)
         install(raw, "python3", "-m", "venv", "/opt/hemsd")
         install(raw, "/opt/hemsd/bin/pip", "install", "--quiet", *dependencies)
         raw.rename(tree)

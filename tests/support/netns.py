@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from drivers.interface import look
 
@@ -194,10 +194,15 @@ class Capture:
         self._socket.setblocking(False)
         self.frames: list[bytes] = []
 
-    def stop(self) -> list[bytes]:
-        try:
+    def seen(self) -> list[bytes]:
+        """All so far."""
+        with suppress(BlockingIOError):
             while True:
                 self.frames.append(self._socket.recv(65536))
-        except BlockingIOError:
-            self._socket.close()
         return self.frames
+
+    def stop(self) -> list[bytes]:
+        try:
+            return self.seen()
+        finally:
+            self._socket.close()

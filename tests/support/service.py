@@ -30,6 +30,11 @@ class SimulatedMeter:
     id: str
     password: str
 
+    @property
+    def credentials(self) -> str:
+        """What is in the file."""
+        return f'id = "{self.id}"\npassword = "{self.password}"\n'
+
     def forget_its_user(self) -> None:
         """Let go of TIOCEXCL, as a real device does when a process that had it dies: a pty has another end open."""
         descriptor = os.open(self.tty, os.O_RDWR | os.O_NOCTTY)
@@ -59,6 +64,18 @@ def simulated_meter(group: int) -> Iterator[SimulatedMeter]:
             simulator.terminate()
 
 
+def sandbox(unit: str, program: str, *loosened: str) -> str:
+    """A unit that runs a Python program once within what confines the one of this text: same user, state, secrets.
+
+    Lines that loosen the sandbox come last, so that they count.
+    """
+    unlike = ("ExecStart=", "Type=", "Restart", "WatchdogSec=", "RuntimeDirectory")
+    kept = [line for line in unit.splitlines() if not line.startswith(unlike)]
+    at = kept.index("[Service]") + 1
+    probe = ["Type=oneshot", f"ExecStart=/opt/hemsd/bin/python {program}"]
+    return "\n".join([*kept[:at], *probe, *kept[at:], *loosened])
+
+
 class House(Machine):
     """The machine with the service on it, as one unit or as a target of several, and perhaps a meter."""
 
@@ -76,12 +93,7 @@ class House(Machine):
         """Write the credentials file as root would."""
         path = self.root / "etc/hemsd/credentials.toml"
         path.touch(0o600)
-        path.write_text(self.credentials)
-
-    @property
-    def credentials(self) -> str:
-        """What is in the file."""
-        return f'id = "{self.meter.id}"\npassword = "{self.meter.password}"\n'
+        path.write_text(self.meter.credentials)
 
     def override(self, text: str, unit: str = SINGLE) -> None:
         """Change a unit as `systemctl edit` would."""
@@ -113,18 +125,11 @@ class House(Machine):
         return user, group
 
     def confined(self, unit: str, program: str, *loosened: str) -> str:
-        """What a Python program prints in the sandbox of a unit: the same user, state and secrets.
-
-        Lines that loosen the sandbox come last, so that they count.
-        """
+        """What a Python program prints in the sandbox of a unit; lines that loosen it count."""
         directory = self.root / "etc/systemd/system"
         name = f"probe{len(list(directory.glob('probe*')))}-{unit}"
-        lines = (self.root / SYSTEM / unit).read_text().splitlines()
-        unlike = ("ExecStart=", "Type=", "Restart", "WatchdogSec=", "RuntimeDirectory")
-        kept = [line for line in lines if not line.startswith(unlike)]
-        at = kept.index("[Service]") + 1
-        probe = ["Type=oneshot", f"ExecStart=/opt/hemsd/bin/python {program}"]
-        (directory / name).write_text("\n".join([*kept[:at], *probe, *kept[at:], *loosened]))
+        text = sandbox((self.root / SYSTEM / unit).read_text(), program, *loosened)
+        (directory / name).write_text(text)
         self.run("systemctl", "daemon-reload")
         self.run("systemctl", "start", name)
         return self.journal(name)

@@ -212,10 +212,10 @@ class Stewarded:
         self.networks.append(network := FakeNetwork(settings, **more))
         return network
 
-    def _open(self, interface: str, **families: bool) -> Any:
+    def _open(self, interface: str, **options: Any) -> Any:
         if interface != self._interface:
-            return self._others[1](interface, **families)
-        assert families == {"ipv4": True, "ipv6": True}
+            return self._others[1](interface, **options)
+        assert options == {"ipv4": True, "ipv6": True, "without": None}
         if self.refusal is not None:
             raise self.refusal
         self.ports.append(port := FakePort())

@@ -66,6 +66,7 @@ GALES = (
     Gale(Strike.METER_RESTARTS, 0.2, of=ALL),
     Gale(Strike.NOTIFY, 0.5, of=ALL),
     Gale(Strike.METER_STATUS, 0.2, arg=lambda chance: (0x88, chance.choice([b"\x41", b"\x42"])), of=ALL),
+    Gale(Strike.METER_ASKS, 0.2, arg=lambda chance: [0xF0], of=ALL),
     Gale(Strike.GREET, 0.3, times=(1, 60), of=ALL),
     Gale(Strike.FORGET_NEIGHBOUR, 2.0),
     Gale(

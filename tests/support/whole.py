@@ -165,7 +165,7 @@ class Whole:
             raise PortMissing(path, f"{path} does not exist")
         return SimulatedPort(self.module)
 
-    def _open_udp(self, name: str) -> _Interface:
+    def _open_udp(self, name: str, **_: object) -> _Interface:
         assert isinstance(self.module, MeterNode)
         if not self._is_there():
             raise PortMissing(name, f"{name} is switched off")

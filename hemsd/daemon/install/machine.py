@@ -8,10 +8,11 @@ import pwd
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import hemsd
 from drivers.interface import Interface, default_interface, physical_interfaces
 from drivers.interface import look as look_at
 from drivers.usb import PortInfo, list_ports
@@ -61,7 +62,9 @@ class Machine:
     link: Path | None  # what /usr/local/bin/hemsd leads to; itself where it is no link
     enabled: frozenset[str]
     active: frozenset[str]
-    person: str | None  # who called sudo, and may not ask the daemon yet
+    outdated: bool  # what is active was started before the newest of its files was written
+    askers: frozenset[str]  # people who may ask the daemon
+    person: str | None  # who called sudo
 
     @property
     def trouble(self) -> str | None:
@@ -84,6 +87,7 @@ def look() -> Machine:
     tools = frozenset(name for name in TOOLS if shutil.which(name, path=system_path()))
     booted = Path("/run/systemd/system").is_dir()
     files = {path: path.read_bytes() for path in _files() if path.is_file()}
+    active = frozenset(unit for unit in (TARGET, SINGLE) if booted and _systemctl("is-active", unit, tools))
     return Machine(
         root=os.geteuid() == 0,
         booted=booted,
@@ -99,8 +103,10 @@ def look() -> Machine:
         there=frozenset(path for path in _others() if os.path.lexists(path)),
         link=COMMAND.readlink() if COMMAND.is_symlink() else COMMAND if COMMAND.exists() else None,
         enabled=frozenset(unit for unit in (TARGET, SINGLE) if _systemctl("is-enabled", unit, tools)),
-        active=frozenset(unit for unit in (TARGET, SINGLE) if booted and _systemctl("is-active", unit, tools)),
-        person=_person(),
+        active=active,
+        outdated=any(_started(unit) < int(_written(files)) for unit in active),
+        askers=_members(ASKERS),
+        person=os.environ.get("SUDO_USER"),
     )
 
 
@@ -135,9 +141,20 @@ def _systemctl(question: str, unit: str, tools: frozenset[str]) -> bool:
     return subprocess.run(command, capture_output=True, timeout=ASK_S, check=False).returncode == 0
 
 
-def _person() -> str | None:
-    name = os.environ.get("SUDO_USER", "root")
-    if name == "root" or not _has_user(name):
-        return None
-    with_us = any(group.gr_name == ASKERS and name in group.gr_mem for group in grp.getgrall())
-    return None if with_us else name
+def _started(unit: str) -> int:
+    """When, in seconds since 1970; 0 where that is not told."""
+    command = ["systemctl", "show", "--timestamp=unix", "--property=ActiveEnterTimestamp", "--value", unit]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=ASK_S, check=False).stdout
+    return int(told[1:]) if told.startswith("@") else 0
+
+
+def _written(files: Iterable[Path]) -> float:
+    """When the newest of these, or the program itself, was written."""
+    return max(path.stat().st_mtime for path in (Path(hemsd.__file__).parent, *files))
+
+
+def _members(group: str) -> frozenset[str]:
+    try:
+        return frozenset(grp.getgrnam(group).gr_mem)
+    except KeyError:
+        return frozenset()

@@ -51,11 +51,10 @@ def installation(
     changed = {step.path for step in files}
     link = [] if machine.link is not None else [Link(COMMAND, machine.command)]
     secrets = list(_secrets(machine, credentials)) if sealing else []
-    person = [Run(("usermod", "--append", "--groups", ASKERS, machine.person))] if machine.person else []
     rules = changed & {RULES, OWN_RULE} and "udevadm" in machine.tools and machine.booted
     told = [RELOAD_RULES, *APPLY_RULES] if rules else []
     running = _running(machine, SINGLE if wishes.single else TARGET, changed, anew=bool(secrets))
-    return (*files, *link, *_users(machine, changed), *secrets, *person, *told, *running)
+    return (*files, *link, *_users(machine, changed), *secrets, *_person(machine), *told, *running)
 
 
 def overriding(machine: Machine, kit: Kit) -> list[Path]:
@@ -107,6 +106,12 @@ def _users(machine: Machine, changed: set[Path]) -> Iterator[Step]:
         yield Run(("systemd-tmpfiles", "--create", str(TMPFILES)))
 
 
+def _person(machine: Machine) -> Iterator[Step]:
+    """Whoever called sudo may ask the daemon without it from now on."""
+    if machine.person not in (None, "root", *machine.askers):
+        yield Run(("usermod", "--append", "--groups", ASKERS, str(machine.person)))
+
+
 def _secrets(machine: Machine, credentials: Credentials | None) -> Iterator[Step]:
     yield Seal(credentials, "systemd-creds" in machine.tools)
     if PLAIN in machine.there:  # it would come before what is sealed
@@ -127,7 +132,7 @@ def _running(machine: Machine, unit: str, changed: set[Path], *, anew: bool) -> 
         return
     if unit not in machine.active:
         yield Run(("systemctl", "start", unit))
-    elif units_changed or anew:
+    elif units_changed or anew or machine.outdated:
         yield Run(("systemctl", "restart", unit))
 
 
@@ -174,5 +179,6 @@ def _purged(machine: Machine) -> Iterator[Step]:
         yield Remove(OWN_RULE)
     yield from (Remove(path, "your changes to units") for path in sorted(machine.there) if path.parent == DROP_INS)
     yield from (Remove(path, "history and what is remembered") for path in STATE if path in machine.there)
-    # a user's own group goes with the user
+    # a user's own group goes with the user, unless somebody else is in it
+    yield from (Run(("gpasswd", "--delete", name, ASKERS)) for name in sorted(machine.askers))
     yield from (Run(("userdel", name)) for name in USERS if name in machine.users)

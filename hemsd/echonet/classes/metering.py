@@ -1,6 +1,6 @@
 """What measures: boards, meters of electricity, water and gas, and sensors of power and current.
 
-Classes 0287, 0280, 028D, 028E, 0288 (on a dedicated network), 0281, 0282, 0022, 0023.
+Classes 0287, 0280, 028D, 028E, 0288 (to show its frames), 0281, 0282, 0022, 0023.
 """
 
 from __future__ import annotations

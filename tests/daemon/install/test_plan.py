@@ -11,7 +11,7 @@ from support.install import FRESH, KIT, THREE, usb
 
 from drivers.module import Credentials
 from hemsd.daemon.install.machine import Machine
-from hemsd.daemon.install.places import OWN_RULE, RULES, SYSUSERS, TMPFILES, UNITS, USERS, WIFI_DROP_IN
+from hemsd.daemon.install.places import FIREWALL, OWN_RULE, RULES, SYSUSERS, TMPFILES, UNITS, USERS, WIFI_DROP_IN
 from hemsd.daemon.install.plan import installation, overriding, removal
 from hemsd.daemon.install.proposal import Wishes
 from hemsd.daemon.install.steps import Seal, Write
@@ -99,9 +99,18 @@ def test_without_a_running_systemd_nothing_is_started() -> None:
 
 
 def test_whoever_called_sudo_may_ask_the_daemon() -> None:
-    """They are put into the group once."""
+    """They are put into the group once, and leave it when it goes; root may anyway."""
     assert "run usermod --append --groups hemsd hanako" in told(replace(FRESH, person="hanako"))
-    assert not [step for step in told(FRESH) if "usermod" in step]
+    admitted = replace(INSTALLED, person="hanako", askers=frozenset({"hanako"}))
+    for machine in (FRESH, replace(FRESH, person="root"), admitted):
+        assert not [step for step in told(machine) if "usermod" in step]
+    purge = [" ".join(str(step).split()) for step in removal(admitted, purge=True)]
+    assert purge.index("run gpasswd --delete hanako hemsd") < purge.index("run userdel hemsd")
+
+
+def test_a_service_older_than_its_files_is_restarted() -> None:
+    """A new program under the old units, a configuration that was edited, or an installation that was cut short."""
+    assert told(replace(INSTALLED, outdated=True)) == ["run systemctl restart hemsd.target"]
 
 
 def test_a_rule_and_a_drop_in_are_written_once() -> None:
@@ -153,6 +162,12 @@ def test_removal_leaves_what_is_the_persons() -> None:
         "remove /var/lib/hemsd",
         *(f"run userdel {name}" for name in USERS),
     ]
+
+
+def test_a_firewall_that_stands_is_taken_down_first() -> None:
+    """While the command that knows its rules is still there."""
+    standing = replace(INSTALLED, there=INSTALLED.there | {FIREWALL})
+    assert str(removal(standing, purge=False)[0]).split() == ["run", "/opt/hemsd/bin/hemsd", "firewall", "remove"]
 
 
 def test_what_is_not_there_is_not_removed() -> None:

@@ -83,7 +83,7 @@ def test_appliances_on_a_network_of_their_own_need_no_declaration() -> None:
 
 def test_appliances_on_the_network_of_everything_else_are_declared() -> None:
     """The commonest home: 6.4.3, with the requirements that it does not meet named in `accept`."""
-    config = parse(configuration(FRESH, KIT, Wishes(appliances="eth0")), PLACE)
+    config = parse(configuration(FRESH, KIT, Wishes(appliances="eth0")), PLACE, lan="eth0")
     assert (config.profile, config.accept) == ("6.4.3", ("R33", "R43"))
     assert config.networks["home"].interface == "eth0"
 

@@ -1,0 +1,63 @@
+"""What may leave on the link to the meter: a literal list; whatever is not on it stays here. Pure.
+
+ITU-T G.9958, I.2(3) (R53, R54): over Route B the controller talks only with the meter, and sends no other type of
+traffic. A meter's selectors (E5, ED, EF) are all that a controller is to set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from hemsd.echonet.frame import ESV, Frame, FrameError, decode
+from hemsd.echonet.meter import PROPERTIES, MeterEPC
+from hemsd.echonet.meter import decode as decode_property
+from hemsd.echonet.objects import CONTROLLER, METER, NODE_CLASS, NODE_PROFILE, SUPER_CLASS
+from hemsd.echonet.values import PropertyError
+from hemsd.routeb.offered import OFFERED
+
+_METER, _NODE, _CONTROLLER = METER >> 8, NODE_PROFILE >> 8, CONTROLLER >> 8
+_ANY: Final = range(0x100)
+OURS: Final = frozenset({_CONTROLLER, _NODE})
+"""The classes that speak here, and are spoken to."""
+
+ALLOWED: Final[Mapping[tuple[int, int], Collection[int]]] = {
+    (_METER, ESV.GET): PROPERTIES.keys(),
+    (_METER, ESV.SETC): {MeterEPC.HISTORY_1_DAY, MeterEPC.HISTORY_2_SELECTOR, MeterEPC.HISTORY_3_SELECTOR},
+    (_METER, ESV.INFC_RES): _ANY,  # it names what the meter told
+    (_METER, ESV.GET_RES): OFFERED,  # in configurations 6.3, where there is something to read
+    (_METER, ESV.GET_SNA): _ANY,  # it names what the meter asked
+    (_NODE, ESV.GET): {*SUPER_CLASS, *NODE_CLASS, 0xD3, 0xD4},
+    (_NODE, ESV.INFC_RES): _ANY,
+}
+"""Property codes by the class that a frame is for and its service."""
+
+
+def objection(payload: bytes) -> str:
+    """Why a datagram must never leave on the link to the meter; empty for one that may."""
+    try:
+        frame = decode(payload)
+    except FrameError:
+        return "no ECHONET Lite"
+    codes = ALLOWED.get((frame.deoj >> 8, frame.esv))
+    if codes is None:
+        return "a service that is not for a meter"
+    if frame.seoj >> 8 not in OURS or frame.trailing or frame.empty:
+        return "not a controller's frame"
+    if any(each.epc not in codes for each in frame.properties):
+        return "a property that is not of the meter interface"
+    return "" if _is_proper(frame) else "data that do not belong there"
+
+
+def _is_proper(frame: Frame) -> bool:
+    """Whether it carries data where it sets something, such as the property takes, and none elsewhere."""
+    if frame.esv in (ESV.GET_RES, ESV.GET_SNA):
+        return frame.seoj == CONTROLLER and all(each.epc in OFFERED for each in frame.properties if each.edt)
+    if frame.esv != ESV.SETC:
+        return not any(each.edt for each in frame.properties)
+    try:
+        for each in frame.properties:
+            decode_property(each.epc, each.edt)
+    except PropertyError:
+        return False
+    return True
