@@ -74,7 +74,7 @@ def test_credentials_may_be_sealed(three: House) -> None:
     """The same unit takes what systemd-creds sealed for this machine, and no plain file is left."""
     (three.root / "etc/hemsd/credentials.toml").unlink()
     (three.root / "etc/credstore.encrypted").mkdir()
-    (three.root / "root/plain").write_text(three.credentials)
+    (three.root / "root/plain").write_text(three.meter.credentials)
     sealed = "/etc/credstore.encrypted/hemsd-routeb"
     three.run("systemd-creds", "encrypt", "--name=hemsd-routeb", "/root/plain", sealed)
     assert three.meter.password not in three.run("cat", sealed)
