@@ -184,7 +184,7 @@ def _light(kind: str, told: Told) -> Composite | None:
             "color_temp_kelvin": True,
             "min_kelvin": KELVIN[shades[0]],
             "max_kelvin": KELVIN[shades[-1]],
-            "color_temp_template": f"{{{{ { {shade: KELVIN[shade] for shade in shades} }.get({_value('color')}) }}}}",
+            "color_temp_template": f"{{{{ { {shade: KELVIN[shade] for shade in shades} }.get({_value('color')}, '') }}}}",
         }
     if "color_rgb" in told.words and "color_rgb" in told.wishes and "color" in modes:
         words.add("color_rgb")
