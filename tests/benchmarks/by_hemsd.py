@@ -23,6 +23,7 @@ from drivers.ports import Pump
 from drivers.serialport import open_serial
 from drivers.skstack.engine import Engine
 from hemsd.daemon.config import load
+from hemsd.daemon.parts import Part
 from hemsd.daemon.run import run
 from hemsd.echonet.meter import Currents, MeterEPC, decode
 from hemsd.history.historian import Historian
@@ -47,11 +48,11 @@ async def readings(port: str, route_b_id: str, password: str, count: str) -> Non
             assert isinstance(power, int) and isinstance(currents, Currents)
 
 
-async def product(config: str, live_s: str = "0") -> None:
-    """The whole daemon, which reads again so long after it has read, until it is told to stop."""
+async def product(config: str, live_s: str = "0", part: Part | None = None) -> None:
+    """The daemon or a part of it, which reads again so long after it has read, until it is told to stop."""
     settings = load(Path(config))
     pace_s: Any = float(live_s)  # a configuration allows whole seconds only
-    await run(replace(settings, meter=replace(settings.meter, live_s=pace_s, watched_s=pace_s)))
+    await run(replace(settings, meter=replace(settings.meter, live_s=pace_s, watched_s=pace_s)), part=part)
 
 
 async def days(port: str, route_b_id: str, password: str, count: str) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, closing
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -24,6 +24,7 @@ from hemsd.echonet.meter import MeterEPC
 from hemsd.history.query import FILE_NAME
 from hemsd.routeb.readings import JST
 from tests.benchmarks.broker import Heard, mosquitto, subscriber, table
+from tests.benchmarks.parts import parts
 from tests.benchmarks.processes import Failed, python, simulated_module, started
 from tests.benchmarks.report import Row
 from tests.benchmarks.start import HEMSD, configure
@@ -39,7 +40,8 @@ GOAL_MS = 50
 
 async def onward() -> list[Row]:
     """Milliseconds from the serial port to a subscriber and to the disk: the first reading, others, half-hours."""
-    late_ms = sorted([each * 1e3 for each in await _live()])
+    late_ms = sorted([each * 1e3 for each in await _live(_whole)])
+    apart_ms = sorted([each * 1e3 for each in await _live(_apart)])
     rounds = [await _round() for _ in range(ROUNDS)]
     published = median(round.published_s for round in rounds)
     half_hours = [each for round in rounds for each in round.half_hours_s]
@@ -49,6 +51,8 @@ async def onward() -> list[Row]:
     return [
         Row(name="reading, heard to published, median", unit="ms", hemsd=median(late_ms), goal=5),
         Row(name="reading, heard to published, p99", unit="ms", hemsd=late_ms[len(late_ms) * 99 // 100], goal=20),
+        Row(name="through three processes, median", unit="ms", hemsd=median(apart_ms), goal=5),
+        Row(name="through three processes, p99", unit="ms", hemsd=apart_ms[len(apart_ms) * 99 // 100], goal=20),
         Row(name="first reading, heard to published", unit="ms", hemsd=published * 1e3, goal=GOAL_MS),
         Row(name="half-hour, heard to committed in SQLite", unit="ms", hemsd=kept * 1e3, goal=GOAL_MS),
         Row(name="half-hour, heard to published (QoS 1)", unit="ms", hemsd=told * 1e3, goal=GOAL_MS),
@@ -90,16 +94,23 @@ async def _round() -> Round:
     )
 
 
-async def _live() -> list[float]:
+def _whole(config: str) -> AbstractAsyncContextManager[Any]:
+    return started(*python("by_hemsd", "product", config, PAUSE_S))
+
+
+def _apart(config: str) -> AbstractAsyncContextManager[Any]:
+    return parts(lambda part: python("by_hemsd", "product", config, PAUSE_S, part))
+
+
+async def _live(house: Callable[[str], AbstractAsyncContextManager[Any]]) -> list[float]:
     """Seconds that each of many readings took from the module to a subscriber."""
     with TemporaryDirectory() as scratch:
         directory = Path(scratch)
         async with mosquitto() as port, subscriber(port) as heard, simulated_module("--unpaced") as module:
             config = configure(directory, module, f"[history]\nbackfill_days = 0\n{table(port)}")
-            async with started(*python("by_hemsd", "product", config, PAUSE_S)):
-                async with asyncio.timeout(LIVE_DEADLINE_S):
-                    while len(list(_of(heard, "live"))) < READINGS:
-                        await asyncio.sleep(0.5)
+            async with house(config), asyncio.timeout(LIVE_DEADLINE_S):
+                while len(list(_of(heard, "live"))) < READINGS:
+                    await asyncio.sleep(0.5)
             datagrams = (await module.process.asked())["datagrams"]
     read_at = [at for at, _ in _told(datagrams, ESV.GET_RES, MeterEPC.INSTANTANEOUS_POWER)]
     soonest: dict[float, float] = {}  # by reading: what is said anew once a minute tells of none
