@@ -145,7 +145,7 @@ async def test_an_unexpected_failure_of_one(
 ) -> None:
     """A fault of ours in the machine of one network: it begins anew, and the other keeps its port and its peace."""
     home = Home(tmp_path)
-    async with lamp(links, "wl", 1), lamp(links, "annex", 2), home.running():
+    async with lamp(links, "wl", 1) as (node, light), lamp(links, "annex", 2), home.running():
         one, other = await home.lamp("wl"), await home.lamp("annex")
         running = home.stewards["annex"]._running
         assert running is not None and home.stewards["wl"]._running is not None
@@ -159,6 +159,7 @@ async def test_an_unexpected_failure_of_one(
 
         monkeypatch.setattr(Network, "receive", fails)
         home.heard.clear()
+        node.by_hand(light, 0x80, b"\x31" if light.on else b"\x30")  # there is something to receive
         await home.hears(ApplianceStatus, lambda each: each.appliance == one and not each.online)
         await home.hears(ApplianceStatus, lambda each: each.appliance == one and each.online)
         assert await home.set(one, on=True) == await home.set(other, on=True) == "applied"

@@ -59,7 +59,7 @@ async def test_the_daemon_sends_nothing_else_to_the_meter(house: House) -> None:
     await house.hears(MeterStatus, lambda status: status.online)
     await house.hears(ApplianceStatus, lambda status: status.online and status.known)
     capture = worlds.capture("meter")
-    await house.hears(MeterReading, lambda reading: reading.power_w is not None, OTHER, count=3)
+    await house.hears(MeterReading, lambda reading: reading.power_w is not None, OTHER, count=5)
     asked = UserRequest(request="all", asker=Domain.OPERATOR, operation="get", target=address("home", ours=False))
     await house.hears(UserResponse, lambda answer: answer.request == "all", asked)
     frames, ours, mac = capture.stop(), worlds.link_local("meter", ours=True), mac_of(worlds)

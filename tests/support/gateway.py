@@ -145,7 +145,7 @@ async def bridging(
     house: House, config: BrokerConfig, state: Path | None = None
 ) -> AsyncIterator[asyncio.Task[None]]:
     """Run a bridge that comes back as fast as it may; without a directory it remembers nothing of another one."""
-    with TemporaryDirectory() as fleeting:
+    with TemporaryDirectory(ignore_cleanup_errors=True) as fleeting:  # a thread may be writing yet
         directory = state or Path(fleeting)
         told = {"profile": "6.4.3", "config_hash": "0123456789ab", "discovery": house.discovery}
         home = Home(site=SITE, exposure=house.level, signer=house.signer, log=house.log, **told)
