@@ -184,7 +184,8 @@ def _light(kind: str, told: Told) -> Composite | None:
             "color_temp_kelvin": True,
             "min_kelvin": KELVIN[shades[0]],
             "max_kelvin": KELVIN[shades[-1]],
-            "color_temp_template": f"{{{{ { {shade: KELVIN[shade] for shade in shades} }.get({_value('color')}, '') }}}}",
+            # without a word for no white: None is no colour temperature there
+            "color_temp_template": f"{{{{ { {each: KELVIN[each] for each in shades} }.get({_value('color')}, '') }}}}",
         }
     if "color_rgb" in told.words and "color_rgb" in told.wishes and "color" in modes:
         words.add("color_rgb")
