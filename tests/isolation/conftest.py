@@ -9,7 +9,7 @@ import pytest
 from support.worlds import House, Worlds, echoing
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def worlds() -> Iterator[Worlds]:
     """The hosts and their links; each but ours answers at its echo port."""
     with ExitStack() as stack:
@@ -19,7 +19,7 @@ def worlds() -> Iterator[Worlds]:
         yield built
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def house(worlds: Worlds, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """With the daemon, a meter, appliances and a broker in them."""
     with House(worlds, tmp_path_factory.mktemp("house")).inhabited() as built:
