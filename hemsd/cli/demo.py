@@ -26,7 +26,6 @@ from hemsd.simulator.pty import serve_on_pty
 
 LOOPBACK = "127.0.0.1"
 COMMANDS = (
-    "status",
     "appliances",
     "appliances show living-ac",
     "appliances set living-ac target_temperature_c=24",
