@@ -193,6 +193,7 @@ class Bridge:
                 for question in standing.questions(now, self._wall()):
                     self._seat.publish(question)
                 await self._tidy(now, connection)
+            await self._expect(())  # or the next run clears again what was cleared
             times = (requests.deadline(), discovery.deadline(), self._renew_at)
             await self._rest(min(deadline, *(time for time in times if time is not None)))
 
@@ -209,6 +210,8 @@ class Bridge:
         """Publish; what is retained is noted first, so that it can be cleared whatever happens to us."""
         if publication.retain and publication.payload:
             await self._expect([publication.topic])
+        elif publication.retain and publication.topic not in self._retained.topics:
+            return  # there is nothing to clear
         if why := await connection.publish(publication):
             self._hear_refusal(publication.topic, why)
         elif publication.retain and not publication.payload:
