@@ -40,7 +40,7 @@ class Peer:
         self._reading = asyncio.create_task(self._read(), name="peer")
 
     async def says(
-        self, suits: Callable[[dict[str, Any]], object], since: int = 0, within_s: float = WITHIN_S
+        self, suits: Callable[[dict[str, Any]], object], since: int = 0, *, within_s: float = WITHIN_S
     ) -> dict[str, Any]:
         """Wait for a line that suits, said or still to be said."""
         async with asyncio.timeout(within_s):
