@@ -1,1 +1,0 @@
-"""The machine of these tests ends with them: a fixture of a package needs this file."""
