@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from support.history import DAY, METER, at, batch, in_memory, pieces_of, records, rows
@@ -265,6 +265,7 @@ def contents(db: sqlite3.Connection, *, sources: bool = True) -> object:
     )
 
 
+@settings(max_examples=settings.default.max_examples // 4)  # of 150 transactions each
 @given(LIVES)
 def test_a_day_told_at_once_is_its_half_hours_one_by_one(chance: random.Random) -> None:
     """Rows, totals, gaps and records are the same, whatever came by itself before, between or after."""
