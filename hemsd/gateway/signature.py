@@ -116,18 +116,18 @@ def _line(name: str, value: object) -> str:
     match name, value:
         case (("energy_import_kwh" | "energy_export_kwh" | "wraps_at_kwh"), None):
             return "-"
-        case (("energy_import_kwh" | "energy_export_kwh" | "wraps_at_kwh"), int() | float()) if _is_number(value, KWH_MAX):
+        case (("energy_import_kwh" | "energy_export_kwh" | "wraps_at_kwh"), int() | float()) if _fits(value, KWH_MAX):
             return f"{value:.4f}"  # of a meter the smallest step is 0.0001 kWh
         case (("site" | "meter" | "source"), str()) if re.fullmatch("[a-z0-9-]{1,64}", value):
             return value
         case (("start" | "end"), str()):
             return f"{_seconds(value)}"
-        case "seq", int() | float() if _is_number(value, SEQ_MAX) and value == int(value):
+        case "seq", int() | float() if _fits(value, SEQ_MAX) and value == int(value):
             return f"{int(value)}"
     raise SignatureError(f"{name} is not that of a half-hour")
 
 
-def _is_number(value: float, most: float) -> bool:
+def _fits(value: float, most: float) -> bool:
     return not isinstance(value, bool) and -most <= value <= most
 
 
