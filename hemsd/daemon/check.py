@@ -50,7 +50,7 @@ def check(path: Path | None = None) -> list[Finding]:
         *_meter(config),
         *_networks(config),
         *_broker(config),
-        *_metrics(config),
+        *_metrics(config, lan),
         *_state(config),
     ]
 
@@ -137,11 +137,13 @@ def _broker(config: Config) -> Iterator[Finding]:
             yield from (Finding(Severity.WARNING, f"[gateway.{table}] {text}") for text in gateway.advice(link))
 
 
-def _metrics(config: Config) -> Iterator[Finding]:
+def _metrics(config: Config, lan: str | None) -> Iterator[Finding]:
     if (metrics := config.gateway.metrics) is not None:
         if find_spec("prometheus_client") is None:
             yield Finding(Severity.ERROR, f"[gateway.metrics] {NOT_INSTALLED}")
-        yield from (Finding(Severity.WARNING, f"[gateway.metrics] {text}") for text in metrics.advice())
+        if metrics.on_lan and config.lan.interface is None and lan is None:
+            text = f"{metrics.host} is for the home network only, and no default route leads there: name it in [lan]"
+            yield Finding(Severity.WARNING, f"[gateway.metrics] {text}")
 
 
 def _state(config: Config) -> Iterator[Finding]:
