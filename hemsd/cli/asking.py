@@ -125,4 +125,4 @@ def _group_of(path: str) -> str:
     try:
         return Path(path).group()
     except (OSError, KeyError):
-        return "dialout"
+        return "hemsd"

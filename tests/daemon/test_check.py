@@ -137,9 +137,10 @@ def test_a_network_interface_is_looked_at_in_place_of_port_and_credentials(tmp_p
     with street() as link:
         assert home.findings() == []
         link.home.ip("addr", "add", "2001:db8::1/64", "dev", "wl", "nodad")
-        severity, text = only(home.findings())
-        assert severity is Severity.WARNING
-        assert "(2001:db8::1)" in text and "nothing else" in text
+        route, address = home.findings()
+        assert {route.severity, address.severity} == {Severity.WARNING}
+        assert "other networks" in route.text and route.text.endswith("(R51 of G.9958)")
+        assert "(2001:db8::1/64)" in address.text and "nothing else" in address.text
         link.home.ip("link", "set", "wl", "down")
         assert only(home.findings())[1].startswith("wl is switched off")
         link.home.ip("link", "del", "wl")
