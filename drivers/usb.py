@@ -15,7 +15,7 @@ from drivers.serialport import holder
 
 FTDI = 0x0403  # USB vendor of the bridge in every Wi-SUN stick known so far, and in countless other gadgets
 GPIO_UART = Path("/dev/serial0")  # what Raspberry Pi OS calls the UART on the pin header
-LOOK_S = 5.0  # between two looks for a port, wherever udev says nothing (no udevd, another network namespace)
+LOOK_S = 1.0  # between two looks for a port, wherever udev says nothing (no udevd, another network namespace)
 NO_UART = "0"  # serial_core's type of a port that has a name but no hardware (linux/serial.h, PORT_UNKNOWN)
 
 
@@ -78,7 +78,7 @@ async def plugged(find: Callable[[], str]) -> None:
 
     A module that comes back is another device even under its old name, and one that is about to go is still there
     when reading fails. `find` may raise PortError, and give another name each time. udev tells at once; without it
-    this takes up to 5 s.
+    this takes up to a second.
     """
     before, told = _device(find), asyncio.Event()
     with _udev_events(told.set):

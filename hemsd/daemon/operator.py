@@ -23,7 +23,7 @@ from hemsd.hub.wire import Server
 
 MODE, PRIVATE_MODE = 0o660, 0o600
 DIRECTORY_MODE = 0o755  # who may connect is said by the socket itself
-DEFAULT_GROUP = "hemsd"  # made by `hemsd install`
+DEFAULT_GROUP = "hemsd"  # of systemd/sysusers.conf
 HEALTH_S = 60.0
 BACKLOG = 16
 
@@ -40,8 +40,8 @@ def find_operator_socket(table: DaemonTable, state: Path, environ: Mapping[str, 
 def listen(path: Path, group: str | None = None, *, private: bool = False) -> socket.socket:
     """Listen at `path`, for its owner and a group; a socket that a dead daemon left is replaced.
 
-    Without a group named it is `hemsd`, where there is one and the owner may give it; else the owner's own. A private
-    socket is for its owner alone. Raises AlreadyRunning, StateError.
+    Without a group named it is `hemsd`, where that can be set; a private one is for its owner alone. Raises
+    AlreadyRunning, StateError.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     listening = socket.socket(socket.AF_UNIX)

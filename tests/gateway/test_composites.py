@@ -147,7 +147,7 @@ def test_a_lamp_shows_white_or_colour() -> None:
     }
     shown = discovery.shown(lamp, **white | {"on": False, "mode": "color", "color": None})
     assert shown == {
-        **{"state": "off", "brightness": "", "color_temp": "None"},
+        **{"state": "off", "brightness": "", "color_temp": ""},
         **{"red": "255", "green": "128", "blue": "0"},
     }
     assert discovery.shown(lamp)["state"] == "None"

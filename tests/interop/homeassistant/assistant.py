@@ -69,6 +69,7 @@ class Assistant:
             ("http", {"server_host": ["127.0.0.1"], "server_port": 8123}),
             ("recorder", {"db_url": f"sqlite:///{self._directory}/states.db", "commit_interval": 0}),
             ("energy", {}),
+            *((entry.domain, {}) for entry in hass.config_entries.async_entries()),
         ):
             assert await async_setup_component(hass, domain, {domain: settings}), domain
         await hass.async_start()
