@@ -28,7 +28,7 @@ from cryptography.x509.oid import NameOID
 from support.published import check
 
 USER, PASSWORD = "hemsd", "correct-horse"
-WITHIN_S = 10.0
+WITHIN_S = 30.0  # for a machine that does much else
 
 CONFIG = """
 {user}
