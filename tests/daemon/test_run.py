@@ -242,7 +242,7 @@ async def in_the_loop(*_):
         time.sleep(60)
 async def in_a_thread(*_):
     await asyncio.to_thread(time.sleep, 60)
-daemon.STOP_S = 0.2
+daemon.STOP_S = 1.0
 gateway.run_gateway = globals()[sys.argv[2]]
 sys.exit(daemon.serve(load(Path(sys.argv[1]))))
 """
