@@ -18,7 +18,7 @@ from typing import IO
 
 from hemsd.daemon.config import MeterTable
 from hemsd.daemon.credentials import find_credentials, load_credentials
-from hemsd.daemon.state import StateError, explained
+from hemsd.daemon.state import explained
 
 LOCK_FILE = "lock"
 MACHINE_ID = Path("/etc/machine-id")
@@ -66,7 +66,7 @@ def _open_private(path: str, flags: int) -> int:
     try:
         return os.open(path, flags | also, 0o600)
     except OSError as error:
-        if error.errno != errno.EROFS or not os.path.exists(path):
+        if error.errno != errno.EROFS or not Path(path).exists():
             raise
         return os.open(path, os.O_RDONLY | also)  # it is there, and can be locked all the same
 
