@@ -12,8 +12,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from socket import socket
 from typing import Any, Final, Union
 
@@ -32,6 +33,7 @@ STALLED_S = 60.0  # a peer that takes nothing for so long is left
 GREETING_S = 5.0
 CLOSE_S = 1.0  # for the last line to be taken
 ACCEPT_RETRY_S = 1.0
+NOT_YEARS = (1, 9999)  # in another time zone their ends are no datetime at all
 
 _log = logging.getLogger("hemsd.hub")
 
@@ -301,9 +303,23 @@ async def _greeted(reader: asyncio.StreamReader, path: str) -> Greeting:
 
 def _decoded(decoder: msgspec.json.Decoder[Any], line: bytes) -> Any:
     try:
-        return decoder.decode(line)
+        found = decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"hemsd {__version__} does not understand this line: {error}") from None
+    if any(time.year in NOT_YEARS for time in _times(found)):
+        raise WireError("a time that can be in no calendar of ours")
+    return found
+
+
+def _times(value: object) -> Iterator[datetime]:
+    if isinstance(value, datetime):
+        yield value
+    elif isinstance(value, Struct):
+        for name in value.__struct_fields__:
+            yield from _times(getattr(value, name))
+    elif isinstance(value, tuple):
+        for each in value:
+            yield from _times(each)
 
 
 async def _line(reader: asyncio.StreamReader) -> bytes:

@@ -195,6 +195,27 @@ async def test_what_is_no_message_ends_the_connection_with_a_reason(tmp_path: Pa
         await settled(2, house.hub)
 
 
+@pytest.mark.parametrize(
+    ("time", "why"),
+    [
+        ("2026-01-01T00:00:00", "timezone component"),
+        ("9999-12-31T23:59:59-09:00", "in no calendar of ours"),
+        ("0001-01-01T00:00:00+09:00", "in no calendar of ours"),
+    ],
+)
+def test_a_time_that_others_could_not_reckon_with_is_refused(time: str, why: str) -> None:
+    """None without a zone, none out of range in another one; within records, too: each would end its reader."""
+    for line in (
+        f'{{"type":"MeterStatus","online":false,"stage":"waiting","since":"{time}"}}',
+        f'{{"type":"UserRequest","request":"r","asker":"gateway","operation":"get","target":"x","expires_at":"{time}"}}',
+        '{"type":"Records","request":"r","to":"gateway","head":1,"records":[{"seq":1,"content":'
+        f'{{"type":"Event","at":"{time}","source":"history","kind":"x","severity":"info","text":""}}}}]}}',
+    ):
+        assert decode(line.replace(time, "2026-01-01T00:00:00+09:00").encode())
+        with pytest.raises(WireError, match=why):
+            decode(line.encode())
+
+
 async def test_lines_may_come_in_any_pieces(tmp_path: Path) -> None:
     """Half a line waits for its other half; half a line at the end counts for nothing."""
     async with served(tmp_path) as house:
