@@ -49,6 +49,8 @@ def listen(path: Path, group: str | None = None, *, private: bool = False) -> so
         path.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
         if (pid := listener_at(str(path))) is not None:
             raise AlreadyRunning("here", pid, str(path))
+        if path.exists() and not path.is_socket():
+            raise StateError(f"{path}: this is no socket, so it is left alone; see [daemon] operator_socket")
         draft.unlink(missing_ok=True)
         listening.bind(str(draft))  # nobody looks for it there
         if private:
