@@ -64,7 +64,7 @@ def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
     """A mistake in [daemon] operator_socket costs nobody what stands there."""
     path = tmp_path / "notes.txt"
     path.write_text("precious")
-    with pytest.raises(StateError, match="no socket.*operator_socket"):
+    with pytest.raises(StateError, match=r"no socket.*operator_socket"):
         listen(path)
     assert path.read_text() == "precious"
 
