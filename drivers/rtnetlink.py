@@ -141,7 +141,7 @@ def _number(attributes: dict[int, bytes], kind: int) -> int | None:
 
 
 def _text(data: bytes) -> str:
-    return data.rstrip(b"\0").decode("utf-8", "surrogateescape")
+    return data.rstrip(b"\0").decode("utf-8", "backslashreplace")
 
 
 def _link(body: bytes) -> Iterator[Link]:

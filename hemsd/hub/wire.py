@@ -69,8 +69,11 @@ def decode(line: bytes) -> Message:
 
 
 def encode(message: Message | Greeting | Closed) -> bytes:
-    """A message as a line. Raises WireError for one that is too long."""
-    line = msgspec.json.encode(message) + b"\n"
+    """A message as a line. Raises WireError for one that is too long, or holds what is no text."""
+    try:
+        line = msgspec.json.encode(message) + b"\n"
+    except ValueError as error:  # half a character, which is what a name that is no UTF-8 is decoded to
+        raise WireError(f"a {type(message).__name__} cannot be said: {error}") from None
     if len(line) > LINE_MAX:
         raise WireError(f"a {type(message).__name__} of {len(line)} bytes is longer than a line may be")
     return line
@@ -197,7 +200,7 @@ async def _tell(seat: Seat, writer: asyncio.StreamWriter) -> None:
                 await writer.drain()
     except WireError as error:
         _log.error("%s", error)
-        raise Left("too long", str(error)) from None
+        raise Left("unsaid", str(error)) from None
     except TimeoutError:
         raise Left("stalled", f"nothing was taken for {STALLED_S:g} s") from None
 
@@ -253,7 +256,7 @@ class RemoteSeat:
                 while (message := self._queue.take()) is not None:
                     try:
                         self._writer.write(encode(message))
-                    except WireError as error:  # too long: the others are none the worse for it
+                    except WireError as error:  # the others are none the worse for it
                         _log.error("%s", error)
                     await self._writer.drain()
                 await self._waiting.wait()

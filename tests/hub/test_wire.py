@@ -373,3 +373,9 @@ def test_a_message_too_long_for_a_line_is_an_error() -> None:
                 text="x" * LINE_MAX,
             )
         )
+
+
+def test_what_is_no_text_is_an_error() -> None:
+    """One kind of error only, for whoever sends is to go on with the next message."""
+    with pytest.raises(WireError, match="a Event cannot be said"):
+        encode(Event(at=AT, source=Domain.CONTROL, kind="x", severity="info", text="\udcff"))
