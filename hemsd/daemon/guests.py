@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from socket import socket
 
 from msgspec.structs import replace
 
-from hemsd.hub.hub import Hub
+from hemsd.hub.hub import Hub, say
 from hemsd.hub.messages import Domain, Health, Link, MeterStatus
 from hemsd.hub.wire import Server
 
@@ -48,20 +47,13 @@ class Guest:
     def _come(self) -> None:
         self._there = True
         missed, self._missed = self._missed, []
-        self._say([_back(each, datetime.now(UTC)) for each in missed])
+        say(self._hub, self._domain, *(_back(each, datetime.now(UTC)) for each in missed))
 
     def _leave(self) -> None:
         self._there = False
         if self._expected:
             self._missed = self._absence(datetime.now(UTC))
-            self._say(self._missed)
-
-    def _say(self, messages: Iterable[Health | MeterStatus]) -> None:
-        """In its name, while it cannot itself."""
-        seat = self._hub.seat(self._domain)
-        for message in messages:
-            seat.publish(message)
-        seat.close()
+            say(self._hub, self._domain, *self._missed)
 
     def _absence(self, now: datetime) -> list[Health | MeterStatus]:
         """What is to be known of a domain without a process."""

@@ -16,7 +16,7 @@ from hemsd.daemon.config import DaemonTable
 from hemsd.daemon.instance import AlreadyRunning, listener_at
 from hemsd.daemon.places import own_directory
 from hemsd.daemon.state import StateError
-from hemsd.hub.hub import Hub
+from hemsd.hub.hub import Hub, say
 from hemsd.hub.messages import Domain, Health
 from hemsd.hub.protocol import OPERATOR_SOCKET
 from hemsd.hub.wire import Server
@@ -113,6 +113,4 @@ class Operator:
         detail = "messages were denied or lost" if denied or lost else ""
         counters = {**denied, **lost, **refused}
         health = Health(at=datetime.now(UTC), source=Domain.OPERATOR, ok=not detail, detail=detail, counters=counters)
-        seat = self._hub.seat(Domain.OPERATOR)
-        seat.publish(health)
-        seat.close()
+        say(self._hub, Domain.OPERATOR, health)
