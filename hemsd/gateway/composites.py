@@ -180,11 +180,13 @@ def _light(kind: str, told: Told) -> Composite | None:
     if "color" in told.words and len(shades) > 1:
         words.add("color")
         order += _shade_order(shades, "normal" in modes)
+        known = {shade: KELVIN[shade] for shade in shades}
         entity |= {
             "color_temp_kelvin": True,
             "min_kelvin": KELVIN[shades[0]],
             "max_kelvin": KELVIN[shades[-1]],
-            "color_temp_template": f"{{{{ { {shade: KELVIN[shade] for shade in shades} }.get({_value('color')}, '') }}}}",
+            # an empty text where there is no white: None is no colour temperature to Home Assistant
+            "color_temp_template": f"{{{{ {known}.get({_value('color')}, '') }}}}",
         }
     if "color_rgb" in told.words and "color_rgb" in told.wishes and "color" in modes:
         words.add("color_rgb")
