@@ -79,7 +79,11 @@ def meter_key(settings: MeterTable, environ: Mapping[str, str] = os.environ) -> 
 
 
 def claim_meter(key: str) -> socket.socket:
-    """Hold the meter of this key, on this machine, until the socket is closed. Raises AlreadyRunning."""
+    """Hold the meter of this key, on this machine, until the socket is closed. Raises AlreadyRunning.
+
+    Abstract addresses belong to a network namespace. A process with one of its own, as the meter's unit has, is seen
+    by nobody outside of it: there its port, which it holds for itself alone, tells that there is another one.
+    """
     held = socket.socket(socket.AF_UNIX)
     try:
         held.bind(_name(key))
