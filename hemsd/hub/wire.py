@@ -292,9 +292,14 @@ async def connect(path: str, waiting: Queue | None = None) -> AsyncIterator[Remo
 async def _greeted(reader: asyncio.StreamReader, path: str) -> Greeting:
     try:
         async with asyncio.timeout(GREETING_S):
-            greeting = _decoded(_FROM_SERVER, await _line(reader))
-    except (OSError, WireError) as error:  # TimeoutError is an OSError
+            line = await _line(reader)
+        greeting = _decoded(_FROM_SERVER, line) if line else None
+    except (TimeoutError, WireError) as error:
         raise WireError(f"{path}: this is no socket of hemsd: {error or 'it says nothing'}") from None
+    except OSError as error:
+        raise WireError(f"{path}: the daemon ended before it greeted: {error}") from None
+    if greeting is None:
+        raise WireError(f"{path}: the daemon ended before it greeted")
     if not isinstance(greeting, Greeting):
         raise WireError(f"{path}: this is no socket of hemsd: it does not greet")
     if other := mismatch(greeting.protocol, greeting.hemsd):

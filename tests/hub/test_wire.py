@@ -336,12 +336,12 @@ async def test_closing_ends_the_messages(tmp_path: Path) -> None:
         (b'{"type":"Greeting","hemsd":"9.1","protocol":99}\n', "it is hemsd 9.1 and speaks protocol 99"),
         (b'{"type":"Closed","why":"no"}\n', "it does not greet"),
         (b"220 smtp.example.org\n", "this is no socket of hemsd"),
-        (b"", "this is no socket of hemsd"),
+        (b"", "ended before it greeted"),
         (b"y" * 2 * LINE_MAX, "this is no socket of hemsd"),
     ],
 )
 async def test_another_server_is_told_from_ours(tmp_path: Path, greeting: bytes, why: str) -> None:
-    """A daemon of another version, or something else altogether."""
+    """A daemon of another version, one that is just ending, or something else altogether."""
 
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(greeting)
