@@ -266,8 +266,6 @@ def _daemon(config: Config) -> Daemon:
     until = time.monotonic() + START_S
     while (daemon := find([path])) is None:
         if time.monotonic() > until:
-            raise GaveUp(
-                Exit.NO_DAEMON, "the service does not answer; `journalctl -u hemsd -u hemsd-single` says why"
-            )
+            raise GaveUp(Exit.NO_DAEMON, SILENT)
         time.sleep(0.1)
     return daemon
