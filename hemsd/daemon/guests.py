@@ -51,6 +51,9 @@ class Guest:
 
     def _leave(self) -> None:
         self._there = False
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            return  # it is we who end
         if self._expected:
             self._missed = self._absence(datetime.now(UTC))
             say(self._hub, self._domain, *self._missed)
