@@ -64,6 +64,7 @@ def _home(config: Config, site: str, state: Path) -> Home:
         site=site,
         exposure=config.gateway.exposure,
         profile=config.profile,
+        accepted=config.accept,
         config_hash=hashlib.sha256(msgspec.json.encode(config)).hexdigest()[:12],
         live_s=config.meter.live_s,
         signer=signer(state / "gateway" / "signing-key.pem") if config.gateway.sign else None,

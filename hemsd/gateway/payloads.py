@@ -30,6 +30,7 @@ class Info(Struct, frozen=True, kw_only=True):
     site: str
     version: str  # of hemsd
     profile: str  # network configuration of ITU-T G.9958
+    accepted: tuple[str, ...]  # its requirements that this home is declared not to meet, "R1" to "R55"
     exposure: Literal["aggregates", "appliances", "control"]
     topics: tuple[str, ...]  # published at this exposure, below <base>/v1/<site>/; + stands for an id
     requests: tuple[str, ...]  # listened to at this exposure

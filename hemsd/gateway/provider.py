@@ -194,6 +194,7 @@ class ProviderLink:
             site=self._home.site,
             version=__version__,
             profile=self._home.profile,
+            accepted=self._home.accepted,
             exposure="aggregates",
             topics=provider_topics(health=self._config.health),
             requests=(),

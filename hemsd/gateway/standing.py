@@ -53,6 +53,7 @@ class Home:
     site: str
     exposure: Exposure = "aggregates"
     profile: str = ""
+    accepted: tuple[str, ...] = ()  # requirements that it is declared not to meet
     config_hash: str | None = None
     live_s: float = 30.0  # from one reading of the meter to the next, at most
     signer: Signer | None = None  # of half-hours
@@ -289,6 +290,7 @@ class Standing:
             site=self._home.site,
             version=__version__,
             profile=self._home.profile,
+            accepted=self._home.accepted,
             exposure=level,
             topics=tuple(
                 topic
