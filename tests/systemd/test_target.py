@@ -179,8 +179,8 @@ password_file = "/etc/hemsd/mqtt-password"
     assert "mqtt-password-alllowercase" in three.journal("broker")
     handed = f"/run/credentials/{GATEWAY}"
     for name in ("provider-password", "provider-key.pem"):
-        assert three.run("cat", f"{handed}/{name}") == f"{name}-alllowercase\n"
-    assert three.run("cat", f"{handed}/mqtt-key.pem") == "\n"
+        assert three.run("cat", f"{handed}/{name}") == f"{name}-alllowercase"
+    assert three.run("cat", f"{handed}/mqtt-key.pem") == ""
 
 
 def test_a_meter_on_an_interface_with_the_drop_in(three: House) -> None:
