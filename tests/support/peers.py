@@ -39,9 +39,11 @@ class Peer:
         self._news = asyncio.Event()
         self._reading = asyncio.create_task(self._read(), name="peer")
 
-    async def says(self, suits: Callable[[dict[str, Any]], object], since: int = 0) -> dict[str, Any]:
+    async def says(
+        self, suits: Callable[[dict[str, Any]], object], since: int = 0, *, within_s: float = WITHIN_S
+    ) -> dict[str, Any]:
         """Wait for a line that suits, said or still to be said."""
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(within_s):
             while True:
                 for line in self.said[since:]:
                     if suits(line):

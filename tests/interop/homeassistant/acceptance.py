@@ -154,7 +154,7 @@ async def assistant(broker: int) -> AsyncIterator[Assistant]:
     process = await asyncio.create_subprocess_exec(*program, **pipes, limit=LINE_MAX)
     running = Assistant(process)
     try:
-        await running.says(lambda line: line.get("ready"))
+        await running.says(lambda line: line.get("ready"), within_s=WITHIN_S)
         yield running
         await running.does("stop")
     finally:
