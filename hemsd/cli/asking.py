@@ -50,7 +50,10 @@ class Daemon:
             self._socket.close()
             raise
         if greeting["type"] != "Greeting":
-            raise GaveUp(Exit.TIMEOUT, f"{path}: the daemon does not greet; it may hang: systemctl restart hemsd")
+            raise GaveUp(
+                Exit.TIMEOUT,
+                f"{path}: the daemon does not greet; it may hang: `systemctl restart hemsd.service`, or hemsd-single",
+            )
         self.version: str = greeting["hemsd"]
         if other := mismatch(greeting["protocol"], self.version):
             raise GaveUp(Exit.USAGE, f"the daemon at {path} does not understand hemsd {__version__}: {other}")

@@ -28,7 +28,7 @@ from hemsd.routeb.stages import Progress, Stage
 
 AT_IT = (
     "the daemon{} is at this meter: leave out --port, --credentials and --interface to read through it, "
-    "or end it first (systemctl stop hemsd)"
+    "or end it first (sudo systemctl stop hemsd.target hemsd-single.service)"
 )
 Wrap = Callable[[BytePort, Credentials], BytePort]
 

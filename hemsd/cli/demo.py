@@ -118,10 +118,10 @@ async def _show(port: int) -> None:
 
 
 def _short(payload: str) -> str:
-    """The values of a payload; what is null, or says how the payload is built, left out."""
+    """The single values of a payload; what is null, or says how the payload is built, left out."""
     if not payload.startswith("{"):
         return payload
-    values = {key: value for key, value in json.loads(payload).items() if value is not None and value != {}}
+    values = {key: value for key, value in json.loads(payload).items() if not isinstance(value, list | dict | None)}
     return "  ".join(f"{key} {value}" for key, value in values.items() if key not in ("schema", "site", "meter"))
 
 

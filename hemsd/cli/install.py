@@ -46,7 +46,7 @@ LAN_NOTE = (
     'the configuration declares it (accept = ["R33", "R43"]), and `hemsd conformance` shows it as declared.'
 )
 LATER = "The service goes on by itself: `hemsd status` tells how it is doing."
-SILENT = "the service does not answer; `journalctl -u hemsd -u hemsd-single` says why"
+SILENT = "the service does not answer; `journalctl -u 'hemsd*'` says why"
 NONE_YET = (
     "\nhemsd runs, and waits for the Route B ID and password. When the letter has come:\n"
     "  sudo hemsd install --credentials FILE"
@@ -266,8 +266,6 @@ def _daemon(config: Config) -> Daemon:
     until = time.monotonic() + START_S
     while (daemon := find([path])) is None:
         if time.monotonic() > until:
-            raise GaveUp(
-                Exit.NO_DAEMON, "the service does not answer; `journalctl -u hemsd -u hemsd-single` says why"
-            )
+            raise GaveUp(Exit.NO_DAEMON, SILENT)
         time.sleep(0.1)
     return daemon

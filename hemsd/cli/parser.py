@@ -162,7 +162,10 @@ def _add_history(commands: Commands) -> None:
 def _add_demo(commands: Commands) -> None:
     demo = _add(commands, "demo", "run everything against a simulated house, in this terminal")
     demo.add_argument(
-        "--family", choices=["SE", "DUAL", "J11"], default="SE", help="language of the simulated module"
+        "--family",
+        choices=["SE", "DUAL", "J11"],
+        default="SE",
+        help="language of the simulated module: SKSTACK-IP with one hop or dual stack, or J11",
     )
     demo.add_argument("--seconds", type=_seconds, metavar="SECONDS", help="end after this long; default: at Ctrl-C")
 

@@ -32,7 +32,7 @@ from hemsd.hub.messages import (
 if TYPE_CHECKING:
     from hemsd.cli.asking import Told
 
-NONE_RUNS = "no daemon runs that could be asked; start it with `systemctl start hemsd` or `hemsd run`"
+NONE_RUNS = "no daemon runs that could be asked; start it with `sudo systemctl start hemsd.target` or `hemsd run`"
 FIRST_S = 5.0  # for the daemon to tell how things stand
 GREEN, YELLOW, RED = 32, 33, 31
 CLEAR = "\x1b[H\x1b[J"  # cursor home, erase to the end (ECMA-48)

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from hemsd.control.limits import Orders, Switches
 from hemsd.control.settings import Refused, Settings
-from hemsd.control.targets import listed, nearest, shortened
+from hemsd.control.targets import class_code, listed, nearest, shortened
 from hemsd.hub.messages import PROPERTY_CODE, ApplianceStatus, Domain, UserRequest
 from hemsd.hub.routes import Exposure
 
@@ -27,6 +27,9 @@ LEVELS: tuple[Exposure, ...] = ("aggregates", "appliances", "control")
 FROM_GATEWAY: Mapping[str, Exposure] = {"get": "control", "set": "control", "identify": "control"}
 """Which level of exposure opens an operation to the home gateway: to ask an appliance costs it something, too. To
 forget is for the operator alone."""
+
+LOCKS_HOUSE = frozenset({0x0263, 0x026F})
+"""Classes that keep people out: rain shutter, electric lock. Whoever gets at the broker is not to open the door."""
 
 
 class Wish(Struct, frozen=True):
@@ -90,6 +93,15 @@ def watched_only(wish: Wish) -> Refused | None:
     )
 
 
+def locks_house(wish: Wish) -> Refused | None:
+    """What keeps people out is for who is at this machine, unless the configuration says otherwise."""
+    status, opened = wish.status, {wish.status.appliance, wish.status.name} & wish.settings.opened
+    if wish.person or opened or class_code(status) not in LOCKS_HOUSE:
+        return None
+    text = f"{status.name} keeps people out: give it control = true in its table of [appliances] to set it from there"
+    return Refused("not_settable", text)
+
+
 def online(wish: Wish) -> Refused | None:
     """It was heard lately. Whoever is silent would only cost the asker a long wait, and is looked for anyway."""
     status = wish.status
@@ -151,7 +163,7 @@ def minimum_time(wish: Wish) -> Refused | None:
 
 
 CHECKS: Mapping[str, tuple[Callable[[Wish], Refused | None], ...]] = {
-    "set": (watched_only, online, known, settable, rate, minimum_time),
+    "set": (watched_only, locks_house, online, known, settable, rate, minimum_time),
     "identify": (watched_only, online, known, rate),
     "get": (online, known, readable),
     "forget": (),

@@ -15,6 +15,7 @@ class Settings:
 
     exposure: Exposure = "aggregates"
     watched_only: frozenset[str] = frozenset()  # ids and names of appliances that are never set (control = false)
+    opened: frozenset[str] = frozenset()  # of those that lock the house, which the gateway may set (control = true)
     gap_s: float = 10.0  # between two orders for one appliance (its actuator layer)
     per_hour: int = 20  # of them, for one appliance
     minimums: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)

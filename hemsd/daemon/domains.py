@@ -47,7 +47,8 @@ async def run_control(config: Config, hub: Hall) -> None:
     seat = hub.seat(Domain.CONTROL)
     settings = Settings(
         exposure=config.gateway.exposure,
-        watched_only=frozenset(name for name, each in config.appliances.items() if not each.control),
+        watched_only=frozenset(name for name, each in config.appliances.items() if each.control is False),
+        opened=frozenset(name for name, each in config.appliances.items() if each.control),
         gap_s=config.control.write_gap_s,
         per_hour=config.control.writes_per_hour,
         minimums={name: (each.min_on_s, each.min_off_s) for name, each in config.appliances.items()},

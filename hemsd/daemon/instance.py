@@ -32,7 +32,7 @@ class AlreadyRunning(Exception):
         who = ", ".join(text for text in (f"pid {pid}" if pid else "", path and f"socket {path}") if text)
         super().__init__(
             f"hemsd is already running {what}{f' ({who})' if who else ''}: `hemsd status` and `hemsd read` ask it; "
-            "end it first to start another one (systemctl stop hemsd)"
+            "end it first to start another one (sudo systemctl stop hemsd.target hemsd-single.service)"
         )
 
 

@@ -49,7 +49,7 @@ class ApplianceTable(Table, frozen=True, kw_only=True):
     address: NodeAddress | None = None
     object: ObjectCode | None = None  # where several are at one address
     room: RoomName = ""
-    control: bool = True  # False: nobody sets it through us
+    control: bool | None = None  # False: nobody sets it through us; None: the gateway not what locks the house
     min_on_s: AtLeastSeconds | None = None  # None: as its class has it
     min_off_s: AtLeastSeconds | None = None
 

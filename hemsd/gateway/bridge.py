@@ -195,13 +195,15 @@ class Bridge:
                 for question in standing.questions(now, self._wall()):
                     self._seat.publish(question)
                 await self._tidy(now, connection)
+            await self._expect(())  # or the next run clears again what was cleared
             times = (requests.deadline(), discovery.deadline(), self._renew_at)
             await self._rest(min(deadline, *(time for time in times if time is not None)))
 
     def _next(self) -> Publication | None:
-        """What is to be published next. Home Assistant hears of a device when its values are there."""
+        """What is to be published next. Home Assistant gets a device after its values, and loses it before them."""
         now = self._clock()
-        told = self._requests.answer() or self._standing.take(now, self._wall()) or self._discovery.take(now)
+        told = self._requests.answer() or self._discovery.farewell()
+        told = told or self._standing.take(now, self._wall()) or self._discovery.take(now)
         if told is None and self._log_topic is not None and (line := self._log_topic.take()) is not None:
             return self._topics.log(line)
         return told
@@ -210,6 +212,8 @@ class Bridge:
         """Publish; what is retained is noted first, so that it can be cleared whatever happens to us."""
         if publication.retain and publication.payload:
             await self._expect([publication.topic])
+        elif publication.retain and publication.topic not in self._retained.topics:
+            return  # there is nothing to clear
         if why := await connection.publish(publication):
             self._hear_refusal(publication.topic, why)
         elif publication.retain and not publication.payload:
@@ -220,9 +224,10 @@ class Bridge:
             await asyncio.to_thread(self._retained.write)
 
     async def _tidy(self, now: float, connection: Connection) -> None:
-        """See to what was retained for an earlier run."""
+        """See to what was retained for an earlier run; devices go before their values, as in _next."""
         told = {self._topics.path(key) for key in self._standing.retained()}.union(self._discovery.retained())
-        for topic in sorted(self._retained.topics - told):
+        left = sorted(self._retained.topics - told)
+        for topic in sorted(left, key=self._discovery.owns, reverse=True):
             owner = self._discovery if self._discovery.owns(topic) else self._standing
             if (publication := owner.leftover(topic, now)) is not None:
                 await self._send(publication, connection)

@@ -98,7 +98,7 @@ def _climate(kind: str, told: Told) -> Composite | None:
     if not _switched(told) or (degrees := numbers_of(told.wishes.get("target_temperature_c", ""))) is None:
         return None
     if climate.modes:
-        possible = options_of(told.wishes.get("mode", ""))
+        possible = _modes(told)
         modes = {theirs: ours for theirs, ours in climate.modes.items() if ours in possible}
         if not modes or "mode" not in told.words:
             return None
@@ -152,50 +152,71 @@ def _water_heater(kind: str, told: Told) -> Composite | None:
     return Composite(entity, frozenset({"on", "target_temperature_c"}))
 
 
+class LightPart(NamedTuple):
+    """What a lamp can do beside on and off: its word, keys of the entity, and what an order says of it."""
+
+    word: str
+    entity: Entity
+    order: str
+
+
 def _light(kind: str, told: Told) -> Composite | None:
     if not _switched(told):
         return None
-    words, order = {"on"}, '{"on":true'
+    parts = [part for make in (_brightness, _whites, _colors) if (part := make(told)) is not None]
     entity: Entity = {
         "platform": "light",
         "name": None,
         "schema": "template",
         "command_topic": told.order,
+        "command_on_template": "".join(('{"on":true', *(part.order for part in parts), "}")),
         "command_off_template": OFF,
         "state_topic": told.topic,
         "state_template": f"{{{{ {{true: 'on', false: 'off'}}.get({_value('on')}) }}}}",
     }
-    if "brightness_percent" in told.words and numbers_of(told.wishes.get("brightness_percent", "")) is not None:
-        words.add("brightness_percent")
-        # what is on has 1 percent at least; an empty text leaves the brightness as it was shown
-        entity["brightness_template"] = (
-            f"{{% set v = {_value('brightness_percent')} %}}{{{{ (v * 2.55) | round | int if v is number else '' }}}}"
-        )
-        order += (
-            "{% if brightness is defined %}"
-            ',"brightness_percent":{{ [1, (brightness / 2.55) | round | int] | max }}{% endif %}'
-        )
-    modes = options_of(told.wishes.get("mode", ""))
+    for part in parts:
+        entity |= part.entity
+    return Composite(entity, frozenset({"on", *(part.word for part in parts)}))
+
+
+def _brightness(told: Told) -> LightPart | None:
+    """What is on has 1 percent at least; an empty text leaves the brightness as it was shown."""
+    word = "brightness_percent"
+    if word not in told.words or numbers_of(told.wishes.get(word, "")) is None:
+        return None
+    shown = f"{{% set v = {_value(word)} %}}{{{{ (v * 2.55) | round | int if v is number else '' }}}}"
+    order = (
+        "{% if brightness is defined %}"
+        ',"brightness_percent":{{ [1, (brightness / 2.55) | round | int] | max }}{% endif %}'
+    )
+    return LightPart(word, {"brightness_template": shown}, order)
+
+
+def _whites(told: Told) -> LightPart | None:
     shades = [shade for shade in KELVIN if shade in options_of(told.wishes.get("color", ""))]
-    if "color" in told.words and len(shades) > 1:
-        words.add("color")
-        order += _shade_order(shades, "normal" in modes)
-        known = {shade: KELVIN[shade] for shade in shades}
-        entity |= {
-            "color_temp_kelvin": True,
-            "min_kelvin": KELVIN[shades[0]],
-            "max_kelvin": KELVIN[shades[-1]],
-            # an empty text where there is no white: None is no colour temperature to Home Assistant
-            "color_temp_template": f"{{{{ {known}.get({_value('color')}, '') }}}}",
-        }
-    if "color_rgb" in told.words and "color_rgb" in told.wishes and "color" in modes:
-        words.add("color_rgb")
-        order += (
-            "{% if red is defined %}"
-            """,\"color_rgb":"#{{ '%02X%02X%02X' | format(red, green, blue) }}"{% endif %}"""
-        )
-        entity |= {f"{name}_template": _channel(at) for name, at in (("red", 1), ("green", 3), ("blue", 5))}
-    return Composite(entity | {"command_on_template": order + "}"}, frozenset(words))
+    if "color" not in told.words or len(shades) < 2:
+        return None
+    known = {shade: KELVIN[shade] for shade in shades}
+    entity = {
+        "color_temp_kelvin": True,
+        "min_kelvin": KELVIN[shades[0]],
+        "max_kelvin": KELVIN[shades[-1]],
+        # an empty text where there is no white: None is no colour temperature to Home Assistant
+        "color_temp_template": f"{{{{ {known}.get({_value('color')}, '') }}}}",
+    }
+    return LightPart("color", entity, _shade_order(shades, "normal" in _modes(told)))
+
+
+def _colors(told: Told) -> LightPart | None:
+    word = "color_rgb"
+    if word not in told.words or word not in told.wishes or "color" not in _modes(told):
+        return None
+    order = (
+        "{% if red is defined %}"
+        """,\"color_rgb":"#{{ '%02X%02X%02X' | format(red, green, blue) }}"{% endif %}"""
+    )
+    channels = (("red", 1), ("green", 3), ("blue", 5))
+    return LightPart(word, {f"{name}_template": _channel(at) for name, at in channels}, order)
 
 
 def _shade_order(shades: list[str], leaves_color: bool) -> str:
@@ -274,6 +295,10 @@ MAKERS: Mapping[str, Callable[[str, Told], Composite | None]] = {
 
 def _value(word: str) -> str:
     return f"value_json['values'].get('{word}')"  # value_json.values would be a method
+
+
+def _modes(told: Told) -> tuple[str, ...]:
+    return options_of(told.wishes.get("mode", ""))
 
 
 def _switched(told: Told) -> bool:

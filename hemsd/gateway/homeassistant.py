@@ -148,12 +148,19 @@ class Discovery:
         }
         return Publication(path, b"", QOS, True) if gone.get(kind, True) else None
 
+    def farewell(self) -> Publication | None:
+        """The next device to take away, before its topics are cleared; None where all are.
+
+        A state topic that is cleared while there is an entity of it is an error in the log of Home Assistant.
+        """
+        if not self._gone:
+            return None
+        name = next(iter(self._gone))
+        del self._gone[name]
+        return Publication(self._path(name), b"", QOS, True)
+
     def take(self, now: float) -> Publication | None:
         """The next thing to publish; None where all is told."""
-        if self._gone:
-            name = next(iter(self._gone))
-            del self._gone[name]
-            return Publication(self._path(name), b"", QOS, True)
         for name in self._standing():
             device = self._devices[name]
             if device.due_at is not None and now >= device.due_at:

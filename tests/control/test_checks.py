@@ -102,6 +102,21 @@ def test_watched_only(named: str) -> None:
     assert len(desk.sent(ApplianceCommand, ApplianceQuery)) == 2
 
 
+@pytest.mark.parametrize("appliance", ["026f-00000004", "0263-00000005"])
+def test_locks_house(appliance: str) -> None:
+    """The gateway neither unlocks nor locks, by no word, unless control = true is written; the operator may."""
+    door = status(appliance, "door", wishes={"locked": "true or false"})
+    for values in ({"locked": False}, {"locked": True}, {"0xE0": "0x42"}):
+        desk = Desk(door, exposure="control")
+        assert code_of(desk, "set", "door", GATEWAY, values=values, says="control = true") == "not_settable"
+    desk.ask("set", "door", values={"locked": False})
+    assert desk.sent(ApplianceCommand)
+    for named in (appliance, "door"):
+        desk = Desk(door, exposure="control", opened=frozenset({named}))
+        desk.ask("set", "door", GATEWAY, values={"locked": False})
+        assert desk.sent(ApplianceCommand)
+
+
 @pytest.mark.parametrize("operation", ["set", "get", "identify"])
 def test_online(operation: str) -> None:
     """One that has not been heard is not tried; the sentence says since when, and why where that is known."""

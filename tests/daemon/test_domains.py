@@ -35,6 +35,7 @@ ipv4 = false
 [appliances.living-ac]
 id = "0130-1f2e3d4c"
 room = "living room"
+control = true
 min_on_s = 900
 [appliances.battery]
 address = "192.168.7.32"
@@ -75,7 +76,7 @@ def test_a_house_without_networks_has_none(tmp_path: Path) -> None:
 
 
 async def test_control_keeps_to_the_configuration(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    """How often is set, what is only watched, and how long what stays on or off."""
+    """How often is set, what is only watched or expressly opened, and how long what stays on or off."""
     given: list[Settings] = []
 
     class Controller:
@@ -89,6 +90,7 @@ async def test_control_keeps_to_the_configuration(config: Config, monkeypatch: p
     assert given == [
         Settings(
             watched_only=frozenset({"battery"}),
+            opened=frozenset({"living-ac"}),
             gap_s=30,
             per_hour=6,
             minimums={"living-ac": (900, None), "battery": (None, None)},

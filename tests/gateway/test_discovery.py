@@ -8,15 +8,18 @@ from typing import Any
 
 import pytest
 from support import discovery
+from support.control import AIRCON, state, status
 from support.gateway import HEALTH, METER, SITE, House, bridging
 from support.mosquitto import Mosquitto, Observer, observer
 
 from hemsd.gateway.config import BrokerConfig
 from hemsd.gateway.homeassistant import SETTLE_S
+from hemsd.hub.messages import Domain
 
 pytestmark = pytest.mark.needs("mosquitto")
 
 ROOT = f"homeassistant/device/hemsd-{SITE}"
+AIR, SHOWN = f"{ROOT}/appliance-{AIRCON}/config", f"hemsd/v1/{SITE}/appliance/{AIRCON}/state"
 HEMSD, THERE = f"{ROOT}/site/config", f"{ROOT}/meter-{METER}/config"
 
 
@@ -92,3 +95,26 @@ async def test_switched_off_the_devices_go(broker: Mosquitto, tmp_path: Path) ->
         await view.until(lambda seen: told(seen, HEMSD) and told(seen, THERE))
     async with observer(broker.ports.open) as view, bridging(household(""), config(broker), tmp_path):
         await view.until(lambda seen: b"" in told(seen, HEMSD) and b"" in told(seen, THERE))
+
+
+@pytest.mark.parametrize("forgotten", [True, False])
+async def test_a_device_goes_before_its_values(forgotten: bool, broker: Mosquitto, tmp_path: Path) -> None:
+    """A state topic that is cleared is an error to what is still shown; so too after a start that tells less."""
+    house = House("appliances")
+    house.discovery = "homeassistant"
+    appliances = house.hub.seat(Domain.APPLIANCES)
+    async with observer(broker.ports.open) as view:
+        async with bridging(house, config(broker), tmp_path):
+            appliances.publish(status())
+            appliances.publish(state(AIRCON, power_w=400))
+            await view.until(lambda seen: told(seen, SHOWN))
+            house.now += SETTLE_S
+            house.status()
+            await view.until(lambda seen: told(seen, AIR))
+            if forgotten:
+                appliances.publish(status(forgotten=True))
+                await view.until(lambda seen: b"" in told(seen, SHOWN))
+        async with bridging(household(), config(broker), tmp_path):
+            await view.until(lambda seen: b"" in told(seen, SHOWN))
+    cleared = [str(message.topic) for message in view.seen if not message.payload]
+    assert cleared.index(AIR) < cleared.index(SHOWN)

@@ -94,10 +94,10 @@ class Assistant:
         return self.look()
 
     def look(self) -> list[str]:
+        told = []
         while (publication := self.standing.take(self.now, NOON)) is not None:
             self.kept[publication.topic] = publication.payload
-        told = []
-        while (publication := self.discovery.take(self.now)) is not None:
+        while (publication := self.discovery.farewell() or self.discovery.take(self.now)) is not None:
             assert (publication.qos, publication.retain) == (1, True)
             told.append(publication.topic.removeprefix(f"{ROOT}/").removesuffix("/config"))
             self.kept[publication.topic] = publication.payload

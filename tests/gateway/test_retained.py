@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.control import AIRCON, status
+from support.control import AIRCON, LAMP, status
 from support.gateway import AVAILABILITY, HEALTH, INFO, LIVE, METER_AVAILABILITY, ROOT, House, bridging
 from support.mosquitto import Mosquitto, observer
 
@@ -129,3 +130,27 @@ async def test_a_meter_not_yet_met_is_not_available(broker: Mosquitto, tmp_path:
         await view.until(lambda seen: (METER_AVAILABILITY, b"offline") in last(seen))
         house.status()
         await view.until(lambda seen: (METER_AVAILABILITY, b"online") in last(seen))
+
+
+@pytest.mark.needs("mosquitto")
+async def test_only_what_is_there_is_cleared_and_once(broker: Mosquitto, tmp_path: Path) -> None:
+    """Not again after a restart, nor what was never told: Home Assistant warns of devices that it does not have."""
+    house, told = House("control"), f"{ROOT}/appliance/{AIRCON}/availability"
+    appliances, file = house.hub.seat(Domain.APPLIANCES), place(tmp_path, "retained", config(broker))
+    async with observer(broker.ports.open, topic=f"{ROOT}/#") as view:
+        async with bridging(house, config(broker), tmp_path), asyncio.timeout(10):
+            appliances.publish(status())
+            await view.until(lambda seen: any(str(each.topic) == told for each in seen))
+            appliances.publish(status(LAMP, "lamp", forgotten=True))
+            appliances.publish(status(forgotten=True))
+            while told in file.read_text():
+                await asyncio.sleep(0.01)
+        house = House("control")
+        async with bridging(house, config(broker), tmp_path):
+            for power_w in (1, 2):
+                house.read(power_w=power_w)
+                await view.until(
+                    lambda seen, w=power_w: any(f'"power_w":{w},'.encode() in each.payload for each in seen)
+                )
+                house.now += 60
+    assert [str(each.topic) for each in view.seen if not each.payload] == [told]

@@ -86,6 +86,8 @@ def look() -> Machine:
     """How this machine is now. Raises OSError."""
     tools = frozenset(name for name in TOOLS if shutil.which(name, path=system_path()))
     booted = Path("/run/systemd/system").is_dir()
+    if booted and not Path("/run/udev/control").exists():  # a container: no udevd that could be told anything
+        tools -= {"udevadm"}
     files = {path: path.read_bytes() for path in _files() if path.is_file()}
     active = frozenset(unit for unit in (TARGET, SINGLE) if booted and _systemctl("is-active", unit, tools))
     return Machine(

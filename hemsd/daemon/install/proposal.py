@@ -91,6 +91,9 @@ def configuration(machine: Machine, kit: Kit, wishes: Wishes) -> str:
         text = with_setting(text, "networks.home", "interface", wishes.appliances)
         if wishes.appliances == machine.lan:
             text = with_setting(text, "", "accept", ON_THE_LAN)
+    apart = {wishes.interface, wishes.appliances} - {None, machine.lan}
+    if machine.lan is not None and apart:  # what they are kept apart from; `hemsd firewall` has to know
+        text = with_setting(text, "lan", "interface", machine.lan)
     return text
 
 

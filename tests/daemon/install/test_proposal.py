@@ -74,11 +74,12 @@ def test_a_port_nobody_knows_is_named_in_the_configuration() -> None:
 
 
 def test_appliances_on_a_network_of_their_own_need_no_declaration() -> None:
-    """A second interface is theirs."""
+    """A second interface is theirs, and the home network that it is kept apart from is named for the firewall."""
     machine = replace(FRESH, interfaces=(*FRESH.interfaces, interface("eth1", "10.0.0.1/24")))
-    text = configuration(machine, KIT, Wishes(appliances="eth1"))
-    assert settings(text) == ["[networks.home]", 'interface = "eth1"']
-    assert parse(text, PLACE).networks["home"].interface == "eth1"
+    config = parse(configuration(machine, KIT, Wishes(appliances="eth1")), PLACE)
+    assert (config.networks["home"].interface, config.lan.interface, config.accept) == ("eth1", "eth0", ())
+    unknown = configuration(replace(machine, lan=None), KIT, Wishes(appliances="eth1"))
+    assert settings(unknown) == ["[networks.home]", 'interface = "eth1"']
 
 
 def test_appliances_on_the_network_of_everything_else_are_declared() -> None:
