@@ -10,14 +10,14 @@ from support.machine import wheel
 from support.service import SimulatedMeter, simulated_meter
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def meter() -> Iterator[SimulatedMeter]:
     """What is at the far end of the USB stick."""
     with simulated_meter(os.getegid()) as meter:
         yield meter
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def guest(tmp_path_factory: pytest.TempPathFactory, meter: SimulatedMeter) -> Iterator[Guest]:
     """One machine for all tests, booted; nothing is plugged in."""
     guest = Guest(image(architecture()), tmp_path_factory.mktemp("guest"), meter.tty)
@@ -28,7 +28,7 @@ def guest(tmp_path_factory: pytest.TempPathFactory, meter: SimulatedMeter) -> It
         guest.cut()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def installed(guest: Guest, meter: SimulatedMeter, tmp_path_factory: pytest.TempPathFactory) -> str:
     """hemsd from its wheel, with its stick plugged in; gives what the installer said."""
     shutil.copy(wheel(tmp_path_factory.mktemp("wheel")), guest.share)
