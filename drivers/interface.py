@@ -27,7 +27,7 @@ LOOK_S = 2.0  # between two looks where there is no netlink
 MESSAGE_SIZE = 65536
 NET = Path("/proc/thread-self/net")  # of this network namespace; there with ProcSubset=pid, too
 ADDRESSES, ROUTES, ROUTES_IPV6 = NET / "if_inet6", NET / "route", NET / "ipv6_route"
-RTF_GATEWAY = 0x2  # linux/route.h
+RTF_REJECT = 0x200  # linux/route.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +107,11 @@ def default_interface() -> str | None:
     ways = [
         (int(metric), name)
         for name, to, _, flags, _, _, metric, mask, *_ in _rows(ROUTES, header=1)
-        if to == mask == "00000000" and int(flags, 16) & RTF_GATEWAY
+        if to == mask == "00000000" and not int(flags, 16) & RTF_REJECT
     ] or [
         (int(metric, 16), name)
         for to, length, _, _, _, metric, _, _, flags, name in _rows(ROUTES_IPV6)
-        if to == "0" * 32 and length == "00" and int(flags, 16) & RTF_GATEWAY
+        if to == "0" * 32 and length == "00" and not int(flags, 16) & RTF_REJECT
     ]
     return min(ways)[1] if ways else None
 

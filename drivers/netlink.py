@@ -10,7 +10,7 @@ import os
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+from ipaddress import IPv4Interface, IPv6Interface
 from typing import TypeVar
 
 from drivers.interface import RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR, RTMGRP_LINK
@@ -72,15 +72,7 @@ class Surroundings:
     proxies: tuple[str, ...] = ()  # "ARP", "NDP": it answers for addresses that are elsewhere
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """How it all stands at one moment."""
-
-    interfaces: Mapping[str, Surroundings]
-    default: str | None  # the interface of the default route; of several the one that counts
-
-
-def survey(names: Iterable[str]) -> Survey:
+def survey(names: Iterable[str]) -> dict[str, Surroundings]:
     """Ask how these interfaces stand. Raises OSError where the kernel is not to be asked, as in a sandbox."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as asking:
         asking.settimeout(ANSWER_S)
@@ -100,7 +92,7 @@ def survey(names: Iterable[str]) -> Survey:
         link = by_name.get(name)
         around = replace(common, name=name)
         found[name] = around if link is None else _surroundings(around, link, links, addresses, routes, confs)
-    return Survey(found, _default(routes, links))
+    return found
 
 
 def _surroundings(
@@ -137,18 +129,6 @@ def _families(confs: Iterable[Conf], links: Mapping[int, Link], what: str) -> It
             if each.family == family and counts and getattr(each, what):
                 yield label
                 break
-
-
-def _default(routes: Iterable[Route], links: Mapping[int, Link]) -> str | None:
-    everywhere = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
-    found = [
-        (everywhere.index(each.destination), each.metric, links[index].name)
-        for each in routes
-        if each.destination in everywhere
-        for index in each.interfaces
-        if index in links
-    ]
-    return min(found)[2] if found else None
 
 
 def _ask(asking: socket.socket, kind: int, item: type[T]) -> list[T]:

@@ -19,10 +19,10 @@ TABLES = (Path("/proc/thread-self/net/tcp"), Path("/proc/thread-self/net/tcp6"))
 WAITING_MAX = 8  # connections that the kernel takes before we do
 
 
-def listen(address: str, port: int) -> socket.socket:
+def listen(address: str, port: int, interface: str | None = None) -> socket.socket:
     """The socket, not blocking. From this machine itself only loopback addresses are reached. Raises OSError.
 
-    An address of no interface in particular, 0.0.0.0 or ::, is listened at on all of them.
+    `interface` is where to listen if the address is that of none, 0.0.0.0 or ::; without it that is everywhere.
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     [(*_, where)] = socket.getaddrinfo(address, port, family, socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
@@ -32,8 +32,8 @@ def listen(address: str, port: int) -> socket.socket:
         if family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         made.bind(where)
-        if (interface := holder_of(address)) is not None:
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
+        if (holder := holder_of(address) or interface) is not None:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, holder.encode())
         made.listen(WAITING_MAX)
     except OSError:
         made.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from importlib.util import find_spec
@@ -15,8 +16,10 @@ from drivers.ports import PermanentPortError, PortError
 from hemsd.daemon.config import Config, ConfigError, find_config, find_port, layout, load
 from hemsd.daemon.credentials import CredentialsError, find_credentials, load_credentials
 from hemsd.daemon.state import StateError, find_state_directory, inspect
+from hemsd.daemon.watch import breaches_of, watched
 from hemsd.gateway import config as gateway
 from hemsd.gateway.exporter import NOT_INSTALLED
+from hemsd.hub.messages import Domain
 from hemsd.hub.profiles import needless
 
 
@@ -49,8 +52,9 @@ def check(path: Path | None = None) -> list[Finding]:
         *_declared(config, lan),
         *_meter(config),
         *_networks(config),
+        *_isolation(config),
         *_broker(config),
-        *_metrics(config),
+        *_metrics(config, lan),
         *_state(config),
     ]
 
@@ -110,6 +114,15 @@ def _networks(config: Config) -> Iterator[Finding]:
             yield Finding(Severity.WARNING, f"[networks.{name}] {text}")
 
 
+def _isolation(config: Config) -> Iterator[Finding]:
+    apart = [each for each in watched(config, *Domain) if each.interface != config.lan.interface]
+    with suppress(OSError):  # the daemon will tell that the kernel does not answer
+        for breaches in breaches_of(apart, config).values():
+            for each in breaches:
+                if each.requirement not in config.accept:
+                    yield Finding(Severity.WARNING, f"{each.text} ({each.requirement} of G.9958)")
+
+
 def _absent(interface: str) -> Finding:
     return Finding(Severity.WARNING, f"{interface}: there is no such network interface; `ip link` lists them")
 
@@ -121,13 +134,6 @@ def _interface(name: str) -> Iterator[Finding]:
         return
     if (trouble := found.trouble()) is not None:
         yield Finding(Severity.WARNING, trouble)
-    if found.others:
-        addresses = ", ".join(found.others)
-        yield Finding(
-            Severity.WARNING,
-            f"{name} has addresses besides the link-local one ({addresses}): "
-            "an interface to the meter is to be used for nothing else (G.9958, I.2)",
-        )
 
 
 def _broker(config: Config) -> Iterator[Finding]:
@@ -137,11 +143,13 @@ def _broker(config: Config) -> Iterator[Finding]:
             yield from (Finding(Severity.WARNING, f"[gateway.{table}] {text}") for text in gateway.advice(link))
 
 
-def _metrics(config: Config) -> Iterator[Finding]:
+def _metrics(config: Config, lan: str | None) -> Iterator[Finding]:
     if (metrics := config.gateway.metrics) is not None:
         if find_spec("prometheus_client") is None:
             yield Finding(Severity.ERROR, f"[gateway.metrics] {NOT_INSTALLED}")
-        yield from (Finding(Severity.WARNING, f"[gateway.metrics] {text}") for text in metrics.advice())
+        if metrics.on_lan and config.lan.interface is None and lan is None:
+            text = f"{metrics.host} is for the home network only, and no default route leads there: name it in [lan]"
+            yield Finding(Severity.WARNING, f"[gateway.metrics] {text}")
 
 
 def _state(config: Config) -> Iterator[Finding]:

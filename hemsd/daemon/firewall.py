@@ -132,7 +132,7 @@ def _keep_doors_open(walls: Walls) -> None:
     if SSH_PORT in walls.admitted:
         return
     serving = set(served(SSH_PORT))
-    for name, found in survey(walls.networks).interfaces.items():
+    for name, found in survey(walls.networks).items():
         if not serving.isdisjoint(str(each.ip) for each in found.addresses):
             raise FirewallError(
                 f"somebody is logged in by ssh over {name}, and nobody could log in there any more: come by another "

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from drivers.interface import default_interface
 from hemsd.daemon.config import Config
 from hemsd.daemon.supervision import Kind
 from hemsd.gateway.bridge import Bridge
@@ -64,6 +65,7 @@ def _home(config: Config, site: str, state: Path) -> Home:
         site=site,
         exposure=config.gateway.exposure,
         profile=config.profile,
+        declared=config.accept,
         config_hash=hashlib.sha256(msgspec.json.encode(config)).hexdigest()[:12],
         live_s=config.meter.live_s,
         signer=signer(state / "gateway" / "signing-key.pem") if config.gateway.sign else None,
@@ -72,11 +74,12 @@ def _home(config: Config, site: str, state: Path) -> Home:
     )
 
 
-async def run_metrics(metrics: MetricsConfig, site: str, hub: Hall) -> None:
+async def run_metrics(config: Config, metrics: MetricsConfig, site: str, hub: Hall) -> None:
     """The house for Prometheus, until cancelled. Raises MetricsError."""
+    lan = config.lan.interface or default_interface()
     seat = hub.seat(Domain.GATEWAY)
     try:
-        await Exporter(seat, metrics, site).run()
+        await Exporter(seat, metrics, site, lan).run()
     finally:
         seat.close()
 
@@ -89,7 +92,7 @@ def links(config: Config, state: Path, hall: Hall) -> dict[str, Work]:
     if (provider := config.gateway.provider) is not None:
         found["provider"] = lambda site: run_provider(config, provider, site, state, hall)
     if (metrics := config.gateway.metrics) is not None:
-        found["metrics"] = lambda site: run_metrics(metrics, site, hall)
+        found["metrics"] = lambda site: run_metrics(config, metrics, site, hall)
     return found
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
-from drivers.interface import Watch
-from drivers.netlink import EVERYTHING, Survey, survey
+from drivers.interface import Watch, default_interface
+from drivers.netlink import EVERYTHING, Surroundings, survey
 from hemsd.daemon.config import Config
 from hemsd.daemon.firewall import walled
 from hemsd.daemon.isolation import NOT_FORWARDED, Watched, judge, may_be_lan
@@ -23,6 +23,7 @@ from hemsd.hub.messages import Breach, Domain, Event, IsolationStatus
 LOOK_S = 10.0  # between two looks where nothing was told: the firewall may have come or gone
 GATHER_S = 0.1  # a switch that is thrown changes many things at once
 
+Look = Callable[[Iterable[str]], Mapping[str, Surroundings]]
 Work = Callable[[], Awaitable[None]]
 Waiting = Callable[[Exception], Awaitable[None]]
 
@@ -45,20 +46,20 @@ def watched(config: Config, *domains: Domain) -> tuple[Watched, ...]:
 def breaches_of(
     interfaces: Collection[Watched],
     config: Config,
-    look: Callable[[Iterable[str]], Survey] = survey,
+    look: Look = survey,
     walls: Callable[[], frozenset[str]] = walled,
+    default: Callable[[], str | None] = default_interface,
 ) -> dict[str, tuple[Breach, ...]]:
     """What breaks the separation of each interface now, declared or not. Raises OSError where that cannot be told."""
-    found, walled_off = look([each.interface for each in interfaces]), walls()
+    found, walled_off, way_out = look([each.interface for each in interfaces]), walls(), default()
     breaches: dict[str, tuple[Breach, ...]] = {}
     for each in interfaces:
         name = each.interface
-        is_lan = config.lan.interface is None and name == found.default
+        is_lan = config.lan.interface is None and name == way_out
         if is_lan and may_be_lan(each, config.profile, config.accept):
             breaches[name] = ()
         else:
-            stand = found.interfaces[name]
-            breaches[name] = tuple(judge(each, stand, profile=config.profile, walled=name in walled_off))
+            breaches[name] = judge(each, found[name], profile=config.profile, walled=name in walled_off)
     return breaches
 
 
@@ -75,13 +76,15 @@ class IsolationWatch:
         config: Config,
         hall: Hall,
         *,
-        look: Callable[[Iterable[str]], Survey] = survey,
+        look: Look = survey,
         walls: Callable[[], frozenset[str]] = walled,
+        default: Callable[[], str | None] = default_interface,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._config = config
         self._survey = look
         self._walls = walls
+        self._default = default
         self._clock = clock
         self._watched = {each.interface: each for each in interfaces if each.interface != config.lan.interface}
         self._hall = hall
@@ -157,7 +160,7 @@ class IsolationWatch:
         if not self._watched:
             return
         try:
-            found = breaches_of(self._watched.values(), self._config, self._survey, self._walls)
+            found = breaches_of(self._watched.values(), self._config, self._survey, self._walls, self._default)
         except OSError as error:
             for each in self._watched.values():
                 self._note(each, self._unseen(each, error))

@@ -33,8 +33,6 @@ ClientId = Annotated[
     str,
     Meta(pattern="^[A-Za-z0-9_-]{1,64}$", description="1 to 64 of A-Z, a-z, 0-9, _ and hyphen, in quotes"),
 ]
-
-
 Keepalive = Annotated[int, Meta(ge=5, le=3600, description="a whole number of seconds from 5 to 3600")]
 Pace = Annotated[int, Meta(ge=1, le=3000, description="a whole number of records from 1 to 3000")]
 Pin = Annotated[
@@ -158,14 +156,10 @@ class MetricsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         digits = self.listen.rpartition(":")[2]
         return int(digits) if re.fullmatch("[0-9]{1,5}", digits) else 0
 
-    def advice(self) -> list[str]:
-        """What works and should be changed all the same, one plain sentence each."""
-        if not ipaddress.ip_address(self.host).is_unspecified:
-            return []
-        return [
-            f'listen = "{self.listen}" is every network of this machine, those of meter and appliances too: '
-            "name the address that Prometheus reaches"
-        ]
+    @property
+    def on_lan(self) -> bool:
+        """Whether it is any address (0.0.0.0, ::) of the interface to the home network, and none by name."""
+        return ipaddress.ip_address(self.host).is_unspecified
 
 
 def check(config: LinkConfig, now: datetime | None = None) -> list[str]:

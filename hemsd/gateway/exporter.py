@@ -39,13 +39,23 @@ class MetricsMissing(MetricsError):
 
 
 class Exporter:
-    """A seat of the gateway in the hub on one side, whoever asks for metrics on the other."""
+    """A seat of the gateway in the hub on one side, whoever asks for metrics on the other.
+
+    `lan` is the interface to the home network, where that is known.
+    """
 
     def __init__(
-        self, seat: Place, config: MetricsConfig, site: str, *, clock: Callable[[], float] = time.monotonic
+        self,
+        seat: Place,
+        config: MetricsConfig,
+        site: str,
+        lan: str | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._seat = seat
         self._config = config
+        self._lan = lan
         self._clock = clock
         self._metrics = Metrics(site)
         self._connections: set[asyncio.Task[None]] = set()
@@ -54,6 +64,11 @@ class Exporter:
     async def run(self) -> None:
         """Serve until cancelled. Raises MetricsError, MetricsMissing."""
         registry = self._registry()
+        if self._config.on_lan and self._lan is None:
+            raise MetricsError(
+                f"{self._config.host} is for the home network only, and which interface leads there is not known: "
+                "name it in [lan], or an address in listen"
+            )
 
         def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             if len(self._connections) == CONNECTIONS_MAX:
@@ -65,7 +80,7 @@ class Exporter:
             task.add_done_callback(lambda _: writer.transport.abort())
 
         try:
-            listening = listen(self._config.host, self._config.port)
+            listening = listen(self._config.host, self._config.port, self._lan)
             server = await asyncio.start_server(serve, sock=listening, limit=REQUEST_MAX)
         except OSError as error:
             where = f"{self._config.host}, port {self._config.port}"

@@ -30,6 +30,8 @@ class Info(Struct, frozen=True, kw_only=True):
     site: str
     version: str  # of hemsd
     profile: str  # network configuration of ITU-T G.9958
+    declared: tuple[str, ...]  # numbers of its requirements that this home is declared not to meet
+    breached: tuple[str, ...] | None  # and of those that the network breaks as it is now (see alert/); null: not told
     exposure: Literal["aggregates", "appliances", "control"]
     topics: tuple[str, ...]  # published at this exposure, below <base>/v1/<site>/; + stands for an id
     requests: tuple[str, ...]  # listened to at this exposure

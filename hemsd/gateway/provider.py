@@ -193,6 +193,8 @@ class ProviderLink:
             site=self._home.site,
             version=__version__,
             profile=self._home.profile,
+            declared=self._home.declared,
+            breached=None,
             exposure="aggregates",
             topics=provider_topics(health=self._config.health),
             requests=(),

@@ -24,6 +24,7 @@ FORMAT = "hemsd.meter.interval/1"  # the first line; another kind of record can 
 SIGNED = ("site", "meter", "start", "end", "energy_import_kwh", "energy_export_kwh", "wraps_at_kwh", "source", "seq")
 """What is signed, in this order; not `states`, and not `replay`, which depends on when it is sent."""
 KWH_MAX = 1e12  # 8 digits of 10 000 kWh
+SEQ_MAX = 2**53  # whole numbers up to here are exact in any JSON (RFC 8259, 6); history begins at 10**12
 SIZE_LIMIT = 4096  # bytes of a key file
 
 Verdict = Literal["good", "altered", "unsigned", "other key", "no record"]
@@ -115,19 +116,19 @@ def _line(name: str, value: object) -> str:
     match name, value:
         case (("energy_import_kwh" | "energy_export_kwh" | "wraps_at_kwh"), None):
             return "-"
-        case (("energy_import_kwh" | "energy_export_kwh" | "wraps_at_kwh"), int() | float()) if _is_number(value):
+        case (("energy_import_kwh" | "energy_export_kwh" | "wraps_at_kwh"), int() | float()) if _fits(value, KWH_MAX):
             return f"{value:.4f}"  # of a meter the smallest step is 0.0001 kWh
         case (("site" | "meter" | "source"), str()) if re.fullmatch("[a-z0-9-]{1,64}", value):
             return value
         case (("start" | "end"), str()):
             return f"{_seconds(value)}"
-        case "seq", int() | float() if _is_number(value) and value == int(value):
+        case "seq", int() | float() if _fits(value, SEQ_MAX) and value == int(value):
             return f"{int(value)}"
     raise SignatureError(f"{name} is not that of a half-hour")
 
 
-def _is_number(value: float) -> bool:
-    return not isinstance(value, bool) and -KWH_MAX <= value <= KWH_MAX
+def _fits(value: float, most: float) -> bool:
+    return not isinstance(value, bool) and -most <= value <= most
 
 
 def _seconds(text: str) -> int:

@@ -53,6 +53,7 @@ class Home:
     site: str
     exposure: Exposure = "aggregates"
     profile: str = ""
+    declared: tuple[str, ...] = ()  # requirements of the profile that it is declared not to meet
     config_hash: str | None = None
     live_s: float = 30.0  # from one reading of the meter to the next, at most
     signer: Signer | None = None  # of half-hours
@@ -82,6 +83,7 @@ class Standing:
         self._appliances: dict[str, _Appliance] = {}
         self._alerts = Alerts()
         self._healths: dict[str, Health] = {}
+        self._breached: dict[str, frozenset[str]] = {}  # requirements, by interface
         self._site: SiteAggregate | None = None
         self._totals = Totals()
         self._energy = HouseEnergy()
@@ -124,6 +126,10 @@ class Standing:
                 self._notice(self._alerts.hear(of_health(message)))
             case IsolationStatus():
                 self._notice(self._alerts.hear(of_isolation(message)))
+                breached = frozenset(each.requirement for each in message.breaches)
+                if breached != self._breached.get(message.interface, frozenset()):
+                    self._changed[INFO] = None
+                self._breached[message.interface] = breached
             case _:
                 pass  # it does not stand
 
@@ -289,6 +295,8 @@ class Standing:
             site=self._home.site,
             version=__version__,
             profile=self._home.profile,
+            declared=self._home.declared,
+            breached=tuple(sorted(frozenset().union(*self._breached.values()))),
             exposure=level,
             topics=tuple(
                 topic

@@ -27,6 +27,9 @@ PROPERTY_CODE = re.compile("0[xX]([89A-Fa-f][0-9A-Fa-f])")
 Time = Annotated[datetime, Meta(tz=True)]
 """A moment; a datetime without a time zone is refused from another process."""
 
+Id = Annotated[str, Meta(pattern=r"\A[a-z0-9-]{1,64}\Z")]
+"""Of a meter or an appliance, as it may be part of a topic; checked where a message comes over a socket."""
+
 Scalar = float | int | str | bool | None
 _Row = dict[str, Scalar]
 PropertyContent = Scalar | list[Scalar | _Row] | dict[str, Scalar | list[Scalar | _Row] | _Row]
@@ -111,7 +114,7 @@ class Link(Struct, frozen=True, kw_only=True):
 class MeterIdentity(Struct, frozen=True, kw_only=True):
     """What a meter said of itself. `meter` is the short hash that names it outside."""
 
-    meter: str
+    meter: Id
     maker: str | None = None  # 6 hexadecimal digits (EPC 8A)
     serial: str | None = None  # EPC 8D
     release: str | None = None  # Appendix release letter (EPC 82)
@@ -121,7 +124,7 @@ class MeterIdentity(Struct, frozen=True, kw_only=True):
 class MeterReading(Message, frozen=True, kw_only=True, tag=True):
     """Live values, read together or merged within one round."""
 
-    meter: str
+    meter: Id
     measured_at: Time  # when the answer arrived, by this machine's clock
     power_w: int | None = None  # negative = export
     current_r_a: float | None = None
@@ -137,7 +140,7 @@ class MeterInterval(Message, frozen=True, kw_only=True, tag=True):
     A register shows `digits` digits of a count and starts again from 0 after the last; kWh = count * `count_kwh`.
     """
 
-    meter: str
+    meter: Id
     end: Time
     energy_import_kwh: float | None = None
     energy_export_kwh: float | None = None
@@ -197,7 +200,7 @@ class RadioHealth(Struct, frozen=True, kw_only=True):
 class MeterStatus(Message, frozen=True, kw_only=True, tag=True):
     """How it stands between us and the meter; sent on every change, and with a fresh link every minute."""
 
-    meter: str | None = None  # None until it is known
+    meter: Id | None = None  # None until it is known
     online: bool
     stage: str  # opening, surviving, joining, scanning, renewing, online, gated, waiting, refused, stopped
     detail: str = ""  # one plain sentence
@@ -307,7 +310,7 @@ class ApplianceState(Message, frozen=True, kw_only=True, tag=True):
     that is not known is left out. `properties` has what can be read, by name, as the class itself defines it.
     """
 
-    appliance: str
+    appliance: Id
     at: Time  # of the newest value
     values: dict[str, Scalar]
     properties: dict[str, PropertyValue] = {}
@@ -320,7 +323,7 @@ class ApplianceState(Message, frozen=True, kw_only=True, tag=True):
 class ApplianceStatus(Message, frozen=True, kw_only=True, tag=True):
     """Whether an appliance is there, what it is, and what it can do, by property names; unknown ones like 0xF1."""
 
-    appliance: str  # stable id, whatever its address: 1-64 of a-z, 0-9 and hyphen
+    appliance: Id  # stable, whatever its address
     name: str  # as configured, otherwise the id
     room: str = ""
     kind: str  # name of its class: home_air_conditioner, ...; like class_0F02 for one that is not known
@@ -460,7 +463,7 @@ class Health(Message, frozen=True, kw_only=True, tag=True):
 
     at: Time
     source: Domain
-    part: str = ""
+    part: Annotated[str, Meta(pattern=r"\A[a-z0-9-]{0,32}\Z")] = ""
     ok: bool
     detail: str = ""
     counters: dict[str, int] = {}

@@ -69,8 +69,11 @@ PROOFS: Final[Mapping[str, Proof]] = {
         ),
     ),
     "T-LEAK": Proof(
-        "the secrets of Route B are found in no log, message, recording or database, and its files are private",
+        "no secret is found in a log, message, recording, database or answer, nor in the memory of another world",
         (
+            "tests/isolation/test_t_leak.py::test_after_everything_the_secrets_are_found_nowhere",
+            "tests/isolation/test_t_leak.py::test_the_search_finds_every_form",
+            "tests/systemd/test_target.py::test_secrets_are_in_one_world",
             "tests/systemd/test_service.py::test_secrets_and_history_are_its_own",
             "tests/properties/test_masking.py::test_no_secret_is_written",
             "tests/daemon/test_run.py::test_it_reads_the_meter_and_comes_back_when_unplugged",

@@ -112,11 +112,14 @@ def test_the_broker_is_checked_too(home: Home) -> None:
 
 
 def test_metrics_are_checked_too(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Listening everywhere is a warning, what is not installed an error; an address is good."""
+    """A home network that cannot be told is a warning, what is not installed an error; an address is good."""
     home.add('[gateway.metrics]\nlisten = "0.0.0.0:9850"\n')
+    monkeypatch.setattr("hemsd.daemon.check.default_interface", lambda: "eth0")
+    assert home.findings() == []
+    monkeypatch.setattr("hemsd.daemon.check.default_interface", lambda: None)
     severity, text = only(home.findings())
     assert severity is Severity.WARNING
-    assert text.startswith('[gateway.metrics] listen = "0.0.0.0:9850" is every network')
+    assert text.startswith("[gateway.metrics] 0.0.0.0 is for the home network only")
     home.write("hemsd.toml", (home.directory / "hemsd.toml").read_text().replace("0.0.0.0", "127.0.0.1"))
     assert home.findings() == []
     monkeypatch.setattr("hemsd.daemon.check.find_spec", lambda name: None)
@@ -134,9 +137,10 @@ def test_a_network_interface_is_looked_at_in_place_of_port_and_credentials(tmp_p
     with street() as link:
         assert home.findings() == []
         link.home.ip("addr", "add", "2001:db8::1/64", "dev", "wl", "nodad")
-        severity, text = only(home.findings())
-        assert severity is Severity.WARNING
-        assert "(2001:db8::1)" in text and "nothing else" in text
+        route, address = home.findings()
+        assert {route.severity, address.severity} == {Severity.WARNING}
+        assert "other networks" in route.text and route.text.endswith("(R51 of G.9958)")
+        assert "(2001:db8::1/64)" in address.text and "nothing else" in address.text
         link.home.ip("link", "set", "wl", "down")
         assert only(home.findings())[1].startswith("wl is switched off")
         link.home.ip("link", "del", "wl")

@@ -93,18 +93,23 @@ def public() -> Iterator[Path]:
 
 @pytest.mark.needs("root")
 def test_who_is_in_the_group_may_ask_and_nobody_else(public: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The socket admits its owner and the group of the installation, or the one that is configured."""
-    monkeypatch.setattr(operator, "DEFAULT_GROUP", "dialout")  # one that this machine has
+    """The socket admits its owner and one group: hemsd where no other is named; without it the owner's own."""
     path = public / "operator.sock"
-    dialout = grp.getgrnam("dialout").gr_gid
+    users, games = (grp.getgrnam(name).gr_gid for name in ("users", "games"))
+    assert operator.DEFAULT_GROUP == "hemsd"
+    monkeypatch.setattr(operator, "DEFAULT_GROUP", "users")  # which is there on every machine
     with listen(path):
         about = path.stat()
-        assert (stat.S_IMODE(about.st_mode), about.st_gid) == (0o660, dialout)
-        assert connects(path, groups=[dialout])
+        assert (stat.S_IMODE(about.st_mode), about.st_gid) == (0o660, users)
+        assert connects(path, groups=[users])
         assert not connects(path, groups=[])
     with listen(path, "games"):
-        assert connects(path, groups=[grp.getgrnam("games").gr_gid])
-        assert not connects(path, groups=[dialout])
+        assert connects(path, groups=[games])
+        assert not connects(path, groups=[users])
+    monkeypatch.setattr(operator, "DEFAULT_GROUP", "nosuchgroup")
+    with listen(path):
+        assert (stat.S_IMODE(path.stat().st_mode), path.stat().st_gid) == (0o660, os.getegid())
+        assert not connects(path, groups=[users])
 
 
 def connects(path: Path, groups: list[int]) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from support.clock import run as run_virtually
 from support.hub import AT
 
-from drivers.netlink import Surroundings, Survey
+from drivers.netlink import Surroundings
 from hemsd.daemon.config import Config, IsolationTable, LanTable, MeterTable
 from hemsd.daemon.domains import kind_of
 from hemsd.daemon.isolation import Watched
@@ -31,7 +31,6 @@ class House:
 
     def __init__(self, around: Surroundings = WELL, default: str | None = None, **config: Any) -> None:
         self.around: Surroundings | OSError = around
-        self.default = default
         self.walls = frozenset[str]()
         self.hub = Hub(ROUTES_6_4_3)
         self._operator = self.hub.seat(Domain.OPERATOR)
@@ -42,13 +41,14 @@ class House:
             self.hub,
             look=self._look,
             walls=lambda: self.walls,
+            default=lambda: default,
             clock=lambda: AT,
         )
 
-    def _look(self, names: Iterable[str]) -> Survey:
+    def _look(self, names: Iterable[str]) -> dict[str, Surroundings]:
         if isinstance(self.around, OSError):
             raise self.around
-        return Survey(dict.fromkeys(names, self.around), self.default)
+        return dict.fromkeys(names, self.around)
 
     async def pass_by(self) -> list[Message]:
         """Let one look be made, and tell what was heard of it."""

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.netns import Namespace
 
-from drivers.interface import Watch
-from drivers.netlink import EVERYTHING, Surroundings, Survey, survey
+from drivers.interface import Watch, default_interface
+from drivers.netlink import EVERYTHING, Surroundings, survey
 from drivers.rtnetlink import RTM_GETADDR, RTM_GETLINK, RTM_GETNETCONF, RTM_GETROUTE, End, Malformed, parse, request
 
 WITHIN_S = 10.0
@@ -55,7 +55,7 @@ def sysctl(host: Namespace, setting: str) -> None:
 
 
 def around(name: str = "eth1") -> Surroundings:
-    return survey([name]).interfaces[name]
+    return survey([name])[name]
 
 
 @needs_namespaces
@@ -74,12 +74,13 @@ def test_an_interface_and_its_addresses_and_routes(host: Namespace) -> None:
 @needs_namespaces
 def test_the_default_route(host: Namespace) -> None:
     """IPv4's before IPv6's, and of several the one of the lowest metric."""
-    assert survey([]).default is None
+    assert default_interface() is None
     host.ip("-6", "route", "add", "default", "dev", "eth1")
-    assert survey([]).default == "eth1"
+    assert default_interface() == "eth1"
     host.ip("route", "add", "default", "dev", "eth1", "metric", "200")
     host.ip("route", "add", "default", "dev", "eth0", "metric", "100")
-    assert survey([]).default == "eth0"
+    host.ip("route", "add", "unreachable", "default", "metric", "1")  # leads nowhere
+    assert default_interface() == "eth0"
 
 
 @needs_namespaces
@@ -223,4 +224,3 @@ def test_a_kernel_that_does_not_answer_is_an_error(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(socket, "socket", denied)
     with pytest.raises(OSError):
         survey(["eth0"])
-    assert Survey({}, None).default is None

@@ -333,6 +333,13 @@ async def test_a_place_that_is_taken_is_told() -> None:
             await Exporter(seat, config, "home").run()
 
 
+async def test_any_address_wants_the_home_network() -> None:
+    """It is never every network of this machine."""
+    seat = Hub(DOORS_6_4_3["aggregates"]).seat(Domain.GATEWAY)
+    with pytest.raises(MetricsError, match=r"name it in \[lan\], or an address in listen"):
+        await Exporter(seat, MetricsConfig(listen="0.0.0.0:1"), "home").run()
+
+
 async def test_without_the_package_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """The extra has a name."""
     for name in [each for each in sys.modules if each.startswith("prometheus_client")]:
@@ -348,10 +355,10 @@ async def test_without_the_package_it_is_said_what_to_install(monkeypatch: pytes
     [("127.0.0.1:9850", ("127.0.0.1", 9850)), ("[fd00::1]:1", ("fd00::1", 1)), ("0.0.0.0:65535", ("0.0.0.0", 65535))],
 )
 def test_listen(listen: str, parts: tuple[str, int]) -> None:
-    """An address and a port; every address of the machine is a choice that is advised against."""
+    """An address and a port; any address is one of the home network's."""
     config = MetricsConfig(listen=listen)
     assert (config.host, config.port) == parts
-    assert bool(config.advice()) is (parts[0] == "0.0.0.0")
+    assert config.on_lan is (parts[0] == "0.0.0.0")
 
 
 @pytest.mark.parametrize(

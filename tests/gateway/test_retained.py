@@ -105,7 +105,7 @@ async def test_what_is_gone_is_cleared_after_a_restart(broker: Mosquitto, tmp_pa
         await view.until(lambda seen: any(AIRCON in str(each.topic) for each in seen))
         await view.until(lambda seen: any("m0" in str(each.topic) for each in seen))
     house = House()
-    async with bridging(house, config(broker), tmp_path), observer(broker.ports.open) as view:
+    async with observer(broker.ports.open) as view, bridging(house, config(broker), tmp_path):  # it hears the birth
         await view.until(lambda seen: any(str(each.topic) == AVAILABILITY and not each.retain for each in seen))
         house.status()
         house.read(power_w=1)

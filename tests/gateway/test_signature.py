@@ -20,6 +20,7 @@ from hemsd.gateway.signature import SIGNED, SignatureError, Signer, judge, key_i
 from hemsd.gateway.topics import Topics
 from hemsd.hub.messages import MeterInterval, Record
 
+SEQ = 1_790_000_000_012  # as of a real history, which begins with the present in milliseconds
 DOCUMENT = (Path(__file__).parents[2] / "docs/mqtt.md").read_text("utf-8")
 
 
@@ -30,7 +31,7 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> Signer:
 
 def published(key: Signer, **changes: Any) -> dict[str, Any]:
     """A record as it leaves the house."""
-    record = Record(seq=12, content=half_hour(7, **({"energy_import_kwh": 12345.6} | changes)))
+    record = Record(seq=SEQ, content=half_hour(7, **({"energy_import_kwh": 12345.6} | changes)))
     publication = Topics("hemsd", SITE, key).record(record, "aggregates", replay=False)
     assert publication is not None
     told: dict[str, Any] = json.loads(publication.payload)
@@ -123,7 +124,7 @@ ALTERED = {
     "energy_export_kwh": 0.0,
     "wraps_at_kwh": 1000000.0,
     "source": "read",
-    "seq": 13,
+    "seq": SEQ + 1,
 }
 
 
@@ -184,7 +185,7 @@ def test_openssl_agrees(key: Signer, tmp_path: Path) -> None:
     text = (
         "hemsd.meter.interval/1\nhome-1\nm1\n"
         f"{int(datetime.fromisoformat(record['start']).timestamp())}\n"
-        f"{int(datetime.fromisoformat(record['end']).timestamp())}\n12345.6000\n-\n-\nnotified\n12\n"
+        f"{int(datetime.fromisoformat(record['end']).timestamp())}\n12345.6000\n-\n-\nnotified\n{SEQ}\n"
     )
     assert text_of(record).decode() == text
     der = bytes.fromhex("302a300506032b6570032100") + raw  # SubjectPublicKeyInfo of Ed25519 (RFC 8410, 10.1)

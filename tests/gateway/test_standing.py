@@ -37,7 +37,7 @@ class Broker:
     """What it keeps, as far as it was told."""
 
     def __init__(self, exposure: Exposure = "control") -> None:
-        home = Home(site="home-1", exposure=exposure, profile="6.4.3", config_hash="0123456789ab")
+        home = Home(site="home-1", exposure=exposure, profile="6.4.3", declared=("R33",), config_hash="0123456789ab")
         self.now = 0.0
         self.standing = Standing(Topics("hemsd", "home-1"), home, self.now)
         self.kept: dict[str, Any] = {}
@@ -171,6 +171,17 @@ def test_a_meter_that_is_away_is_an_alert(trouble: Any, severity: str) -> None:
     assert "alert/meter" not in broker.kept
 
 
+def test_a_meter_that_nobody_reads_is_an_alert() -> None:
+    """Its process is gone, and cannot say what went wrong; one that merely was not begun with is none."""
+    broker = Broker()
+    assert "alert/meter" not in broker.hear(meter(None, online=False, stage="stopped"))
+    broker.hear(meter(None, online=False, stage="stopped", detail="it does not run"))
+    told = broker.kept["alert/meter"]
+    assert (told["code"], told["severity"], told["text"]) == ("stopped", "error", "it does not run")
+    broker.hear(meter())
+    assert "alert/meter" not in broker.kept
+
+
 def test_a_part_in_trouble_is_an_alert_and_in_health() -> None:
     """Until it says that it is well; health has all parts and their counters."""
     broker = Broker()
@@ -199,16 +210,18 @@ def test_an_interface_that_is_not_kept_apart_is_an_alert() -> None:
     broker = Broker()
     found = (Breach(requirement="R43", text="it forwards"), Breach(requirement="R24", text="it leads out"))
     status = IsolationStatus(source=Domain.APPLIANCES, interface="Eth1.20", since=NOON, breaches=found)
-    assert broker.hear(status) == ["alert/isolation-eth1-20"]
+    assert broker.hear(status) == ["alert/isolation-eth1-20", "bridge/info"]
+    assert broker.kept["bridge/info"]["breached"] == ["R24", "R43"]
     alert = broker.kept["alert/isolation-eth1-20"]
     assert (alert["severity"], alert["code"], alert["text"]) == (
         "error",
         "breach",
         "R43, it forwards; R24, it leads out",
     )
-    broker.hear(replace(status, refused=True))
+    assert broker.hear(replace(status, refused=True)) == ["alert/isolation-eth1-20"]
     assert broker.kept["alert/isolation-eth1-20"]["code"] == "refused"
     broker.hear(replace(status, breaches=()))
+    assert broker.kept["bridge/info"]["breached"] == []
     assert not [topic for topic in broker.kept if topic.startswith("alert/")]
 
 
@@ -220,6 +233,7 @@ def test_info_says_what_this_level_gives() -> None:
         broker.look()
         told = broker.kept["bridge/info"]
         assert (told["exposure"], told["requests"]) == (level, requests)
+        assert (told["profile"], told["declared"], told["breached"]) == ("6.4.3", ["R33"], [])
         assert ("appliance/+/state" in told["topics"]) == (level != "aggregates")
         assert bool(told["operations"]) == (level == "control")
 

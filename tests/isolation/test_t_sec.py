@@ -24,7 +24,6 @@ CONFIGURED: dict[str, tuple[str, str, str]] = {  # what is written, how bad it i
     "the same by choice": (f"{PLAIN}\ngateway.broker.plain = true", "warning", "in clear"),
     "TLS": ('gateway.broker.url = "mqtts://192.0.2.1"', "", ""),
     "this machine": ('gateway.broker.url = "mqtt://127.0.0.1"', "", ""),
-    "metrics for everybody": ('gateway.metrics.listen = "0.0.0.0:9850"', "warning", "those of meter and appliances"),
     "metrics for one network": ('gateway.metrics.listen = "127.0.0.1:9850"', "", ""),
 }
 

@@ -109,10 +109,11 @@ def test_the_check_finds_a_port_that_forgets_its_interface(worlds: Worlds, monke
     with worlds.us.entered():
         interface = look("home")
         assert interface is not None
-        with closing(tcp.listen(address("lan", ours=True), 0)) as metrics:
-            port = metrics.getsockname()[1]
-            found = trespassers(worlds, {("tcp4", port): frozenset({"lan"})})
-            assert {probe.link for probe in found} == {"meter", "home"}
+        for where in (address("lan", ours=True), "0.0.0.0"):
+            with closing(tcp.listen(where, 0)) as metrics:
+                port = metrics.getsockname()[1]
+                found = trespassers(worlds, {("tcp4", port): frozenset({"lan"})})
+                assert {probe.link for probe in found} == {"meter", "home"}
         monkeypatch.setattr(inet, "ECHONET_PORT", 4610)  # the daemon has the real one
         with closing(inet.Inet4(interface).socket):
             found = trespassers(worlds, {("udp4", 4610): frozenset({"home"})})
@@ -153,19 +154,23 @@ SOCKETS = {"tcp": 9, "tcp6": 9, "udp": 9, "udp6": 9, "raw": 9, "raw6": 9, "packe
 
 
 async def test_as_three_processes_each_has_sockets_of_its_own_world_only(house: House, tmp_path: Path) -> None:
-    """Hub and meter have none but AF_UNIX, the gateway listens for metrics; the control: one process has them all."""
+    """Hub and meter have none but AF_UNIX, the gateway listens to the LAN; the control: one process has them all."""
     await house.hears(MeterReading)
     whole = held(house.pid)
     assert {"tcp", "udp", "udp6", "unix"} <= whole.keys() and METRICS_PORT in whole["tcp"]
-    metrics = f'[gateway.metrics]\nlisten = "{address("lan", ours=True)}:{METRICS_PORT + 1}"\n'
+    port = METRICS_PORT + 1
+    metrics = f'[lan]\ninterface = "lan"\n[gateway.metrics]\nlisten = "0.0.0.0:{port}"\n'
     async with parts.street() as street, parts.house(tmp_path / "three", street.port, metrics) as three:
         for part in parts.PARTS:
             await three.start(part, on=house.worlds.us)
         await three.hears(MeterReading)
         async with asyncio.timeout(parts.WITHIN_S):
-            while ("tcp4", METRICS_PORT + 1) not in listening(house.worlds):
+            while ("tcp4", port) not in listening(house.worlds):
                 await asyncio.sleep(0.02)
+        assert trespassers(house.worlds, {("tcp4", port): frozenset({"lan"})}) == []
+        own = Probe("lan", "tcp4", address("lan", ours=True), port)
+        assert outcomes(house.worlds, (), [own]) == {}  # the control: by its own link there is somebody
         sockets = {part: held(three.processes[part].pid) for part in parts.PARTS}
     assert (sockets["hub"].keys(), sockets["routeb"].keys()) == ({"unix"}, {"unix"})
     assert sockets["gateway"].keys() == {"unix", "tcp"}
-    assert sockets["gateway"]["tcp"] == {METRICS_PORT + 1}
+    assert sockets["gateway"]["tcp"] == {port}

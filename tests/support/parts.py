@@ -89,13 +89,13 @@ class Street:
 
 
 @asynccontextmanager
-async def street() -> AsyncIterator[Street]:
+async def street(network: Network | None = None) -> AsyncIterator[Street]:
     """A meter nobody has joined yet."""
     household = Household(7, pv_kw=4)
     boundary = last_boundary()
     start = (boundary + timedelta(minutes=1)).astimezone(JST).replace(tzinfo=None)
     meter = Meter(household, start=start)
-    module = SkModule("DUAL", meter, Network(), timing=Timing.fast())
+    module = SkModule("DUAL", meter, network or Network(), timing=Timing.fast())
     built = Street(meter, household, module, boundary)
     receive = module.receive
 
@@ -158,7 +158,7 @@ allow_fast_polling = true
         self._listeners[part], self._said[part] = listener, []
         descriptors = [each.fileno() for each in (given or {}).values()]
         if given is not None:
-            patch = f"descriptors = {descriptors}\n{HAND_OVER}"
+            patch += f"descriptors = {descriptors}\n{HAND_OVER}"
             environ |= {"LISTEN_FDS": str(len(given)), "LISTEN_FDNAMES": ":".join(given)}
         with (self.directory / f"{part}.log").open("ab") as log:
             self.processes[part] = await asyncio.create_subprocess_exec(

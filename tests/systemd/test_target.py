@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from support.netns import Namespace, run
+from support.secrets import given_away
 from support.service import GATEWAY, HUB, ROUTEB, SINGLE, TARGET, House
 
 pytestmark = pytest.mark.needs("root", "systemd-nspawn", "mmdebstrap", "ip")
@@ -54,6 +56,7 @@ def test_three_worlds_are_three_users(three: House) -> None:
 
 def test_secrets_are_in_one_world(three: House) -> None:
     """ID and password are nowhere but in the meter's process: not in journal, properties, environments, state."""
+    three.configure('[daemon]\nlog_level = "debug"\n')
     three.start()
     three.wait_online(HUB)
     assert three.meter.password in three.run("cat", f"/run/credentials/{ROUTEB}/routeb")
@@ -61,13 +64,17 @@ def test_secrets_are_in_one_world(three: House) -> None:
     told = three.run("journalctl", "-o", "json", "--all", "--no-pager") + three.run("systemctl", "show", *UNITS)
     for unit in UNITS:
         told += "".join(three.run("cat", f"/proc/{three.pid(unit)}/{name}") for name in ("environ", "cmdline"))
+        limits = three.run("cat", f"/proc/{three.pid(unit)}/limits")
+        assert re.search("Max core file size +0 +0 ", limits)  # no secret on a disk after a crash
     for name in USERS:
         files = [file for file in (three.root / "var/lib" / name).iterdir() if file.is_file()]
         assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
         told += "".join(file.read_text("latin-1") for file in files)
     assert "online: joined" in told
-    assert three.meter.password not in told
-    assert three.meter.id not in told
+    own = {"password": three.meter.password.encode(), "ID": three.meter.id.encode()}
+    assert given_away({"everything": told.encode()}, own) == []
+    held = three.run("cat", f"/run/credentials/{ROUTEB}/routeb")  # the control
+    assert len(given_away({"everything": (told + held).encode()}, own)) == 4  # as it is, and its letters
 
 
 def test_credentials_may_be_sealed(three: House) -> None:
@@ -163,10 +170,10 @@ def test_the_journal_knows_what_matters(three: House) -> None:
 
 
 def test_the_gateway_gets_out_with_a_password_of_root(three: House) -> None:
-    """MQTT passes the sandbox, with the password of a file that only root may read."""
-    secret = three.root / "etc/hemsd/mqtt-password"
-    secret.touch(0o600)
-    secret.write_text("fourwordsalluppercase\n")
+    """MQTT passes the sandbox, with the password of a file that only root may read; a provider's come as well."""
+    for name in ("mqtt-password", "provider-password", "provider-key.pem"):
+        (three.root / "etc/hemsd" / name).touch(0o600)
+        (three.root / "etc/hemsd" / name).write_text(f"{name}-alllowercase\n")
     three.configure("""[gateway.broker]
 url = "mqtt://127.0.0.1"
 username = "hemsd"
@@ -176,7 +183,11 @@ password_file = "/etc/hemsd/mqtt-password"
     three.run("systemd-run", "--unit=broker", "--service-type=notify", "python3", "/opt/broker.py")
     three.start()
     three.wait("connection", lambda: three.show("broker", "ActiveState") == "inactive")
-    assert "fourwordsalluppercase" in three.journal("broker")
+    assert "mqtt-password-alllowercase" in three.journal("broker")
+    handed = f"/run/credentials/{GATEWAY}"
+    for name in ("provider-password", "provider-key.pem"):
+        assert three.run("cat", f"{handed}/{name}") == f"{name}-alllowercase"
+    assert three.run("cat", f"{handed}/mqtt-key.pem") == ""
 
 
 def test_a_meter_on_an_interface_with_the_drop_in(three: House) -> None:
