@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import pytest
 from support.gateway import AT, AVAILABILITY, HEALTH, INFO, INTERVAL, LIVE, METER_AVAILABILITY, House, bridging
+from support.hub import heard
 from support.mosquitto import Mosquitto, Observer, Pki, observer, wire
 
 from hemsd.gateway.config import BrokerConfig
@@ -22,7 +23,7 @@ from hemsd.gateway.connection import Connection
 from hemsd.gateway.meters import SILENT_AFTER_S
 from hemsd.gateway.standing import REPEAT_S
 from hemsd.gateway.topics import Publication
-from hemsd.hub.messages import Domain, Health
+from hemsd.hub.messages import Domain, Event, Health
 
 pytestmark = pytest.mark.needs("mosquitto")
 
@@ -318,11 +319,10 @@ async def test_mqtt_is_loaded_when_it_is_spoken() -> None:
     assert await child.wait() == 0
 
 
-async def test_a_broker_that_takes_short_messages_only(
-    pki: Pki, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_broker_that_takes_short_messages_only(pki: Pki, tmp_path: Path) -> None:
     """By MQTT 5 it says so; what is longer is told of once and kept from it, and all else arrives, without an end."""
     house = House()
+    operator = house.hub.seat(Domain.OPERATOR)
     (tmp_path / "short").mkdir()
     with Mosquitto(tmp_path / "short", pki, options="max_packet_size 700") as broker:
         async with observer(broker.ports.open) as view, bridging(house, plain(broker.ports.open)):
@@ -335,7 +335,8 @@ async def test_a_broker_that_takes_short_messages_only(
     words = [(str(message.topic), message.payload) for message in seen]
     assert INFO not in {topic for topic, _ in words}
     assert (AVAILABILITY, b"offline") not in words
-    assert caplog.text.count(f"refused {INFO}: it takes no message as long as this") == 1
+    refused = [message.text for message in await heard(operator) if isinstance(message, Event)]
+    assert [text.partition("refused ")[2] for text in refused] == [f"{INFO}: it takes no message as long as this"]
 
 
 async def test_a_link_that_cannot_keep_up_is_no_standstill(
