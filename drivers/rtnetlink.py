@@ -15,9 +15,7 @@ HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 ATTRIBUTE = struct.Struct("=HH")  # length, type
 LINK = struct.Struct("=BxHiII")  # struct ifinfomsg: family, kind of hardware, index, flags, what changed
 ADDRESS = struct.Struct("=BBBBI")  # struct ifaddrmsg: family, prefix length, flags, scope, index
-ROUTE = struct.Struct(
-    "=BBBBBBBBI"
-)  # struct rtmsg: family, two prefix lengths, TOS, table, protocol, scope, type, flags
+ROUTE = struct.Struct("=BBBBBBBBI")  # struct rtmsg: family, two prefix lengths, TOS, table, ..., type, flags
 HOP = struct.Struct("=HBBi")  # struct rtnexthop: length, flags, weight, index
 CONF = struct.Struct("=B3x")  # struct netconfmsg: family
 ERROR = struct.Struct("=i")
@@ -32,7 +30,7 @@ RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_MULTIPATH, RTA_VIA = 1, 4, 5, 6
 RTN_UNICAST = 1
 NETCONFA_IFINDEX, NETCONFA_FORWARDING, NETCONFA_MC_FORWARDING, NETCONFA_PROXY_NEIGH = 1, 2, 4, 5
 NETCONFA_FORCE_FORWARDING = 9  # of IPv6, Linux 6.17
-IFF_UP, TYPE_MASK = 0x1, 0x3FFF
+TYPE_MASK = 0x3FFF
 
 ALL, DEFAULT = -1, -2  # indices of what is set for all interfaces, and for those to come (linux/netconf.h)
 
@@ -47,7 +45,6 @@ class Link:
 
     index: int
     name: str
-    up: bool
     kind: str  # bridge, bond, vrf, vlan, macvlan, veth, ...; empty for hardware
     master: int | None  # whose port it is
     lower: int | None  # what it is made upon
@@ -141,15 +138,15 @@ def _number(attributes: dict[int, bytes], kind: int) -> int | None:
 
 
 def _text(data: bytes) -> str:
-    return data.rstrip(b"\0").decode("utf-8", "surrogateescape")
+    return data.rstrip(b"\0").decode("utf-8", "backslashreplace")
 
 
 def _link(body: bytes) -> Iterator[Link]:
-    _, _, index, flags, _ = _unpacked(LINK, body)
+    _, _, index, _, _ = _unpacked(LINK, body)
     told = _attributes(body[LINK.size :])
     kind = _attributes(told.get(IFLA_LINKINFO, b"")).get(IFLA_INFO_KIND, b"")
     name = _text(told.get(IFLA_IFNAME, b""))
-    yield Link(index, name, bool(flags & IFF_UP), _text(kind), _number(told, IFLA_MASTER), _number(told, IFLA_LINK))
+    yield Link(index, name, _text(kind), _number(told, IFLA_MASTER), _number(told, IFLA_LINK))
 
 
 def _address(body: bytes) -> Iterator[Address]:

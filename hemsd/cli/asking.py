@@ -55,6 +55,7 @@ class Daemon:
                 f"{path}: the daemon does not greet; it may hang: `systemctl restart hemsd.service`, or hemsd-single",
             )
         self.version: str = greeting["hemsd"]
+        self.site: str = greeting.get("site", "")
         if other := mismatch(greeting["protocol"], self.version):
             raise GaveUp(Exit.USAGE, f"the daemon at {path} does not understand hemsd {__version__}: {other}")
 

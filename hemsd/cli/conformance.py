@@ -84,14 +84,14 @@ def _told(named: Path | None, config: Config) -> Told | None:
 
 def _heard(daemon: Daemon) -> Told:
     """What it tells everyone at once, ending with its own health."""
-    healths: dict[Domain, Health] = {}
+    healths: dict[str, Health] = {}
     meters: dict[str | None, MeterStatus] = {}
     until = time.monotonic() + FIRST_S
-    while Domain.OPERATOR not in healths and (told := daemon.next(until)) is not None:
+    while Domain.OPERATOR.value not in healths and (told := daemon.next(until)) is not None:
         match told["type"]:
             case "Health":
                 health = convert(told, Health)
-                healths[health.source] = health
+                healths[health.name] = health
             case "MeterStatus":
                 meter = convert(told, MeterStatus)
                 meters[meter.meter] = meter

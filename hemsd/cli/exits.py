@@ -28,7 +28,7 @@ EXIT_CODES = """exit codes:
      cannot be set                          75  from run: another daemon runs already
   4  no answer in time, values are stale,    1  from decode: not every line was a frame;
      or a setting is not confirmed              from firewall check: it is not as it should be;
-                                                from conformance: a requirement is not met;
+                                                from conformance, run: a requirement is not met;
                                                 from verify: not every record is good"""
 
 TROUBLE = {  # what a daemon says is wrong between it and the meter

@@ -5,15 +5,25 @@ from __future__ import annotations
 import argparse
 
 from drivers.interface import default_interface
-from hemsd.cli.exits import Exit
-from hemsd.daemon.config import find_config, load
+from hemsd.cli.exits import Exit, GaveUp
+from hemsd.daemon.config import ConfigError, find_config, load
+
+GUESSED = "(the home network is taken to be where the default route leads now; [lan] interface can say where it is)"
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run as the daemon until told to end."""
+    """Run as the daemon until told to end. Raises GaveUp where nothing but the present default route is against it.
+
+    While a machine starts that may lead over another network, and nobody is there to start hemsd once more.
+    """
     from hemsd.daemon.run import serve
 
-    return serve(load(arguments.config, lan=default_interface()), arguments.part)
+    config = load(arguments.config)
+    try:
+        load(arguments.config, lan=default_interface())
+    except ConfigError as error:
+        raise GaveUp(Exit.NOT_MET, f"{error}\n{GUESSED}") from error
+    return serve(config, arguments.part)
 
 
 def check(arguments: argparse.Namespace) -> int:

@@ -148,6 +148,8 @@ def _show(daemon: Daemon, snapshot: Snapshot, arguments: argparse.Namespace) -> 
         return
     if arguments.watch and sys.stdout.isatty():
         print(CLEAR, end="")
+    if daemon.site:
+        print(f"{'site':<12}{daemon.site}")
     for label, text in lines(snapshot, datetime.now(UTC)):
         print(f"{label:<12}{text}")
     sys.stdout.flush()
@@ -159,7 +161,7 @@ def _show(daemon: Daemon, snapshot: Snapshot, arguments: argparse.Namespace) -> 
 def as_json(daemon: Daemon, snapshot: Snapshot) -> dict[str, Any]:
     """Everything as one object; times as RFC 3339 in Japan's time."""
     return {
-        "daemon": {"version": daemon.version, "socket": daemon.path},
+        "daemon": {"version": daemon.version, "site": daemon.site, "socket": daemon.path},
         "meters": [
             plain(status) | {"reading": plain(snapshot.readings.get(status.meter or ""))}
             for status in snapshot.meters.values()

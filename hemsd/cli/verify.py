@@ -22,7 +22,7 @@ Keys = Mapping[str, str]
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Judge every record of a file; the exit code says whether all are good."""
+    """Judge every record of a file; the exit code says whether there are any and all are good."""
     keys = _keys(arguments)
     if str(arguments.file) == "-":
         return _judged(sys.stdin, keys, arguments.json)
@@ -48,7 +48,7 @@ def _judged(source: TextIO, keys: Keys, as_json: bool) -> int:
                 print(f"line {number}: {told['verdict']}{f': {known}' if known else ''}", flush=True)
     if not as_json:
         print(", ".join(f"{count} {verdict}" for verdict, count in counted.most_common()) or "no records")
-    return Exit.READ if set(counted) <= {"good"} else Exit.MALFORMED
+    return Exit.READ if set(counted) == {"good"} else Exit.MALFORMED
 
 
 def _told(line: str, keys: Keys) -> dict[str, Any]:

@@ -312,7 +312,7 @@ def _anchored(config: Config, base: Path, environ: Mapping[str, str]) -> Config:
             return None
         found = base / Path(path).expanduser()
         handed = Path(environ.get("CREDENTIALS_DIRECTORY", "/nonexistent")) / found.name
-        return str(handed if found.parent == SYSTEM_FILE.parent and handed.exists() else found)
+        return str(handed if found.parent == SYSTEM_FILE.parent and _is_given(handed) else found)
 
     def anchored(link: L | None) -> L | None:
         if link is None:
@@ -331,3 +331,8 @@ def _anchored(config: Config, base: Path, environ: Mapping[str, str]) -> Config:
             operator_socket=absolute(config.daemon.operator_socket),
         ),
     )
+
+
+def _is_given(handed: Path) -> bool:
+    """Whether systemd handed over more than the blank line that stands in for a file that is not there."""
+    return handed.exists() and handed.stat().st_size > 1

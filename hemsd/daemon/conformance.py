@@ -15,7 +15,7 @@ from hemsd.daemon.config import Config, layout
 from hemsd.daemon.credentials import find_credentials
 from hemsd.daemon.state import find_state_directory
 from hemsd.gateway.config import LinkConfig
-from hemsd.hub.messages import Breach, Domain, Health, MeterStatus
+from hemsd.hub.messages import Breach, Health, MeterStatus
 from hemsd.hub.profiles import Layout, check
 from hemsd.hub.proofs import OTHERS, PROOFS
 from hemsd.hub.requirements import REQUIREMENTS, Requirement
@@ -40,7 +40,7 @@ class Verdict(Struct, frozen=True):
 class Told:
     """What the running daemon said of itself."""
 
-    healths: Mapping[Domain, Health]
+    healths: Mapping[str, Health]  # by name
     meters: tuple[MeterStatus, ...] = ()
 
     def counted(self, *words: str) -> int:
@@ -187,14 +187,16 @@ def _dropped(*reasons: str) -> Look:
 
 
 def _watched(scene: Scene) -> Iterator[Fact]:
-    """What was found around the interfaces."""
-    if not scene.layout.networks and scene.layout.meter_interface is None:
-        yield Fact("no network interface leads to meter or appliances")
-    for interface, breaches in scene.around.items():
-        if not breaches:
+    """What was found around the interfaces that are to be kept apart."""
+    layout = scene.layout
+    apart = {*layout.networks.values(), layout.meter_interface} - {layout.lan, None}
+    if not apart:
+        yield Fact("no network interface is the meter's or the appliances' own")
+    for interface in sorted(filter(None, apart)):
+        if interface not in scene.around:
+            yield Fact(f"how {interface} stands could not be looked at by this user")
+        elif not scene.around[interface]:
             yield Fact(f"nothing leads from {interface} elsewhere")
-    if scene.layout.networks and not scene.around:
-        yield Fact("how the interfaces stand could not be looked at by this user")
     if scene.told is None:
         yield Fact("no daemon runs that would go on watching")
 

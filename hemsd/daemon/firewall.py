@@ -18,6 +18,7 @@ import msgspec
 from drivers import files
 from drivers.netlink import survey
 from drivers.tcp import served
+from hemsd.daemon.places import system_path
 from hemsd.daemon.ruleset import TABLE, Walls, differences, ruleset
 
 MARKS = Path("/run/hemsd-firewall")
@@ -70,7 +71,13 @@ def compare(walls: Walls) -> list[str]:
 
 def remove() -> None:
     """Take the ruleset and the mark away; there need not be any. Raises FirewallError."""
-    _mark_path().unlink(missing_ok=True)
+    path = _mark_path()
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise FirewallError(
+            f"{path}: {(error.strerror or str(error)).lower()}; root removes it, with sudo"
+        ) from error
     _nft("-f", "-", rules=f"table {TABLE}\ndelete table {TABLE}\n")
 
 
@@ -142,7 +149,13 @@ def _loaded() -> str | None:
 def _nft(*words: str, rules: str = "") -> str:
     try:
         done = subprocess.run(
-            ["nft", *words], input=rules, capture_output=True, text=True, timeout=NFT_S, check=False
+            ["nft", *words],
+            env={**os.environ, "PATH": system_path()},
+            input=rules,
+            capture_output=True,
+            text=True,
+            timeout=NFT_S,
+            check=False,
         )
     except FileNotFoundError as error:
         raise FirewallError("nft is not installed: apt install nftables") from error

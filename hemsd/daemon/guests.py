@@ -8,12 +8,13 @@ from socket import socket
 
 from msgspec.structs import replace
 
-from hemsd.hub.hub import Hub
-from hemsd.hub.messages import Domain, Health, Link, Message, MeterStatus
+from hemsd.hub.hub import Hub, say
+from hemsd.hub.messages import Domain, Health, Link, MeterStatus
 from hemsd.hub.wire import Server
 
 GRACE_S = 5.0  # after our start: it was there before, and comes back within a second
 
+BACK = "its process has just begun"
 _WHO = {
     Domain.ROUTEB: "the process that reads the meter does not run: see systemctl status hemsd-routeb",
     Domain.GATEWAY: "the process of the home gateway does not run: see systemctl status hemsd-gateway",
@@ -23,7 +24,8 @@ _WHO = {
 class Guest:
     """One process at a time, which speaks as `domain` because it may open the socket.
 
-    The house is told when one that is expected leaves, or does not come; what it says itself later replaces that.
+    The house is told when one that is expected leaves, or does not come, and when it is there after all; what it says
+    itself later replaces that.
     """
 
     def __init__(self, hub: Hub, domain: Domain, listening: socket, *, site: str, expected: bool = True) -> None:
@@ -31,6 +33,7 @@ class Guest:
         self._domain = domain
         self._expected = expected
         self._there = False
+        self._missed: list[Health | MeterStatus] = []  # what was said of its absence
         self._server = Server(hub, domain, listening, site=site, peers_max=1, on_peer=self._come, on_left=self._leave)
 
     async def run(self) -> None:
@@ -43,17 +46,19 @@ class Guest:
 
     def _come(self) -> None:
         self._there = True
+        missed, self._missed = self._missed, []
+        say(self._hub, self._domain, *(_back(each, datetime.now(UTC)) for each in missed))
 
     def _leave(self) -> None:
         self._there = False
-        if not self._expected:
-            return
-        seat = self._hub.seat(self._domain)
-        for message in self._absence(datetime.now(UTC)):
-            seat.publish(message)
-        seat.close()
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            return  # it is we who end
+        if self._expected:
+            self._missed = self._absence(datetime.now(UTC))
+            say(self._hub, self._domain, *self._missed)
 
-    def _absence(self, now: datetime) -> list[Message]:
+    def _absence(self, now: datetime) -> list[Health | MeterStatus]:
         """What is to be known of a domain without a process."""
         why = _WHO[self._domain]
         if self._domain is not Domain.ROUTEB:
@@ -61,7 +66,6 @@ class Guest:
             silent = known or [Health(at=now, source=self._domain, ok=False)]
             return [replace(health, at=now, ok=False, detail=why) for health in silent]
         nothing = MeterStatus(online=False, stage="stopped", since=now)
-        last = self._hub.latest(MeterStatus) or [nothing]
         return [
             replace(
                 each,
@@ -69,9 +73,16 @@ class Guest:
                 stage="stopped",
                 detail=why,
                 trouble="",
-                since=each.since if each.stage == "stopped" else now,
+                since=each.since if each.detail in (why, BACK) else now,
                 fresh=False,
                 link=Link(),
             )
-            for each in last
+            for each in self._hub.latest(MeterStatus) or [nothing]
         ]
+
+
+def _back(absent: Health | MeterStatus, now: datetime) -> Health | MeterStatus:
+    """What is to be known of one that has just come and said nothing so far."""
+    if isinstance(absent, Health):
+        return replace(absent, at=now, ok=True, detail="")
+    return replace(absent, stage="waiting", detail=BACK)

@@ -5,6 +5,7 @@ What holds a place is given back by the kernel whenever a process ends, so nothi
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -17,7 +18,7 @@ from typing import IO
 
 from hemsd.daemon.config import MeterTable
 from hemsd.daemon.credentials import find_credentials, load_credentials
-from hemsd.daemon.state import StateError
+from hemsd.daemon.state import explained
 
 LOCK_FILE = "lock"
 MACHINE_ID = Path("/etc/machine-id")
@@ -37,12 +38,15 @@ class AlreadyRunning(Exception):
 
 
 def claim_state(directory: Path, operator_socket: Path) -> IO[str]:
-    """Hold a state directory until the file that is returned is closed. Raises AlreadyRunning, StateError."""
+    """Hold a state directory until the file that is returned is closed. Raises AlreadyRunning, StateError.
+
+    A disk that is full or has become read-only is no hindrance.
+    """
     path = directory / LOCK_FILE
     try:
         file = open(path, "a+", opener=_open_private)  # noqa: SIM115 - it is held, not read
     except OSError as error:
-        raise StateError(f"{path}: cannot be opened: {error.strerror}") from error
+        raise explained(path, error) from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -51,14 +55,20 @@ def claim_state(directory: Path, operator_socket: Path) -> IO[str]:
         file.close()
         reached = str(operator_socket) if operator_socket.exists() else ""
         raise AlreadyRunning("here", int(told) if told.isdigit() else None, reached) from None
-    file.truncate(0)
-    file.write(f"{os.getpid()}\n")
-    file.flush()
+    with suppress(OSError):  # without room for it a second one does not hear our pid
+        os.ftruncate(file.fileno(), 0)
+        os.write(file.fileno(), f"{os.getpid()}\n".encode())
     return file
 
 
 def _open_private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    also = os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(path, flags | also, 0o600)
+    except OSError as error:
+        if error.errno != errno.EROFS or not Path(path).exists():
+            raise
+        return os.open(path, os.O_RDONLY | also)  # it is there, and can be locked all the same
 
 
 def meter_key(settings: MeterTable, environ: Mapping[str, str] = os.environ) -> str:
@@ -69,7 +79,11 @@ def meter_key(settings: MeterTable, environ: Mapping[str, str] = os.environ) -> 
 
 
 def claim_meter(key: str) -> socket.socket:
-    """Hold the meter of this key, on this machine, until the socket is closed. Raises AlreadyRunning."""
+    """Hold the meter of this key, on this machine, until the socket is closed. Raises AlreadyRunning.
+
+    Abstract addresses belong to a network namespace. A process with one of its own, as the meter's unit has, is seen
+    by nobody outside of it: there its port, which it holds for itself alone, tells that there is another one.
+    """
     held = socket.socket(socket.AF_UNIX)
     try:
         held.bind(_name(key))

@@ -15,7 +15,7 @@ from hemsd.daemon.instance import AlreadyRunning
 from hemsd.daemon.supervision import Kind
 from hemsd.daemon.watch import NotKeptApart
 from hemsd.daemon.wires import back_again, open_wire
-from hemsd.hub.hub import Hall
+from hemsd.hub.hub import Hall, say
 from hemsd.hub.messages import Domain, Event, MeterStatus, Trouble
 from hemsd.routeb.backfill import Backlog
 from hemsd.routeb.cache import PanCache
@@ -148,9 +148,7 @@ class MeterDomain:
             contended=self._logbook.contention.holds(now),
             radio=self._logbook.health(now, at),
         )
-        seat = self._hub.seat(Domain.ROUTEB)
-        seat.publish(status)
-        seat.close()
+        say(self._hub, Domain.ROUTEB, status)
 
     def _take(self, rung: Rung, why: str) -> None:
         """Begin a rung that is not the session's, for there is none without a port."""
@@ -159,17 +157,10 @@ class MeterDomain:
         self._logbook.take(rung)
         news = news_of(Recovering(rung, why))
         if news is not None and self._logbook.is_news(news.text, now):
-            seat = self._hub.seat(Domain.ROUTEB)
-            seat.publish(
-                Event(
-                    at=self._clock(),
-                    source=Domain.ROUTEB,
-                    kind=news.kind,
-                    severity=news.severity,
-                    text=news.text,
-                )
+            event = Event(
+                at=self._clock(), source=Domain.ROUTEB, kind=news.kind, severity=news.severity, text=news.text
             )
-            seat.close()
+            say(self._hub, Domain.ROUTEB, event)
 
     def overdue_s(self) -> float:
         """How late its protocol machines are; 0 while there are none."""

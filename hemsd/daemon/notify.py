@@ -32,7 +32,7 @@ class ServiceManager:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
             sender.settimeout(SEND_TIMEOUT_S)
             try:
-                sender.sendto(message.encode(), address)
+                sender.sendto(message.encode(errors="backslashreplace"), address)
             except OSError:
                 return
 

@@ -16,7 +16,7 @@ from hemsd.daemon.config import DaemonTable
 from hemsd.daemon.instance import AlreadyRunning, listener_at
 from hemsd.daemon.places import own_directory
 from hemsd.daemon.state import StateError
-from hemsd.hub.hub import Hub
+from hemsd.hub.hub import Hub, say
 from hemsd.hub.messages import Domain, Health
 from hemsd.hub.protocol import OPERATOR_SOCKET
 from hemsd.hub.wire import Server
@@ -49,6 +49,8 @@ def listen(path: Path, group: str | None = None, *, private: bool = False) -> so
         path.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
         if (pid := listener_at(str(path))) is not None:
             raise AlreadyRunning("here", pid, str(path))
+        if path.exists() and not path.is_socket():
+            raise StateError(f"{path}: this is no socket, so it is left alone; see [daemon] operator_socket")
         draft.unlink(missing_ok=True)
         listening.bind(str(draft))  # nobody looks for it there
         if private:
@@ -111,6 +113,4 @@ class Operator:
         detail = "messages were denied or lost" if denied or lost else ""
         counters = {**denied, **lost, **refused}
         health = Health(at=datetime.now(UTC), source=Domain.OPERATOR, ok=not detail, detail=detail, counters=counters)
-        seat = self._hub.seat(Domain.OPERATOR)
-        seat.publish(health)
-        seat.close()
+        say(self._hub, Domain.OPERATOR, health)

@@ -17,11 +17,11 @@ from hemsd import __version__
 from hemsd.daemon.config import Config
 from hemsd.daemon.instance import claim_state
 from hemsd.daemon.notify import ServiceManager
-from hemsd.daemon.report import Report
+from hemsd.daemon.report import GatewayReport, Report
 from hemsd.daemon.sockets import Listening, find_hub_socket, handed_over, make, name_of
 from hemsd.daemon.state import StateError, find_state_directory, prepare
 from hemsd.daemon.supervision import Kind, supervise
-from hemsd.hub.messages import Domain, Health, Message
+from hemsd.hub.messages import Domain
 from hemsd.hub.routes import Routes, doors
 
 if TYPE_CHECKING:
@@ -235,12 +235,7 @@ def _gateway(start: Start) -> Process:
     process, config = Process(), start.config
     path = find_hub_socket(Domain.GATEWAY, config.daemon, start.environ)
     state = start.state(path, "-gateway")
-
-    def overhear(message: Message) -> None:
-        if isinstance(message, Health):
-            start.manager.tell(f"STATUS={message.detail or 'the broker is told everything'}")
-
-    uplink = Uplink(str(path), Domain.GATEWAY, _doors(config), overhear=overhear)
+    uplink = Uplink(str(path), Domain.GATEWAY, _doors(config), overhear=GatewayReport(start.manager).hear)
     process.work["uplink"] = uplink.run
     for name, work in gateway.links(config, state, uplink).items():
         process.keep(name, partial(gateway.while_there, uplink, work), gateway.kind_of)

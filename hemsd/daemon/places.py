@@ -1,4 +1,4 @@
-"""Where a running daemon can be reached; imports next to nothing, for commands of a few milliseconds."""
+"""Where a running daemon can be reached, and programs found; imports next to nothing, for quick commands."""
 
 from __future__ import annotations
 
@@ -32,3 +32,8 @@ def likely_sockets(environ: Mapping[str, str] = os.environ) -> list[str]:
     alone = "RUNTIME_DIRECTORY" in environ
     directories = [own] if own == SYSTEM_DIRECTORY or alone else [own, SYSTEM_DIRECTORY]
     return [f"{directory}/{OPERATOR_SOCKET}" for directory in directories if directory]
+
+
+def system_path(environ: Mapping[str, str] = os.environ) -> str:
+    """The caller's own PATH, and then where the programs of root are, whatever that is."""
+    return f"{environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 
 from hemsd.daemon.notify import ServiceManager
-from hemsd.hub.messages import ApplianceStatus, Domain, Event, Message, MeterReading, MeterStatus
+from hemsd.hub.messages import ApplianceStatus, Domain, Event, Health, Message, MeterReading, MeterStatus
 
 LEVELS: Mapping[str, int] = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -31,7 +31,7 @@ class Report:
         match message:
             case Event():
                 if message.source not in self._elsewhere:
-                    log.log(LEVELS[message.severity], "%s", message.text)
+                    _log(message)
                 return
             case MeterStatus(online=False):
                 self._meter = f"{message.stage}: {message.detail}"
@@ -48,3 +48,25 @@ class Report:
         if self._told != (told := f"STATUS={self._meter}{there}"):
             self._told = told
             self._manager.tell(told)
+
+
+class GatewayReport:
+    """The same in the gateway's own process: how what reaches out of the house is doing."""
+
+    def __init__(self, manager: ServiceManager) -> None:
+        self._manager = manager
+        self._details = dict[str, str]()  # by part
+
+    def hear(self, message: Message) -> None:
+        """Take note of a message."""
+        match message:
+            case Event():
+                _log(message)
+            case Health():
+                self._details[message.name] = message.detail
+                details = "; ".join(filter(None, self._details.values()))
+                self._manager.tell(f"STATUS={details or 'everything is told'}")
+
+
+def _log(event: Event) -> None:
+    log.log(LEVELS[event.severity], "%s", event.text)

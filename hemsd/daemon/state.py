@@ -50,7 +50,7 @@ def prepare(path: Path) -> Path:
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise _explained(path, error) from error
+        raise explained(path, error) from error
     with contextlib.suppress(ReadOnly):
         inspect(path)
     return path
@@ -64,7 +64,7 @@ def inspect(path: Path) -> None:
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
     except OSError as error:
-        raise _explained(path, error) from error
+        raise explained(path, error) from error
     if mode & 0o077:
         raise StateError(f"{path}: others may look into it (mode {mode:04o}); run: chmod 700 {path}")
     if os.statvfs(path).f_flag & os.ST_RDONLY:
@@ -93,10 +93,11 @@ def write_atomically(path: Path, content: bytes) -> None:
     try:
         replace(path, content)
     except OSError as error:
-        raise _explained(path, error) from error
+        raise explained(path, error) from error
 
 
-def _explained(path: Path, error: OSError) -> StateError:
+def explained(path: Path, error: OSError) -> StateError:
+    """What to do about a failure at a place of ours."""
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
             text = "the disk is full; make room on it"
@@ -104,6 +105,8 @@ def _explained(path: Path, error: OSError) -> StateError:
             text = READ_ONLY
         case errno.EACCES | errno.EPERM:
             text = "no permission; make it belong to the user hemsd runs as, or set [daemon] state_directory"
+        case errno.ELOOP:
+            text = "this is a link, which is not followed here; take it away"
         case errno.ENOTDIR | errno.EEXIST:
             text = "a file stands where a directory is needed"
         case _:

@@ -17,7 +17,7 @@ from drivers.netlink import EVERYTHING, Surroundings, survey
 from hemsd.daemon.config import Config
 from hemsd.daemon.firewall import walled
 from hemsd.daemon.isolation import NOT_FORWARDED, Watched, judge, may_be_lan
-from hemsd.hub.hub import Hall, Place
+from hemsd.hub.hub import Hall, say
 from hemsd.hub.messages import Breach, Domain, Event, IsolationStatus
 
 LOOK_S = 10.0  # between two looks where nothing was told: the firewall may have come or gone
@@ -87,7 +87,7 @@ class IsolationWatch:
         self._default = default
         self._clock = clock
         self._watched = {each.interface: each for each in interfaces if each.interface != config.lan.interface}
-        self._places: dict[Domain, Place] = {each.domain: hall.seat(each.domain) for each in self._watched.values()}
+        self._hall = hall
         self._statuses: dict[str, IsolationStatus] = {}
         self._untold: list[IsolationStatus | Event] = []
         self._changed = asyncio.Event()
@@ -194,7 +194,7 @@ class IsolationWatch:
     def _tell(self) -> None:
         while self._untold:
             message = self._untold.pop(0)
-            self._places[message.source].publish(message)
+            say(self._hall, message.source, message)
 
 
 def _news(before: IsolationStatus | None, now: IsolationStatus, at: datetime) -> Iterator[Event]:

@@ -7,9 +7,10 @@ import re
 from msgspec.structs import replace
 
 from hemsd.gateway.payloads import Alert, timestamp
-from hemsd.hub.messages import Health, IsolationStatus, MeterStatus, Trouble
+from hemsd.hub.messages import Health, IsolationStatus, MeterStatus
 
-LASTING: frozenset[Trouble] = frozenset({"port", "module", "credentials"})  # until a person does something
+STOPPED = "stopped"  # the stage of a meter that nobody reads: its process is gone
+LASTING = frozenset({"port", "module", "credentials", STOPPED})  # until a person does something
 
 Notice = tuple[str, Alert | None]
 """The id of an alert, and the alert while it is active."""
@@ -17,13 +18,14 @@ Notice = tuple[str, Alert | None]
 
 def of_meter(status: MeterStatus) -> Notice:
     """That the meter is not there, and what keeps it away; not while nothing has gone wrong yet."""
-    if status.online or not status.trouble:
+    code = status.trouble or (STOPPED if status.stage == STOPPED and status.detail else "")
+    if status.online or not code:
         return "meter", None
     alert = Alert(
         id="meter",
         ts=timestamp(status.since),
-        severity="error" if status.trouble in LASTING else "warning",
-        code=status.trouble,
+        severity="error" if code in LASTING else "warning",
+        code=code,
         text=status.detail,
     )
     return "meter", alert

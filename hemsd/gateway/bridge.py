@@ -136,7 +136,6 @@ class Bridge:
             self._tell("gateway.refused", f"the broker {self._config.host} refused {topic}: {why}")
 
     def _tell(self, kind: str, text: str) -> None:
-        _log.warning("%s", text)
         event = Event(at=self._wall(), source=Domain.GATEWAY, kind=kind, severity="warning", text=text)
         self._seat.publish(event)
 
@@ -187,6 +186,8 @@ class Bridge:
             requests.tick(now, self._wall())
             while (publication := self._next()) is not None:
                 await self._send(publication, connection)
+                if self._clock() >= standing.deadline():
+                    break  # where things change faster than a slow link takes them, the clock still has its turn
             if tidied_for != (deadline := standing.deadline()):  # once a minute, when we are awake anyway
                 tidied_for = deadline
                 self._tell_health()

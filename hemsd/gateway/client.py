@@ -1,4 +1,4 @@
-"""aiomqtt's client with what it leaves out: publishing without waiting, the reason codes of acknowledgements.
+"""aiomqtt's client with what it leaves out: publishing without waiting, reason codes, limits of both sides.
 
 Imported where it is used, because it loads aiomqtt.
 """
@@ -10,10 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 import aiomqtt
+from aiomqtt import ProtocolVersion
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from hemsd.gateway.requests import SIZE_MAX
 from hemsd.gateway.topics import Publication
 
 Answer = Callable[[int], None]
@@ -21,6 +23,10 @@ Answer = Callable[[int], None]
 
 LOOKS_PER_KEEPALIVE = 6  # whether a ping is due, or an answer to one overdue
 RECEIVE_MAXIMUM = 65_535  # where the broker does not say (MQTT 5, 3.2.2.3.3)
+PACKET_MAX = 268_435_460  # bytes; as long as there can be one (MQTT 5, 2.1.4)
+OVERHEAD_MAX = 32  # of a PUBLISH beside topic, payload and correlation data
+PACKET_TAKEN_MAX = 256 * 1024  # a broker that speaks MQTT 5 keeps longer ones from us
+TOO_LARGE = 0x95
 
 
 class Client(aiomqtt.Client):
@@ -29,17 +35,27 @@ class Client(aiomqtt.Client):
     `receive_maximum`: publications with QoS 1 that the broker takes before it has acknowledged any.
     """
 
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
-        super().__init__(*arguments, **settings)
+    def __init__(self, *arguments: Any, protocol: ProtocolVersion = ProtocolVersion.V5, **settings: Any) -> None:
+        properties = None
+        if protocol is ProtocolVersion.V5:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.MaximumPacketSize = PACKET_TAKEN_MAX
+        super().__init__(*arguments, protocol=protocol, properties=properties, **settings)
         self.receive_maximum = RECEIVE_MAXIMUM
+        self._packet_max = PACKET_MAX
         self.dropped = 0  # messages that came faster than they were taken
         self._unanswered: dict[int, Answer] = {}
 
     def post(self, publication: Publication, answered: Answer) -> None:
         """Publish; `answered` is called once that is written (QoS 0) or acknowledged (QoS 1), perhaps at once.
 
+        What is longer than the broker takes is refused here (MQTT 5, 3.2.2.3.6): it would hang up, each time anew.
         Raises MqttError where the connection is gone.
         """
+        said = len(publication.topic) + len(publication.payload) + len(publication.correlation or b"")
+        if said + OVERHEAD_MAX > self._packet_max:
+            answered(TOO_LARGE)
+            return
         properties = None
         if publication.correlation is not None:
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
@@ -56,6 +72,7 @@ class Client(aiomqtt.Client):
 
     def _on_connect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
         self.receive_maximum = getattr(properties, "ReceiveMaximum", RECEIVE_MAXIMUM)
+        self._packet_max = getattr(properties, "MaximumPacketSize", PACKET_MAX)
         super()._on_connect(client, userdata, flags, reason_code, properties)
 
     def _on_disconnect(self, *arguments: Any) -> None:
@@ -66,6 +83,7 @@ class Client(aiomqtt.Client):
         if self._queue.full():
             self.dropped += 1
         else:
+            message.payload = message.payload[: SIZE_MAX + 1]  # by more it is not refused any better
             super()._on_message(client, userdata, message)
 
     async def _misc_loop(self) -> None:

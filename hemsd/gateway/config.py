@@ -33,8 +33,6 @@ ClientId = Annotated[
     str,
     Meta(pattern="^[A-Za-z0-9_-]{1,64}$", description="1 to 64 of A-Z, a-z, 0-9, _ and hyphen, in quotes"),
 ]
-
-
 Keepalive = Annotated[int, Meta(ge=5, le=3600, description="a whole number of seconds from 5 to 3600")]
 Pace = Annotated[int, Meta(ge=1, le=3000, description="a whole number of records from 1 to 3000")]
 Pin = Annotated[

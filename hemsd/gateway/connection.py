@@ -34,6 +34,7 @@ UNSUPPORTED_VERSION = 0x84
 REFUSALS: Mapping[int, str] = {  # MQTT 5 reason codes (3.2.2.2, 3.14.2.1); paho gives them for 3.1.1 as well
     0x80: "closed the connection",
     0x81: "did not understand us",
+    0x82: "did not keep to the protocol, or found that we did not",
     UNSUPPORTED_VERSION: "does not speak this version of MQTT: see version",
     0x85: "does not accept our client id: see client_id",
     0x86: "refused the user name or password: see username and password_file",
@@ -46,11 +47,15 @@ REFUSALS: Mapping[int, str] = {  # MQTT 5 reason codes (3.2.2.2, 3.14.2.1); paho
     0x8D: "fell silent",
     0x8E: "dropped us for another client with the same client id: give one of them another client_id",
     0x90: "does not accept our topic: see base_topic",
+    0x93: "finds that we send too much at once",
     0x95: "finds our message too large",
     0x96: "finds that we send too often",
     0x97: "says that a quota is used up",
     0x9A: "does not keep retained messages, which we need",
     0x9B: "does not support the quality of service that we need (1)",
+    0x9C: "sends us to another broker for now: see url",
+    0x9D: "has moved to another place: see url",
+    0x9F: "has too many new connections now",
 }
 
 PUBLISH_REFUSALS: Mapping[int, str] = {  # MQTT 5, 3.4.2.1: of PUBACK
@@ -58,6 +63,7 @@ PUBLISH_REFUSALS: Mapping[int, str] = {  # MQTT 5, 3.4.2.1: of PUBACK
     0x83: "it does not take it",
     0x87: "its access rules do not allow it to us",
     0x90: "it does not accept the topic",
+    0x95: "it takes no message as long as this",
     0x97: "a quota is used up",
     0x99: "it does not accept the payload",
 }
@@ -294,7 +300,8 @@ def _lost(error: MqttError, config: LinkConfig) -> str:
 
 def _said(error: BaseException | None) -> str:
     """What the broker itself gave as its reason, in words."""
-    return REFUSALS.get(_code(error), "")
+    code = _code(error)
+    return REFUSALS.get(code, f"gave reason code 0x{code:02X}" if code >= 0x80 else "")
 
 
 def _code(error: BaseException | None) -> int:

@@ -256,11 +256,7 @@ def _of_status(name: str, status: MeterStatus) -> Iterator[tuple[str, tuple[str,
         yield "hemsd_meter_signal_dbm", meter, status.link.rssi_dbm
     yield "hemsd_meter_loss_ratio", meter, radio.loss
     yield "hemsd_meter_air_time_seconds", meter, radio.air_s
-    yield (
-        "hemsd_meter_session_start_timestamp_seconds",
-        meter,
-        _seconds(radio.session_since),
-    )
+    yield "hemsd_meter_session_start_timestamp_seconds", meter, _seconds(radio.session_since)
     yield "hemsd_meter_requests", meter, radio.requests
     yield "hemsd_meter_repeated_requests", meter, radio.repeated
     yield "hemsd_meter_silences", meter, radio.silences

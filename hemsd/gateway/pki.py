@@ -35,9 +35,7 @@ Key = ec.EllipticCurvePrivateKey
 
 _LABEL = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
 _HOST = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
-_CLIENT = re.compile(
-    "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
-)  # 64 letters are the most a common name holds (ub-common-name)
+_CLIENT = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # a common name has 64 letters at most (ub-common-name)
 
 
 class PkiError(Exception):

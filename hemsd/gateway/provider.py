@@ -139,7 +139,6 @@ class ProviderLink:
             self._tell("gateway.refused", f"the provider's broker {self._config.host} refused {topic}: {why}")
 
     def _tell(self, kind: str, text: str) -> None:
-        _log.warning("%s", text)
         event = Event(at=self._wall(), source=Domain.GATEWAY, kind=kind, severity="warning", text=text)
         self._seat.publish(event)
 

@@ -41,9 +41,10 @@ async def stay_connected(
     """Run a session after the other, until cancelled; `lost` hears why each that failed did.
 
     A session raises BrokerError when it fails, and returns when it wants to be begun anew. What has lasted for longer
-    than the longest pause was no failure.
+    than the longest pause was no failure; after it MQTT 5 is tried anew, which a broker may refuse while it starts.
     """
-    version: Version = "3.1.1" if config.version == "3.1.1" else "5"
+    wanted: Version = "3.1.1" if config.version == "3.1.1" else "5"
+    version = wanted
     told: set[str] = set()  # troubles logged since all was well: not again with each retry
     failures = 0
     while True:
@@ -53,7 +54,7 @@ async def stay_connected(
         except BrokerError as error:
             if clock() - began > backoff.cap_s:
                 told.clear()
-                failures = 0
+                failures, version = 0, wanted
             if str(error) not in told:
                 _log.warning("%s", error)
                 told.add(str(error))

@@ -86,6 +86,14 @@ class Hall(Protocol):
         """Take one; it hears how things stand, then what is published from now on."""
 
 
+def say(hall: Hall, domain: Domain, *messages: Message) -> None:
+    """Publish for a domain from a place that nobody reads at: it is left at once, for what waits there is bounded."""
+    place = hall.seat(domain)
+    for message in messages:
+        place.publish(message)
+    place.close()
+
+
 class Carrier(Protocol):
     """What a seat stands in: the Hub, or what stands for it."""
 

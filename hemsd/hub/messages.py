@@ -14,15 +14,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 _EDT = re.compile("([0-9A-Fa-f]{2}){0,255}")  # one byte counts them (ECHONET Lite specification, part 2, 3.2)
 _FRAME = re.compile("108[12]([0-9A-Fa-f]{2}){10,}")  # EHD, and at least TID, SEOJ, DEOJ, ESV and OPC (same)
 
 PROPERTY_CODE = re.compile("0[xX]([89A-Fa-f][0-9A-Fa-f])")
 """How a property is meant by its code in the place of a name: 0xB3."""
+
+Time = Annotated[datetime, Meta(tz=True)]
+"""A moment; a datetime without a time zone is refused from another process."""
+
+Id = Annotated[str, Meta(pattern=r"\A[a-z0-9-]{1,64}\Z")]
+"""Of a meter or an appliance, as it may be part of a topic; checked where a message comes over a socket."""
 
 Scalar = float | int | str | bool | None
 _Row = dict[str, Scalar]
@@ -108,7 +114,7 @@ class Link(Struct, frozen=True, kw_only=True):
 class MeterIdentity(Struct, frozen=True, kw_only=True):
     """What a meter said of itself. `meter` is the short hash that names it outside."""
 
-    meter: str
+    meter: Id
     maker: str | None = None  # 6 hexadecimal digits (EPC 8A)
     serial: str | None = None  # EPC 8D
     release: str | None = None  # Appendix release letter (EPC 82)
@@ -118,8 +124,8 @@ class MeterIdentity(Struct, frozen=True, kw_only=True):
 class MeterReading(Message, frozen=True, kw_only=True, tag=True):
     """Live values, read together or merged within one round."""
 
-    meter: str
-    measured_at: datetime  # when the answer arrived, by this machine's clock
+    meter: Id
+    measured_at: Time  # when the answer arrived, by this machine's clock
     power_w: int | None = None  # negative = export
     current_r_a: float | None = None
     current_t_a: float | None = None
@@ -134,8 +140,8 @@ class MeterInterval(Message, frozen=True, kw_only=True, tag=True):
     A register shows `digits` digits of a count and starts again from 0 after the last; kWh = count * `count_kwh`.
     """
 
-    meter: str
-    end: datetime
+    meter: Id
+    end: Time
     energy_import_kwh: float | None = None
     energy_export_kwh: float | None = None
     import_count: int | None = None  # 0-99 999 999 (EPC E0, E2, EA, EC)
@@ -154,7 +160,7 @@ class MeterDay(Message, frozen=True, kw_only=True, tag=True):
     """
 
     meter: str
-    first_at: datetime
+    first_at: Time
     import_counts: tuple[int | None, ...] = ()
     export_counts: tuple[int | None, ...] = ()
     count_kwh: Decimal | None = None  # as in MeterInterval
@@ -166,7 +172,7 @@ class MeterMinute(Message, frozen=True, kw_only=True, tag=True):
     """Registers at a full minute, by the meter's own clock; out of the memory of a second-generation meter."""
 
     meter: str
-    at: datetime
+    at: Time
     energy_import_kwh: float | None = None
     energy_export_kwh: float | None = None
 
@@ -183,7 +189,7 @@ class RadioHealth(Struct, frozen=True, kw_only=True):
     loss: float | None = None  # 0-1: share of the last 100 datagrams that drew no answer in the usual time
     air_s: float = 0.0  # of transmission within the last hour, estimated; AIR_ALLOWED_S are allowed
     sessions: int = 0  # authentications that succeeded, as far as the module tells
-    session_since: datetime | None = None
+    session_since: Time | None = None
     lifetime_s: int | None = None  # of a session, as the meter last told
     lifetimes_s: tuple[int, ...] = ()  # seen: how long the last 8 sessions lasted, each until the next began
     recoveries: dict[str, int] = {}  # by the step that brought the meter back: retry, reauthenticate, rejoin, ...
@@ -194,14 +200,14 @@ class RadioHealth(Struct, frozen=True, kw_only=True):
 class MeterStatus(Message, frozen=True, kw_only=True, tag=True):
     """How it stands between us and the meter; sent on every change, and with a fresh link every minute."""
 
-    meter: str | None = None  # None until it is known
+    meter: Id | None = None  # None until it is known
     online: bool
     stage: str  # opening, surviving, joining, scanning, renewing, online, gated, waiting, refused, stopped
     detail: str = ""  # one plain sentence
     trouble: Trouble = ""  # what ended the last attempt, until the meter is online again
-    since: datetime
-    last_heard_at: datetime | None = None
-    read_at: datetime | None = None  # when the latest live values were read
+    since: Time
+    last_heard_at: Time | None = None
+    read_at: Time | None = None  # when the latest live values were read
     fresh: bool = False  # the latest live values are as new as they should be; otherwise they are stale
     link: Link = Link()
     identity: MeterIdentity | None = None
@@ -215,7 +221,7 @@ class PowerCompanyRequest(Message, frozen=True, kw_only=True, tag=True):
     """A request of the power company; it may come from the meter's side only (G.9958 6.4, R31, R32)."""
 
     meter: str
-    received_at: datetime
+    received_at: Time
     request: str
     value: float | None = None
 
@@ -255,7 +261,7 @@ class Backfill(Message, frozen=True, kw_only=True, tag=True):
     request: str
     asker: Domain
     days: tuple[date, ...]  # by the meter's calendar, at most 100, in the order wanted
-    minutes_since: datetime | None = None  # one-minute registers too, from then on, where the meter keeps them
+    minutes_since: Time | None = None  # one-minute registers too, from then on, where the meter keeps them
 
 
 class BackfillProgress(Message, frozen=True, kw_only=True, tag=True):
@@ -277,7 +283,7 @@ class SiteAggregate(Message, frozen=True, kw_only=True, tag=True):
     What is left of the meter's power after all that is known is `rest_w`.
     """
 
-    at: datetime
+    at: Time
     grid_w: int | None = None  # negative = export
     pv_w: int | None = None  # photovoltaics and other generators, 0 or more
     battery_w: int | None = None  # negative = discharging
@@ -292,7 +298,7 @@ class PropertyValue(Struct, frozen=True, kw_only=True):
     value: PropertyContent = None  # as its class defines it; None where `state` says why
     unit: str = ""
     state: str = ""  # no_data, overflow, underflow, unknown_unit, malformed
-    at: datetime  # when it was told
+    at: Time  # when it was told
     source: Literal["read", "notified"]
 
 
@@ -304,8 +310,8 @@ class ApplianceState(Message, frozen=True, kw_only=True, tag=True):
     that is not known is left out. `properties` has what can be read, by name, as the class itself defines it.
     """
 
-    appliance: str
-    at: datetime  # of the newest value
+    appliance: Id
+    at: Time  # of the newest value
     values: dict[str, Scalar]
     properties: dict[str, PropertyValue] = {}
     requested: dict[str, Scalar] = {}  # what was ordered and is not confirmed yet
@@ -317,14 +323,14 @@ class ApplianceState(Message, frozen=True, kw_only=True, tag=True):
 class ApplianceStatus(Message, frozen=True, kw_only=True, tag=True):
     """Whether an appliance is there, what it is, and what it can do, by property names; unknown ones like 0xF1."""
 
-    appliance: str  # stable id, whatever its address: 1-64 of a-z, 0-9 and hyphen
+    appliance: Id  # stable, whatever its address
     name: str  # as configured, otherwise the id
     room: str = ""
     kind: str  # name of its class: home_air_conditioner, ...; like class_0F02 for one that is not known
     online: bool
     detail: str = ""  # one plain sentence
-    since: datetime  # of `online`
-    last_heard_at: datetime | None = None  # as this was said; while it is online ApplianceState is newer
+    since: Time  # of `online`
+    last_heard_at: Time | None = None  # as this was said; while it is online ApplianceState is newer
     network: str  # as configured
     address: str  # where its node is now
     eoj: str  # 6 hexadecimal digits
@@ -352,7 +358,7 @@ class ApplianceCommand(Message, frozen=True, kw_only=True, tag=True):
     operation: Literal["set", "identify", "forget"] = "set"
     values: dict[str, Scalar] = {}
     from_outside: bool = False  # the wish came from outside the house (ECHONET Appendix, property 93)
-    expires_at: datetime | None = None  # not to be sent any more after this
+    expires_at: Time | None = None  # not to be sent any more after this
 
 
 class ApplianceQuery(Message, frozen=True, kw_only=True, tag=True):
@@ -405,7 +411,7 @@ class UserRequest(Message, frozen=True, kw_only=True, tag=True):
     target: str  # id, name or address of an appliance
     values: dict[str, Scalar] = {}  # of set
     properties: tuple[str, ...] = ()  # of get; none: all
-    expires_at: datetime | None = None
+    expires_at: Time | None = None
 
 
 class UserResponse(Message, frozen=True, kw_only=True, tag=True):
@@ -426,8 +432,8 @@ class ProviderEvent(Message, frozen=True, kw_only=True, tag=True):
     """An event of an energy provider (never the power company) that came by the home gateway."""
 
     event: str
-    starts_at: datetime
-    ends_at: datetime
+    starts_at: Time
+    ends_at: Time
     kind: str
     value: float | None = None
 
@@ -436,7 +442,7 @@ class Decision(Message, frozen=True, kw_only=True, tag=True):
     """What a rule decided, and why."""
 
     rule: str
-    at: datetime
+    at: Time
     appliance: str | None = None  # that it is about
     decision: str
     reason: str
@@ -445,7 +451,7 @@ class Decision(Message, frozen=True, kw_only=True, tag=True):
 class Event(Message, frozen=True, kw_only=True, tag=True):
     """Something happened that a person may want to know."""
 
-    at: datetime
+    at: Time
     source: Domain
     kind: str  # dotted, stable: meter.online, meter.lost, hub.denied, ...
     severity: Literal["info", "warning", "error"]
@@ -455,9 +461,9 @@ class Event(Message, frozen=True, kw_only=True, tag=True):
 class Health(Message, frozen=True, kw_only=True, tag=True):
     """How a domain is doing, or a part of it that is told of by itself; counters since its start."""
 
-    at: datetime
+    at: Time
     source: Domain
-    part: str = ""
+    part: Annotated[str, Meta(pattern=r"\A[a-z0-9-]{0,32}\Z")] = ""
     ok: bool
     detail: str = ""
     counters: dict[str, int] = {}
@@ -480,7 +486,7 @@ class IsolationStatus(Message, frozen=True, kw_only=True, tag=True):
 
     source: Domain
     interface: str
-    since: datetime
+    since: Time
     breaches: tuple[Breach, ...] = ()  # none: it does
     refused: bool = False  # nothing is sent or taken on it until that has ended
 
@@ -506,7 +512,7 @@ class Lifetime(Struct, frozen=True, kw_only=True):
     """
 
     meter: str  # that shows it
-    at: datetime
+    at: Time
     total_kwh: float
     register_kwh: float | None  # None while it fell without a reason: the total waits for it
 
@@ -555,8 +561,8 @@ class HistoryQuery(Message, frozen=True, kw_only=True, tag=True):
 class HistoryRow(Struct, frozen=True, kw_only=True):
     """Energy of one period, half-open; or one gap, which has none."""
 
-    start: datetime
-    end: datetime
+    start: Time
+    end: Time
     imported_kwh: float | None = None  # within the period, as far as it is covered
     exported_kwh: float | None = None
     coverage: float = 0.0  # 0-1: how much of the period that has passed is known

@@ -12,8 +12,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from socket import socket
 from typing import Any, Final, Union
 
@@ -32,6 +33,7 @@ STALLED_S = 60.0  # a peer that takes nothing for so long is left
 GREETING_S = 5.0
 CLOSE_S = 1.0  # for the last line to be taken
 ACCEPT_RETRY_S = 1.0
+NOT_YEARS = (1, 9999)  # in another time zone their ends are no datetime at all
 
 _log = logging.getLogger("hemsd.hub")
 
@@ -67,8 +69,11 @@ def decode(line: bytes) -> Message:
 
 
 def encode(message: Message | Greeting | Closed) -> bytes:
-    """A message as a line. Raises WireError for one that is too long."""
-    line = msgspec.json.encode(message) + b"\n"
+    """A message as a line. Raises WireError for one that is too long, or holds what is no text."""
+    try:
+        line = msgspec.json.encode(message) + b"\n"
+    except ValueError as error:  # half a character, which is what a name that is no UTF-8 is decoded to
+        raise WireError(f"a {type(message).__name__} cannot be said: {error}") from None
     if len(line) > LINE_MAX:
         raise WireError(f"a {type(message).__name__} of {len(line)} bytes is longer than a line may be")
     return line
@@ -195,7 +200,7 @@ async def _tell(seat: Seat, writer: asyncio.StreamWriter) -> None:
                 await writer.drain()
     except WireError as error:
         _log.error("%s", error)
-        raise Left("too long", str(error)) from None
+        raise Left("unsaid", str(error)) from None
     except TimeoutError:
         raise Left("stalled", f"nothing was taken for {STALLED_S:g} s") from None
 
@@ -251,7 +256,7 @@ class RemoteSeat:
                 while (message := self._queue.take()) is not None:
                     try:
                         self._writer.write(encode(message))
-                    except WireError as error:  # too long: the others are none the worse for it
+                    except WireError as error:  # the others are none the worse for it
                         _log.error("%s", error)
                     await self._writer.drain()
                 await self._waiting.wait()
@@ -287,9 +292,14 @@ async def connect(path: str, waiting: Queue | None = None) -> AsyncIterator[Remo
 async def _greeted(reader: asyncio.StreamReader, path: str) -> Greeting:
     try:
         async with asyncio.timeout(GREETING_S):
-            greeting = _decoded(_FROM_SERVER, await _line(reader))
-    except (OSError, WireError) as error:  # TimeoutError is an OSError
+            line = await _line(reader)
+        greeting = _decoded(_FROM_SERVER, line) if line else None
+    except (TimeoutError, WireError) as error:
         raise WireError(f"{path}: this is no socket of hemsd: {error or 'it says nothing'}") from None
+    except OSError as error:
+        raise WireError(f"{path}: the daemon ended before it greeted: {error}") from None
+    if greeting is None:
+        raise WireError(f"{path}: the daemon ended before it greeted")
     if not isinstance(greeting, Greeting):
         raise WireError(f"{path}: this is no socket of hemsd: it does not greet")
     if other := mismatch(greeting.protocol, greeting.hemsd):
@@ -301,9 +311,23 @@ async def _greeted(reader: asyncio.StreamReader, path: str) -> Greeting:
 
 def _decoded(decoder: msgspec.json.Decoder[Any], line: bytes) -> Any:
     try:
-        return decoder.decode(line)
+        found = decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(f"hemsd {__version__} does not understand this line: {error}") from None
+    if any(time.year in NOT_YEARS for time in _times(found)):
+        raise WireError("a time that can be in no calendar of ours")
+    return found
+
+
+def _times(value: object) -> Iterator[datetime]:
+    if isinstance(value, datetime):
+        yield value
+    elif isinstance(value, Struct):
+        for name in value.__struct_fields__:
+            yield from _times(getattr(value, name))
+    elif isinstance(value, tuple):
+        for each in value:
+            yield from _times(each)
 
 
 async def _line(reader: asyncio.StreamReader) -> bytes:

@@ -207,6 +207,7 @@ async def test_json_holds_everything_with_japans_times(tmp_path: Path) -> None:
     told = json.loads(ran.out)
     (meter,) = told["meters"]
     assert told["daemon"]["socket"] == str(tmp_path / "operator.sock")
+    assert told["daemon"]["site"] == "home-1"
     assert (meter["meter"], meter["fresh"], meter["read_at"]) == (METER, True, "2026-10-01T12:29:48+09:00")
     assert (meter["reading"]["power_w"], meter["reading"]["measured_at"]) == (-250, "2026-10-01T12:30:00+09:00")
     assert meter["radio"]["session_since"] == "2026-10-01T10:30:00+09:00"

@@ -72,6 +72,11 @@ def test_others_are_named(keys: dict[str, Signer], tmp_path: Path, capsys: pytes
     ]
 
 
+def test_nothing_is_not_good(keys: dict[str, Signer], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What came empty out of a pipe that broke was not verified."""
+    assert verify(capsys, write(tmp_path / "records", " "), "--key", keys["home-1"].public) == (1, "no records\n", "")
+
+
 def test_a_key_is_of_one_home(keys: dict[str, Signer], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One home cannot speak for another, though both keys are known."""
     forged = record("home-1", keys["home-2"])

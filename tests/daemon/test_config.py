@@ -340,12 +340,27 @@ def test_exposure_is_as_written(broker: str) -> None:
 
 def test_files_of_etc_are_taken_from_systemd_where_it_handed_them_over(tmp_path: Path) -> None:
     """The daemon may not read root's /etc/hemsd/mqtt-password; systemd's copy of it is used. Other files are not."""
-    (tmp_path / "mqtt-password").touch()
-    text = 'version = 1\n[gateway.broker]\nurl = "mqtts://h"\nusername = "u"\npassword_file = "{}"'
-    for path, used in (("/etc/hemsd/mqtt-password", tmp_path / "mqtt-password"), ("/a/mqtt-password",) * 2):
-        broker = parse(text.format(path), FILE, {"CREDENTIALS_DIRECTORY": str(tmp_path)}).gateway.broker
-        assert broker is not None
-        assert broker.password_file == str(used)
+    for name in ("mqtt-password", "provider-password", "provider-key.pem"):
+        (tmp_path / name).write_text("secret\n")
+    (tmp_path / "mqtt-key.pem").write_text("\n")  # stands in for a file that is not there: that one is named
+    text = """
+        version = 1
+        [gateway.{link}]
+        url = "mqtts://h"
+        username = "u"
+        password_file = "{place}/{name}-password"
+        cert_file = "/etc/hemsd/{name}-cert.pem"
+        key_file = "{place}/{name}-key.pem"
+    """
+    for link, name, key in (("broker", "mqtt", "/etc/hemsd"), ("provider", "provider", str(tmp_path))):
+        for place, used, used_key in (("/etc/hemsd", str(tmp_path), key), ("/a", "/a", "/a")):
+            filled = text.format(link=link, name=name, place=place)
+            gateway = parse(filled, FILE, {"CREDENTIALS_DIRECTORY": str(tmp_path)}).gateway
+            files = gateway.broker or gateway.provider
+            assert files is not None
+            assert files.password_file == f"{used}/{name}-password"
+            assert files.key_file == f"{used_key}/{name}-key.pem"
+            assert files.cert_file == f"/etc/hemsd/{name}-cert.pem"
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:

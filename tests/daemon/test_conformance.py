@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from support.cli import daemon_of, hemsd, house
+from support.cli import daemon_of, hemsd, house, stage
 
 from hemsd.cli.exits import Exit
-from hemsd.daemon.config import Config, load, parse
+from hemsd.daemon.config import Config, LanTable, load, parse
 from hemsd.daemon.conformance import Scene, Told, Verdict, report
 from hemsd.hub.messages import Breach, Domain, Health, MeterStatus, RadioHealth
 from hemsd.hub.requirements import REQUIREMENTS
@@ -46,7 +46,7 @@ def having(found: Mapping[str, Verdict], word: str) -> set[str]:
 def heard(**more: Any) -> Told:
     counters = more.pop("counters", {})
     health = Health(at=AT, source=Domain.OPERATOR, ok=True, counters=counters)
-    return Told(healths={Domain.OPERATOR: health}, **more)
+    return Told(healths={health.name: health}, **more)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=[path.stem for path in EXAMPLES])
@@ -122,6 +122,17 @@ def test_what_is_found_around_an_interface_counts(tmp_path: Path) -> None:
     assert having(verdicts(config, around=elsewhere), "fail") == {"R29"}
 
 
+def test_of_the_home_network_itself_nothing_is_claimed(tmp_path: Path) -> None:
+    """The default route leads over it: that appliances are on it is declared, whether [lan] names it or not."""
+    named = config_of(tmp_path, f'accept = ["R33", "R43"]\n---\n{FLAT}')
+    for config, around in ((named, {}), (replace(named, lan=LanTable()), {"eth0": ()})):
+        evidence = verdicts(config, around=around)["R52"].evidence
+        assert "no network interface is the meter's or the appliances' own" in evidence
+        assert "leads from" not in evidence and "looked at by" not in evidence
+    apart = config_of(tmp_path, '---\n[networks.a]\ninterface = "eth1"\n')
+    assert "how eth1 stands could not be looked at" in verdicts(apart)["R52"].evidence
+
+
 def test_what_the_daemon_counts_is_evidence(tmp_path: Path) -> None:
     """Dropped datagrams and denied messages are shown; another controller at the meter is a failure."""
     meter = MeterStatus(online=True, stage="online", since=AT, radio=RadioHealth(dropped={"sender": 3, "port": 1}))
@@ -157,3 +168,15 @@ async def test_the_command(tmp_path: Path) -> None:
         assert ran.out.splitlines()[-1].startswith("profile 6.4.3 of ITU-T G.9958: ")
     ran = await hemsd("conformance", "--config", "/nonexistent", env=home.environment, directory=tmp_path)
     assert ran.code == Exit.USAGE
+
+
+async def test_each_part_of_a_domain_is_counted(tmp_path: Path) -> None:
+    """The gateway tells of its broker and of its provider by themselves: neither hides what the other counts."""
+    async with stage(tmp_path) as playing:
+        seat = playing.hub.seat(Domain.GATEWAY)
+        for part, number in (("", 3), ("provider", 4)):
+            counters = {"forbidden_origin": number}
+            seat.publish(Health(at=AT, source=Domain.GATEWAY, part=part, ok=True, counters=counters))
+        (tmp_path / "hemsd.toml").write_text("version = 1\n")
+        ran = await playing.hemsd("conformance", "--config", str(tmp_path / "hemsd.toml"), "--json")
+        assert "refused 7 by the home gateway" in ran.out

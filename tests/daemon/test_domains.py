@@ -100,7 +100,8 @@ async def test_control_keeps_to_the_configuration(config: Config, monkeypatch: p
 
 async def test_control_and_bridge_keep_to_the_exposure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both go by what the configuration exposes; of the configuration itself only a hash is told."""
-    text = 'version = 1\n[site]\nid = "home-1"\n[gateway]\nexposure = "control"\n[gateway.broker]\nurl = "mqtts://h"'
+    text = 'version = 1\naccept = ["R33"]\n[site]\nid = "home-1"\n[gateway]\nexposure = "control"'
+    text += '\n[gateway.broker]\nurl = "mqtts://h"'
     config = parse(text, tmp_path / "hemsd.toml", {})
     controls: list[Settings] = []
     homes: list[Home] = []
@@ -121,6 +122,7 @@ async def test_control_and_bridge_keep_to_the_exposure(tmp_path: Path, monkeypat
     (control,), (home,) = controls, homes
     assert (control.exposure, home.exposure, home.site, home.profile) == ("control", "control", "home-1", "6.4.3")
     assert (home.discovery, home.live_s) == ("homeassistant", 30)
+    assert home.accepted == ("R33",)
     assert home.config_hash is not None
     assert re.fullmatch("[0-9a-f]{12}", home.config_hash)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -95,6 +95,34 @@ async def test_a_gateway_that_is_not_there_is_not_well_where_one_is_expected(tmp
             (health,) = hub.latest(Health)
             assert (health.ok, health.counters) == (False, {"behind": 3})
             assert "systemctl status hemsd-gateway" in health.detail
+
+
+async def test_a_hub_that_ends_says_nothing_of_those_it_leaves(tmp_path: Path) -> None:
+    """They go on, and it is itself that will not be there."""
+    path = tmp_path / "routeb.sock"
+    online = MeterStatus(meter=METER, online=True, stage="online", since=AT)
+    async with AsyncExitStack() as stack:
+        async with hosting(path, Domain.ROUTEB) as hub:
+            await said(await stack.enter_async_context(connect(str(path))), online, hub)
+        assert hub.latest(MeterStatus) == [online]
+
+
+async def test_one_that_comes_back_is_not_said_to_be_gone(tmp_path: Path) -> None:
+    """Whatever it says of itself: nothing at all, or of another part, or of a meter that it does not know yet."""
+    async with hosting(tmp_path / "gateway.sock", Domain.GATEWAY) as hub:
+        while not hub.latest(Health):
+            await asyncio.sleep(0.001)
+        async with connect(str(tmp_path / "gateway.sock")) as seat:
+            await said(seat, Health(at=AT, source=Domain.GATEWAY, part="provider", ok=True), hub)
+            assert all(health.ok for health in hub.latest(Health))
+    async with hosting(tmp_path / "routeb.sock", Domain.ROUTEB) as hub:
+        async with connect(str(tmp_path / "routeb.sock")) as seat:
+            await said(seat, MeterStatus(meter=METER, online=True, stage="online", since=AT), hub)
+        while hub.latest(MeterStatus)[0].online:
+            await asyncio.sleep(0.001)
+        async with connect(str(tmp_path / "routeb.sock")) as seat:
+            await said(seat, MeterStatus(online=False, stage="waiting", detail="no module", since=AT), hub)
+            assert not [status for status in hub.latest(MeterStatus) if "systemctl" in status.detail]
 
 
 async def test_one_that_comes_at_once_was_never_missing(tmp_path: Path) -> None:

@@ -42,9 +42,32 @@ def test_a_daemon_that_was_killed_leaves_no_lock(tmp_path: Path) -> None:
 def test_a_lock_file_that_leads_elsewhere_is_refused(tmp_path: Path) -> None:
     """A link in its place is not followed."""
     (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(StateError, match="cannot be opened"):
+    with pytest.raises(StateError, match="is a link, which is not followed"):
         claim_state(tmp_path, Path("x"))
     assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.needs("root", "mount")
+def test_a_disk_that_is_full_or_read_only_is_held_all_the_same(tmp_path: Path) -> None:
+    """One daemon still, though it cannot leave its pid there; on a disk where none ever was, what to do is told."""
+    made = ["mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "none", tmp_path]
+    if (mounted := subprocess.run(made, capture_output=True)).returncode:
+        pytest.skip(f"needs the right to mount: {mounted.stderr.decode().strip()}")
+    try:
+        with contextlib.suppress(OSError), (tmp_path / "filler").open("wb", buffering=0) as filler:
+            while filler.write(b"x" * 4096):
+                pass
+        for how in ("rw", "ro"):
+            subprocess.run(["mount", "-o", f"remount,{how}", tmp_path], check=True)
+            with claim_state(tmp_path, Path("x")), pytest.raises(AlreadyRunning):
+                claim_state(tmp_path, Path("x"))
+        subprocess.run(["mount", "-o", "remount,rw", tmp_path], check=True)
+        (tmp_path / "lock").unlink()
+        subprocess.run(["mount", "-o", "remount,ro", tmp_path], check=True)
+        with pytest.raises(StateError, match="mounted read-only; remount it"):
+            claim_state(tmp_path, Path("x"))
+    finally:
+        subprocess.run(["umount", "-l", tmp_path], check=True)
 
 
 def test_a_meter_has_one_daemon() -> None:

@@ -26,6 +26,12 @@ def test_assignments_reach_the_manager(listener: Listener) -> None:
     assert listener.heard() == ["READY=1\nSTATUS=waiting for the meter"]
 
 
+def test_what_is_no_text_reaches_it_too(listener: Listener) -> None:
+    """A name with bytes that are no UTF-8, in an error of the system, ends nobody."""
+    ServiceManager(listener.environ).tell("STATUS=\udcff is away")
+    assert listener.heard() == [r"STATUS=\udcff is away"]
+
+
 def test_no_manager_is_fine(tmp_path: Path) -> None:
     """Started by hand nobody listens, and a manager that went away is no error."""
     ServiceManager({}).tell("READY=1")

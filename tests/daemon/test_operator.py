@@ -60,6 +60,15 @@ def test_a_socket_that_a_dead_daemon_left_is_replaced(tmp_path: Path) -> None:
         assert [file.name for file in path.parent.iterdir()] == ["operator.sock"]
 
 
+def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
+    """A mistake in [daemon] operator_socket costs nobody what stands there."""
+    path = tmp_path / "notes.txt"
+    path.write_text("precious")
+    with pytest.raises(StateError, match=r"no socket.*operator_socket"):
+        listen(path)
+    assert path.read_text() == "precious"
+
+
 @pytest.mark.parametrize("path", ["/proc/none/operator.sock", f"/tmp/{'x' * 200}.sock"])
 def test_a_place_that_cannot_be_had_is_told(path: str) -> None:
     """No permission, or a path too long for the kernel."""

@@ -6,6 +6,8 @@ import asyncio
 import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -201,3 +203,20 @@ async def test_a_house_without_a_meter_says_so(tmp_path: Path) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     assert await running == 0
     listener.close()
+
+
+@pytest.mark.needs("ip", "root")
+def test_a_default_route_that_leads_elsewhere_is_tried_again(host: Namespace, tmp_path: Path) -> None:
+    """It may be over in a moment, so the exit code has systemd start hemsd again; not what the file says."""
+    path = tmp_path / "hemsd.toml"
+    host.ip("link", "add", "eth0", "type", "veth", "peer", "name", "eth1")
+    for name in ("eth0", "eth1"):
+        host.ip("link", "set", name, "up")
+    host.ip("address", "add", "192.0.2.1/24", "dev", "eth0")
+    host.ip("route", "add", "default", "via", "192.0.2.254", "dev", "eth0")
+    for named, code in (("", 1), (LAN, 2)):
+        path.write_text(f"version = 1\n{FLAT}{named}")
+        command = [sys.executable, "-m", "hemsd", "run", "--config", str(path)]
+        with host.entered():
+            ran = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        assert (ran.returncode, "R33" in ran.stderr, "[lan] interface" in ran.stderr) == (code, True, not named)

@@ -21,9 +21,9 @@ from drivers.serialport import open_serial
 from hemsd.daemon import gateway
 from hemsd.daemon import run as daemon
 from hemsd.daemon.config import Config, load
-from hemsd.daemon.report import Report
+from hemsd.daemon.report import GatewayReport, Report
 from hemsd.hub.hub import Hub
-from hemsd.hub.messages import ApplianceStatus, Domain, MeterReading, MeterStatus
+from hemsd.hub.messages import ApplianceStatus, Domain, Event, Health, MeterReading, MeterStatus
 from hemsd.hub.routes import DOORS_6_4_3, Exposure
 from hemsd.routeb.errors import CredentialsRefused
 from hemsd.simulator import Fault, Household, Meter, Network, SkModule, Spell, Timing
@@ -242,7 +242,7 @@ async def in_the_loop(*_):
         time.sleep(60)
 async def in_a_thread(*_):
     await asyncio.to_thread(time.sleep, 60)
-daemon.STOP_S = 0.2
+daemon.STOP_S = 1.0
 gateway.run_gateway = globals()[sys.argv[2]]
 sys.exit(daemon.serve(load(Path(sys.argv[1]))))
 """
@@ -294,6 +294,21 @@ def test_the_status_line_counts_the_appliances() -> None:
         "STATUS=online, 512 W; 2 of 3 appliances online",
         "STATUS=online, 512 W; 1 of 2 appliances online",
     ]
+
+
+def test_the_gateways_own_process_tells_of_each_part(caplog: pytest.LogCaptureFixture) -> None:
+    """One that is well hides no other that is not; what happens is in its own log, and not in the one of the hub."""
+    manager = Manager()
+    report = GatewayReport(manager)  # type: ignore[arg-type]
+    at, source = datetime.now(UTC), Domain.GATEWAY
+    for part, detail in (("", "no broker"), ("provider", ""), ("", "")):
+        report.hear(Health(at=at, source=source, part=part, ok=not detail, detail=detail))
+    assert manager.said == ["STATUS=no broker", "STATUS=no broker", "STATUS=everything is told"]
+    event = Event(at=at, source=source, kind="gateway.refused", severity="warning", text="the broker refused it")
+    Report(manager, elsewhere=frozenset({source})).hear(event)  # type: ignore[arg-type]
+    assert not caplog.messages
+    report.hear(event)
+    assert caplog.messages == ["the broker refused it"]
 
 
 def wait_for(happened: Callable[[], bool]) -> None:

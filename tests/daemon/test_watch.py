@@ -19,7 +19,7 @@ from hemsd.daemon.networks import NetworkTable
 from hemsd.daemon.supervision import Kind, supervise
 from hemsd.daemon.watch import LOOK_S, IsolationWatch, NotKeptApart, watched
 from hemsd.hub.hub import Hub
-from hemsd.hub.messages import Domain, Event, IsolationStatus, Message
+from hemsd.hub.messages import Domain, Event, IsolationStatus, Message, ReadMeter
 from hemsd.hub.routes import ROUTES_6_4_3
 
 WELL = Surroundings(name="eth1", exists=True)
@@ -248,3 +248,17 @@ def test_degrade_lets_it_run_and_its_own_failures_stay_its_own() -> None:
 def test_not_kept_apart_is_a_state_that_passes() -> None:
     """It counts neither as a fault of ours nor as one that waits for an hour."""
     assert kind_of(NotKeptApart("eth1")) is Kind.TRANSIENT
+
+
+def test_it_takes_nothing_that_others_are_to_hear() -> None:
+    """It speaks and does not listen, so nothing waits for it: not what is asked of the meter, or of appliances."""
+
+    async def main() -> None:
+        house = House(meter=MeterTable(interface="wlan1"))
+        assert [message for message in await house.pass_by() if isinstance(message, IsolationStatus)]
+        operator = house.hub.seat(Domain.OPERATOR)
+        for number in range(100):
+            operator.publish(ReadMeter(request=f"r{number}", asker=Domain.OPERATOR, epcs=(0xE7,)))
+        assert not house.hub.lost
+
+    run_virtually(main())

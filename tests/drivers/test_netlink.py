@@ -130,6 +130,14 @@ def test_bridges_and_what_is_stacked(host: Namespace) -> None:
 
 
 @needs_namespaces
+def test_a_name_that_is_no_text_can_be_told(host: Namespace) -> None:
+    """The kernel takes any bytes; what it is called by here can be written and sent."""
+    host.ip("link", "add", "br\udcff", "type", "bridge")
+    host.ip("link", "set", "eth1", "master", "br\udcff")
+    assert around().master == r"br\xff"
+
+
+@needs_namespaces
 async def test_every_change_is_told_without_any_right(host: Namespace) -> None:
     """To a process of nobody: each kind of change wakes it, and it can see what changed."""
     with user(65534):

@@ -15,12 +15,15 @@ from typing import Any, Literal
 
 import pytest
 from support.gateway import AT, AVAILABILITY, HEALTH, INFO, INTERVAL, LIVE, METER_AVAILABILITY, House, bridging
+from support.hub import heard
 from support.mosquitto import Mosquitto, Observer, Pki, observer, wire
 
 from hemsd.gateway.config import BrokerConfig
+from hemsd.gateway.connection import Connection
 from hemsd.gateway.meters import SILENT_AFTER_S
 from hemsd.gateway.standing import REPEAT_S
-from hemsd.hub.messages import Domain, Health
+from hemsd.gateway.topics import Publication
+from hemsd.hub.messages import Domain, Event, Health
 
 pytestmark = pytest.mark.needs("mosquitto")
 
@@ -314,6 +317,45 @@ async def test_mqtt_is_loaded_when_it_is_spoken() -> None:
     code = "import sys, hemsd.gateway.bridge; sys.exit('aiomqtt' in sys.modules or 'cryptography' in sys.modules)"
     child = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
     assert await child.wait() == 0
+
+
+async def test_a_broker_that_takes_short_messages_only(pki: Pki, tmp_path: Path) -> None:
+    """By MQTT 5 it says so; what is longer is told of once and kept from it, and all else arrives, without an end."""
+    house = House()
+    operator = house.hub.seat(Domain.OPERATOR)
+    (tmp_path / "short").mkdir()
+    with Mosquitto(tmp_path / "short", pki, options="max_packet_size 700") as broker:
+        async with observer(broker.ports.open) as view, bridging(house, plain(broker.ports.open)):
+            house.interval(1)
+            house.read(power_w=423)
+            seen = await view.until(lambda seen: {INTERVAL, LIVE} <= {str(message.topic) for message in seen})
+            house.now += REPEAT_S
+            house.read(power_w=424)
+            await view.payloads(AVAILABILITY, 2)
+    words = [(str(message.topic), message.payload) for message in seen]
+    assert INFO not in {topic for topic, _ in words}
+    assert (AVAILABILITY, b"offline") not in words
+    refused = [message.text for message in await heard(operator) if isinstance(message, Event)]
+    assert [text.partition("refused ")[2] for text in refused] == [f"{INFO}: it takes no message as long as this"]
+
+
+async def test_a_link_that_cannot_keep_up_is_no_standstill(
+    broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there is a new value whenever the one before was sent, what is told every minute still is."""
+    house = House()
+    publish = Connection.publish
+
+    async def slowly(self: Connection, publication: Publication) -> str:
+        house.now += 1
+        house.read(power_w=int(house.now))
+        await asyncio.sleep(0.001)
+        return await publish(self, publication)
+
+    monkeypatch.setattr(Connection, "publish", slowly)
+    async with observer(broker.ports.open) as view, bridging(house, plain(broker.ports.open)):
+        assert await view.payloads(AVAILABILITY, 3) == ["online"] * 3
+        assert len(await view.payloads(HEALTH, 3)) == 3
 
 
 async def test_the_house_hears_how_the_bridge_does(broker: Mosquitto) -> None:

@@ -202,6 +202,24 @@ async def test_a_retained_command_is_refused_at_once_where_it_can_be_told(broker
     assert home.ordered == []
 
 
+@pytest.mark.parametrize(
+    ("version", "size", "comes"),
+    [("5", 20_000, True), ("3.1.1", 20_000, True), ("5", 600_000, False), ("3.1.1", 600_000, True)],
+)
+async def test_an_oversized_command_does_no_harm(
+    broker: Mosquitto, version: Literal["5", "3.1.1"], size: int, comes: bool
+) -> None:
+    """It is refused, or where hemsd can ask the broker for that does not even come; the next one is carried out."""
+    async with living(broker, version) as (home, view):
+        await publish(broker, "get", b" " * size)
+        if comes:
+            assert "at most 16384 bytes" in (await answer(view, "get"))["error"]["message"]
+        await publish(broker, "set", wished(mode="cool"))
+        assert (await answer(view, "set"))["status"] == "ok"
+    assert f"{ROOT}/response/get" not in {str(each.topic) for each in view.seen}  # but for the one above
+    assert [each.values for each in home.ordered] == [{"mode": "cool"}]
+
+
 async def test_a_flood_is_limited_and_does_not_hurt(broker: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a thousand requests at once few are carried out; afterwards hemsd is as it was."""
     last, taken, take = b"the last", set[bytes](), Requests.take

@@ -29,6 +29,7 @@ from support.mosquitto import PASSWORD, USER, Mosquitto, Pki
 from hemsd.gateway.client import Client
 from hemsd.gateway.config import BrokerConfig
 from hemsd.gateway.connection import BrokerError, Connection, Version, connect
+from hemsd.gateway.requests import SIZE_MAX
 from hemsd.gateway.topics import Publication, Topics
 
 pytestmark = [
@@ -208,6 +209,25 @@ async def test_how_many_a_broker_takes_at_once(connack: str, in_flight: int) -> 
             assert connection.in_flight == in_flight
 
 
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [("9F", "too many new connections"), ("95", "too large"), ("8C", "another way"), ("83", "0x83")],
+)
+async def test_a_broker_that_says_why_it_lets_nobody_in(reason: str, words: str) -> None:
+    """The reason code of its CONNACK (MQTT 5, 3.2.2.2), known to us or not, is told; another version is no remedy."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(4096)
+        writer.write(bytes.fromhex(f"20 03 00 {reason} 00"))
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        config = BrokerConfig(url=f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        with pytest.raises(BrokerError, match=words) as caught:
+            await connect(config, "5", "test", WILL).__aenter__()
+    assert not caught.value.try_other_version
+
+
 async def test_a_password_file_that_is_gone(broker: Mosquitto, tmp_path: Path) -> None:
     """What `hemsd config check` would have said is also said where it is found out later."""
     config = guarded(broker, tmp_path, PASSWORD)
@@ -240,6 +260,17 @@ async def test_what_comes_too_fast_is_dropped_and_counted() -> None:
         client._on_message(None, None, MQTTMessage(topic=b"a/%d" % number))
     assert Connection(client, BrokerConfig(url="mqtts://h"), "5").dropped == client.dropped == 3
     assert [str((await anext(client.messages)).topic) for _ in range(2)] == ["a/0", "a/1"]
+
+
+async def test_no_more_is_kept_of_a_long_message_than_refuses_it() -> None:
+    """What waits for us is bounded in bytes, too, whatever a broker lets through."""
+    client = Client("h", max_queued_incoming_messages=2)
+    for size in (SIZE_MAX, 10 * SIZE_MAX):
+        message = MQTTMessage(topic=b"a/b")
+        message.payload = bytes(size)
+        client._on_message(None, None, message)
+    kept = [(await anext(client.messages)).payload for _ in range(2)]
+    assert [len(payload) for payload in kept if isinstance(payload, bytes)] == [SIZE_MAX, SIZE_MAX + 1]
 
 
 @pytest.mark.parametrize(("keepalive_s", "looks"), [(30, 12), (60, 6), (1, 60)])

@@ -75,6 +75,7 @@ async def linked(
     """The link, so long after the end of a half-hour: by default at this site's turn; and the history, if wanted."""
     seat = house.hub.seat(Domain.GATEWAY)
     told = {"site": SITE, "exposure": house.level, "profile": "6.4.3", "config_hash": "0123456789ab", **home}
+    told |= {"declared": ("R33",)}
     times: dict[str, Any] = {"clock": house.clock, "wall": lambda: AT + after, "chance": lambda: chance}
     link = ProviderLink(seat, config, Home(**told), state, **times)
     tasks = [asyncio.create_task(each) for each in (link.run(), *([house.history.run()] if history else []))]
@@ -119,6 +120,7 @@ async def test_only_half_hours_reach_a_provider(ours: Mosquitto, theirs: Mosquit
     [info] = [json.loads(bytes(each.payload)) for each in seen if str(each.topic).endswith("info")]  # type: ignore[arg-type]
     assert (info["topics"], info["requests"], info["operations"]) == (list(PROVIDER), [], [])
     assert (info["exposure"], info["config_hash"]) == ("aggregates", None)
+    assert (info["profile"], info["declared"]) == ("6.4.3", ["R33"])
 
 
 @pytest.mark.needs("mosquitto")

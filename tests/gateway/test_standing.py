@@ -171,6 +171,17 @@ def test_a_meter_that_is_away_is_an_alert(trouble: Any, severity: str) -> None:
     assert "alert/meter" not in broker.kept
 
 
+def test_a_meter_that_nobody_reads_is_an_alert() -> None:
+    """Its process is gone, and cannot say what went wrong; one that merely was not begun with is none."""
+    broker = Broker()
+    assert "alert/meter" not in broker.hear(meter(None, online=False, stage="stopped"))
+    broker.hear(meter(None, online=False, stage="stopped", detail="it does not run"))
+    told = broker.kept["alert/meter"]
+    assert (told["code"], told["severity"], told["text"]) == ("stopped", "error", "it does not run")
+    broker.hear(meter())
+    assert "alert/meter" not in broker.kept
+
+
 def test_a_part_in_trouble_is_an_alert_and_in_health() -> None:
     """Until it says that it is well; health has all parts and their counters."""
     broker = Broker()

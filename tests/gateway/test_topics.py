@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 
+from hemsd.gateway import exposure
 from hemsd.gateway.topics import Publication, Topics
 from hemsd.hub.messages import Domain, Event, Link, MeterInterval, MeterReading, Record
 
@@ -129,12 +130,15 @@ def test_an_event_about_an_appliance_is_for_those_who_may_know_of_it() -> None:
     assert TOPICS.record(record, "appliances", replay=False) is not None
 
 
-def test_a_topic_has_seven_slashes_at_most() -> None:
-    """AWS IoT Core takes no more, even below the deepest base."""
-    record = Record(seq=1, content=MeterInterval(meter="m1", end=AT, source="read"))
-    interval = Topics("a/b/c", "home-1").record(record, "aggregates", replay=False)
-    assert interval is not None
-    assert interval.topic.count("/") == 7
+def test_topics_are_within_the_limits_of_a_broker() -> None:
+    """AWS IoT Core takes 7 slashes, even below the deepest base, and 256 bytes, even with the longest ids."""
+
+    def every(base: str, name: str) -> list[str]:
+        topics = Topics(base, name)
+        return [topics.path((topic, name)) for topic in (*exposure.TOPICS, *exposure.REQUESTS)]
+
+    assert max(topic.count("/") for topic in every("a/b/c", "m1")) == 7
+    assert max(len(topic) for topic in every("hemsd", "m" * 64)) <= 256
 
 
 @pytest.mark.parametrize("name", ["", "+", "#", "a/b", "Home", "家", "a b", "$SYS", "a" * 65, "a\n"])

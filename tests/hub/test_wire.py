@@ -175,6 +175,9 @@ def test_every_property_of_a_meter_comes_out_as_it_went_in() -> None:
         (b'{"type":"Frame","hex":"1081"}\n', "Invalid value 'Frame'"),
         (b'{"type":"ReadMeter","request":"r","asker":"operator","epcs":"E7"}\n', "Expected `array`"),
         (b'{"type":"ReadMeter","request":"r","asker":"nobody","epcs":[]}\n', "nobody"),
+        (b'{"type":"ApplianceStatus","appliance":"a/b"}\n', "matching regex"),
+        (b'{"type":"MeterStatus","meter":"m1\\n"}\n', "matching regex"),
+        (b'{"type":"Health","at":"2025-01-15T03:30:00Z","source":"operator","part":"#"}\n', "matching regex"),
         (b'{"type":"Greeting","hemsd":"1","protocol":1}\n', "Invalid value 'Greeting'"),
         (b"\xff\xfe\n", "does not understand this line"),
         (b'{"type":"Event","x":' + b"[" * 100_000 + b"\n", "does not understand this line"),
@@ -193,6 +196,27 @@ async def test_what_is_no_message_ends_the_connection_with_a_reason(tmp_path: Pa
         house.hub.seat(Domain.ROUTEB).publish(STATUS)
         assert await take(other, 1) == [STATUS]
         await settled(2, house.hub)
+
+
+@pytest.mark.parametrize(
+    ("time", "why"),
+    [
+        ("2026-01-01T00:00:00", "timezone component"),
+        ("9999-12-31T23:59:59-09:00", "in no calendar of ours"),
+        ("0001-01-01T00:00:00+09:00", "in no calendar of ours"),
+    ],
+)
+def test_a_time_that_others_could_not_reckon_with_is_refused(time: str, why: str) -> None:
+    """None without a zone, none out of range in another one; within records, too: each would end its reader."""
+    for line in (
+        f'{{"type":"MeterStatus","online":false,"stage":"waiting","since":"{time}"}}',
+        f'{{"type":"UserRequest","request":"r","asker":"gateway","operation":"get","target":"x","expires_at":"{time}"}}',
+        '{"type":"Records","request":"r","to":"gateway","head":1,"records":[{"seq":1,"content":'
+        f'{{"type":"Event","at":"{time}","source":"history","kind":"x","severity":"info","text":""}}}}]}}',
+    ):
+        assert decode(line.replace(time, "2026-01-01T00:00:00+09:00").encode())
+        with pytest.raises(WireError, match=why):
+            decode(line.encode())
 
 
 async def test_lines_may_come_in_any_pieces(tmp_path: Path) -> None:
@@ -315,12 +339,12 @@ async def test_closing_ends_the_messages(tmp_path: Path) -> None:
         (b'{"type":"Greeting","hemsd":"9.1","protocol":99}\n', "it is hemsd 9.1 and speaks protocol 99"),
         (b'{"type":"Closed","why":"no"}\n', "it does not greet"),
         (b"220 smtp.example.org\n", "this is no socket of hemsd"),
-        (b"", "this is no socket of hemsd"),
+        (b"", "ended before it greeted"),
         (b"y" * 2 * LINE_MAX, "this is no socket of hemsd"),
     ],
 )
 async def test_another_server_is_told_from_ours(tmp_path: Path, greeting: bytes, why: str) -> None:
-    """A daemon of another version, or something else altogether."""
+    """A daemon of another version, one that is just ending, or something else altogether."""
 
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(greeting)
@@ -352,3 +376,9 @@ def test_a_message_too_long_for_a_line_is_an_error() -> None:
                 text="x" * LINE_MAX,
             )
         )
+
+
+def test_what_is_no_text_is_an_error() -> None:
+    """One kind of error only, for whoever sends is to go on with the next message."""
+    with pytest.raises(WireError, match="a Event cannot be said"):
+        encode(Event(at=AT, source=Domain.CONTROL, kind="x", severity="info", text="\udcff"))

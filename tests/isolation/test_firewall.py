@@ -358,3 +358,26 @@ def test_the_command(home: Town, tmp_path: Path) -> None:
     assert hemsd(tmp_path, "apply", "version = 1\n").returncode == 0  # a serial meter and no network: nothing to do
     assert compare(WALLS) == ["table inet hemsd is not loaded"]
     assert hemsd(tmp_path, "remove").returncode == 0
+
+
+AS_NOBODY = """
+import os
+from hemsd.daemon.firewall import FirewallError, remove  # while it may still be read
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+try:
+    remove()
+except FirewallError as error:
+    print(error)
+"""
+
+
+def test_a_plain_user_is_told_to_be_root(home: Town) -> None:
+    """In a sentence, and whatever is in PATH, which for a plain user does not lead to the programs of root."""
+    apply(WALLS)
+    for marked in (True, False):
+        if not marked:
+            firewall._mark_path().unlink()
+        command = [sys.executable, "-c", AS_NOBODY]
+        ran = subprocess.run(command, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, timeout=30)
+        assert ("sudo" in ran.stdout, ran.stderr) == (True, "")
+    assert compare(WALLS)[0].endswith("since this machine was started")

@@ -154,7 +154,7 @@ COMPLAINTS: dict[str, Item] = {
     "the meter acknowledges and says nothing": Item(copies(0, 60), (Fault(Spell.METER_SILENT, seconds=60),)),
     "announced out of turn": Item(announces(1, "7302EA"), (Fault(Strike.NOTIFY),)),
     "the meter reports a fault": Item(announces(1, "7301880141"), (Fault(Strike.METER_STATUS, arg=(0x88, b"A")),)),
-    "the meter asks its controller": Item(announces(1, "6201F000"), (Fault(Strike.METER_ASKS, arg=[0xF0]),)),
+    "the meter asks its controller": Item(announces(1, "05FF016201F000"), (Fault(Strike.METER_ASKS, arg=[0xF0]),)),
     "another meter in its place": Item(
         prints("Addr:001C640060142200", "SKSCAN 2 FFFFFFFF 6", 20),
         (Fault(Strike.METER_EXCHANGED, arg=(Plate(), "001C640060142200")),),

@@ -154,7 +154,7 @@ async def stage(directory: Path) -> AsyncIterator[Stage]:
     """Set it up; ends with the block."""
     hub, path = Hub(ROUTES_6_4_3), directory / "operator.sock"
     listening = make(path)
-    operator = Operator(hub, listening.socket)
+    operator = Operator(hub, listening.socket, site="home-1")
     running = asyncio.create_task(operator.run())
     yield Stage(directory, hub)
     running.cancel()

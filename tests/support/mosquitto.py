@@ -32,6 +32,7 @@ WITHIN_S = 30.0  # for a machine that does much else
 
 CONFIG = """
 {user}
+{options}
 per_listener_settings true
 {persistence}
 log_dest none
@@ -117,10 +118,12 @@ class Ports:
 class Mosquitto:
     """A broker; use with `with`. stop() and start() again keep the ports.
 
-    It keeps nothing over that, or where it is persistent what was there at the last save().
+    It keeps nothing over that, or where it is persistent what was there at the last save(). `options` are further
+    lines of its configuration.
     """
 
-    def __init__(self, directory: Path, pki: Pki, *, persistent: bool = False) -> None:
+    def __init__(self, directory: Path, pki: Pki, *, persistent: bool = False, options: str = "") -> None:
+        self._options = options
         self._persistence = "persistence false"
         if persistent:
             self._persistence = f"persistence true\npersistence_location {directory}/\nautosave_interval 0"
@@ -150,9 +153,10 @@ class Mosquitto:
     def start(self) -> None:
         """Start and wait until it answers: a signal sent to it before would end it. Raises OSError."""
         user = "user root" if os.geteuid() == 0 else ""
+        told = {"user": user, "options": self._options, "persistence": self._persistence}
         places = {"directory": self._directory, "pki": self._pki.directory}
         path = self._directory / "mosquitto.conf"
-        path.write_text(CONFIG.format(user=user, persistence=self._persistence, **places, **vars(self.ports)))
+        path.write_text(CONFIG.format(**told, **places, **vars(self.ports)))
         program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
         self._process = subprocess.Popen([program, "-c", path], stderr=subprocess.DEVNULL)
         until = time.monotonic() + WITHIN_S

@@ -76,3 +76,13 @@ def test_the_sandbox_is_the_same_in_each_unit() -> None:
     common = re.compile(r"# Everything else of the machine.*?(?=\n\n|\n\Z)", re.DOTALL)
     parts = {common.search((units / unit).read_text()).group() for unit in (*MAY, SINGLE)}  # type: ignore[union-attr]
     assert len(parts) == 1
+
+
+def test_the_secrets_of_both_brokers_are_roots() -> None:
+    """Each is handed to the gateway, in one process too, and may be missing; nobody but root can read the file."""
+    units = Path(__file__).parents[2] / "systemd"
+    for name in ("mqtt-password", "mqtt-key.pem", "provider-password", "provider-key.pem"):
+        for unit in (GATEWAY, SINGLE):
+            lines = f"LoadCredential={name}:/etc/hemsd/{name}\nSetCredential={name}:\\n\n"
+            assert lines in (units / unit).read_text()
+        assert re.search(rf"^z /etc/hemsd/{name} +0600 root root$", (units / "tmpfiles.conf").read_text(), re.M)

@@ -170,10 +170,10 @@ def test_the_journal_knows_what_matters(three: House) -> None:
 
 
 def test_the_gateway_gets_out_with_a_password_of_root(three: House) -> None:
-    """MQTT passes the sandbox, with the password of a file that only root may read."""
-    secret = three.root / "etc/hemsd/mqtt-password"
-    secret.touch(0o600)
-    secret.write_text("fourwordsalluppercase\n")
+    """MQTT passes the sandbox, with the password of a file that only root may read; a provider's come as well."""
+    for name in ("mqtt-password", "provider-password", "provider-key.pem"):
+        (three.root / "etc/hemsd" / name).touch(0o600)
+        (three.root / "etc/hemsd" / name).write_text(f"{name}-alllowercase\n")
     three.configure("""[gateway.broker]
 url = "mqtt://127.0.0.1"
 username = "hemsd"
@@ -183,7 +183,11 @@ password_file = "/etc/hemsd/mqtt-password"
     three.run("systemd-run", "--unit=broker", "--service-type=notify", "python3", "/opt/broker.py")
     three.start()
     three.wait("connection", lambda: three.show("broker", "ActiveState") == "inactive")
-    assert "fourwordsalluppercase" in three.journal("broker")
+    assert "mqtt-password-alllowercase" in three.journal("broker")
+    handed = f"/run/credentials/{GATEWAY}"
+    for name in ("provider-password", "provider-key.pem"):
+        assert three.run("cat", f"{handed}/{name}") == f"{name}-alllowercase"
+    assert three.run("cat", f"{handed}/mqtt-key.pem") == ""
 
 
 def test_a_meter_on_an_interface_with_the_drop_in(three: House) -> None:

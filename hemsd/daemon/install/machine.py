@@ -35,8 +35,8 @@ from hemsd.daemon.install.places import (
     UNITS,
     USERS,
     share_directory,
-    system_path,
 )
+from hemsd.daemon.places import system_path
 
 TOOLS = ("systemctl", "systemd-creds", "systemd-sysusers", "systemd-tmpfiles", "udevadm", "usermod")
 HIDDEN = tuple(map(Path, ("/home", "/root", "/run/user", "/tmp", "/var/tmp")))  # noqa: S108 - ProtectHome=, PrivateTmp=

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,11 +67,6 @@ def load_kit(prefix: Path) -> Kit:
         configuration=(share / "config" / CONFIGURATION.name).read_text("utf-8"),
         wifi=(share / "systemd/examples/hemsd-routeb-wifi.conf").read_text("utf-8"),
     )
-
-
-def system_path() -> str:
-    """Where the programs of root are, whatever the caller's own PATH is."""
-    return f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"
 
 
 def share_directory() -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 from drivers.files import replace
 from drivers.module import Credentials
 from hemsd.daemon.credentials import as_file
-from hemsd.daemon.install.places import system_path
+from hemsd.daemon.places import system_path
 from hemsd.daemon.sealing import KEY_FILE, SEALED_FILE, SYSTEMD_FILE, SealError, new_key, seal, seal_by_systemd
 
 COMMAND_S = 120.0  # no command takes longer; a unit that waits for another is given 60 s by itself
