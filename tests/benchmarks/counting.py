@@ -93,4 +93,4 @@ async def _published(heard: list[Heard], count: int) -> None:
 
 
 def _live(heard: list[Heard]) -> int:
-    return sum(each.topic.endswith("/live") for each in heard)
+    return sum("/meter/" in each.topic and each.topic.endswith("/live") for each in heard)

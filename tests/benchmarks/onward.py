@@ -121,7 +121,7 @@ async def _live(house: Callable[[str], AbstractAsyncContextManager[Any]]) -> lis
 
 
 def _of(heard: list[Heard], what: str) -> Iterator[Heard]:
-    return (each for each in heard if each.topic.endswith(f"/{what}"))
+    return (each for each in heard if "/meter/" in each.topic and each.topic.endswith(f"/{what}"))
 
 
 def _told(datagrams: list[tuple[float, str]], esv: ESV, epc: MeterEPC) -> Iterator[tuple[float, Any]]:
