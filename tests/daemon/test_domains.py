@@ -122,7 +122,7 @@ async def test_control_and_bridge_keep_to_the_exposure(tmp_path: Path, monkeypat
     (control,), (home,) = controls, homes
     assert (control.exposure, home.exposure, home.site, home.profile) == ("control", "control", "home-1", "6.4.3")
     assert (home.discovery, home.live_s) == ("homeassistant", 30)
-    assert home.accepted == ("R33",)
+    assert home.declared == ("R33",)
     assert home.config_hash is not None
     assert re.fullmatch("[0-9a-f]{12}", home.config_hash)
 
