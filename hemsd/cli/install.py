@@ -27,6 +27,7 @@ from hemsd.daemon.install.proposal import (
     configuration,
     has_a_name,
     likely_port,
+    profile_of,
     single_is_better,
 )
 from hemsd.daemon.install.steps import InstallError, Step, carry_out
@@ -51,6 +52,11 @@ NONE_YET = (
     "\nhemsd runs, and waits for the Route B ID and password. When the letter has come:\n"
     "  sudo hemsd install --credentials FILE"
 )
+PROFILES = {  # those that are proposed
+    "6.4.1": "the meter is on the home network",
+    "6.4.2": "the meter shares a network with the appliances, or is on the home network",
+    "6.4.3": "the meter has a link of its own",
+}
 START_S = 30.0  # for the daemon to listen
 READ_S = 600.0  # for the meter to be found and asked: two scans, a join and a second one
 
@@ -120,6 +126,7 @@ def _wishes(arguments: argparse.Namespace, machine: Machine, *, may_ask: bool) -
     return Wishes(
         port=port,
         interface=arguments.interface,
+        peer=arguments.peer,
         appliances=None if appliances == "none" else appliances,
         single=single and not arguments.three,
     )
@@ -188,6 +195,8 @@ def _show_notes(arguments: argparse.Namespace, machine: Machine, kit: Kit, wishe
         print(f"Module: {_module(machine, wishes.port)}.")
         if wishes.port is not None and not has_a_name(machine, kit, wishes.port):
             print(f"Note: udev cannot give it to the service: see that the group {MODULE_GROUP} may open it.")
+    if CONFIGURATION not in machine.files:
+        print(f"Profile: {(profile := profile_of(machine, wishes))} of ITU-T G.9958: {PROFILES[profile]}.")
     how = "one process (--three for three)" if wishes.single else "three processes, one for each world"
     print(f"Service: {how}.")
     for path in overriding(machine, kit):

@@ -197,6 +197,9 @@ def _add_install(commands: Commands) -> None:
     where.add_argument("--port", metavar="PATH", help="serial port of the module; default: the one that is likely")
     where.add_argument("--interface", metavar="NAME", help="network interface to a second-generation meter instead")
     install.add_argument(
+        "--peer", metavar="ADDRESS", help="that meter's address, where appliances are on NAME as well"
+    )
+    install.add_argument(
         "--appliances", metavar="NAME", help="network interface to the appliances; default: asked, else none"
     )
     processes = install.add_mutually_exclusive_group()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -26,7 +26,7 @@ from hemsd.gateway.requests import (
     Requests,
 )
 from hemsd.gateway.topics import Publication, Topics
-from hemsd.hub.messages import ApplianceProperty, Domain, Event, UserRequest, UserResponse
+from hemsd.hub.messages import ApplianceProperty, Domain, ErrorCode, Event, UserRequest, UserResponse
 
 NOON = datetime(2025, 1, 15, 3, 0, tzinfo=UTC)
 ROOT = "hemsd/v1/home-1"
@@ -78,6 +78,15 @@ class Caller:
 
 
 SET = {"target": "living-ac", "values": {"on": True}, "transaction": "t1"}
+
+
+@pytest.mark.parametrize("code", [code for code in get_args(ErrorCode) if code])
+def test_every_error_code_comes_out_as_it_is(code: ErrorCode) -> None:
+    """Also one that nothing says yet, like a rule's: callers may know them all from the beginning."""
+    caller = Caller()
+    (asked,) = caller.ask("set", SET)
+    caller.hear(asked, status="error", error=code, detail="for a reason")
+    assert caller.answer()["error"] == {"code": code, "message": "for a reason", "detail": None}
 
 
 def test_a_set_reaches_control_and_its_answer_comes_back() -> None:

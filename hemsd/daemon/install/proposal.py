@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from drivers.usb import PortInfo
 from hemsd.daemon.install.machine import Machine
 from hemsd.daemon.install.places import MODULE_GROUP, Kit
+from hemsd.hub.requirements import Profile
 
 SMALL_MB = 512  # boards with less than this do better with one process
 SAFE = re.compile(r"[A-Za-z0-9._:-]{1,64}")  # what a device says of itself, as far as it may stand in a rule
@@ -25,6 +26,7 @@ class Wishes:
 
     port: str | None = None  # of the module
     interface: str | None = None  # instead of a module: the one that leads to a second-generation meter
+    peer: str | None = None  # that meter's address there
     appliances: str | None = None  # the interface that leads to them
     single: bool = False  # one process instead of three
 
@@ -79,17 +81,33 @@ def has_a_name(machine: Machine, kit: Kit, port: str) -> bool:
     return _is_known(kit, found) or own_rule(machine, kit, port) is not None
 
 
+def profile_of(machine: Machine, wishes: Wishes) -> Profile:
+    """The network configuration of ITU-T G.9958 that such a home is nearest to.
+
+    A meter on a link of its own makes it Appendix I's, whatever the appliances are on; otherwise it is on the home
+    network, alone or with them, or shares theirs.
+    """
+    meter, appliances = wishes.interface, wishes.appliances
+    if meter is None or meter not in (machine.lan, appliances):
+        return "6.4.3"
+    return "6.4.1" if meter == machine.lan and appliances in (None, meter) else "6.4.2"
+
+
 def configuration(machine: Machine, kit: Kit, wishes: Wishes) -> str:
     """The commented configuration that is shipped, with what this home needs to be said in it."""
-    text = kit.configuration
+    text, profile = kit.configuration, profile_of(machine, wishes)
+    if profile != "6.4.3":  # which is the default
+        text = with_setting(text, "", "profile", profile)
     if wishes.interface is not None:
         text = with_setting(text, "meter", "interface", wishes.interface)
+        if wishes.peer is not None:
+            text = with_setting(text, "meter", "peer", wishes.peer)
     elif wishes.port is not None and not has_a_name(machine, kit, wishes.port):
         found = _found(machine, wishes.port)
         text = with_setting(text, "meter", "port", found.name if found else wishes.port)
     if wishes.appliances is not None:
         text = with_setting(text, "networks.home", "interface", wishes.appliances)
-        if wishes.appliances == machine.lan:
+        if wishes.appliances == machine.lan and profile == "6.4.3":
             text = with_setting(text, "", "accept", ON_THE_LAN)
     apart = {wishes.interface, wishes.appliances} - {None, machine.lan}
     if machine.lan is not None and apart:  # what they are kept apart from; `hemsd firewall` has to know

@@ -95,6 +95,26 @@ def test_a_meter_on_a_network_interface() -> None:
     assert (config.meter.interface, config.meter.port) == ("wlan1", "auto")
 
 
+@pytest.mark.parametrize(
+    ("meter", "appliances", "profile"),
+    [
+        ("wlan1", None, "6.4.3"),
+        ("wlan1", "eth1", "6.4.3"),
+        ("wlan1", "eth0", "6.4.3"),
+        ("eth0", None, "6.4.1"),
+        ("eth0", "eth0", "6.4.1"),
+        ("eth0", "eth1", "6.4.2"),
+        ("eth1", "eth1", "6.4.2"),
+    ],
+)
+def test_the_profile_follows_what_leads_where(meter: str, appliances: str | None, profile: str) -> None:
+    """Whatever is chosen makes a configuration that nothing contradicts; the home network is eth0."""
+    wishes = Wishes(interface=meter, appliances=appliances, peer="fe80::1")
+    config = parse(configuration(FRESH, KIT, wishes), PLACE, lan="eth0")
+    assert (config.profile, config.meter.peer) == (profile, "fe80::1")
+    assert config.accept == (("R33", "R43") if (profile, appliances) == ("6.4.3", "eth0") else ())
+
+
 def test_every_commented_line_can_be_made_to_say_something() -> None:
     """with_setting() finds each key of the configuration that is shipped, below its own table and no other."""
     table, found = "", 0
