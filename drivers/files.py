@@ -17,13 +17,17 @@ def read(path: Path, limit: int) -> bytes:
     return content
 
 
-def replace(path: Path, content: bytes) -> None:
-    """Write, mode 0600, so that a power cut leaves the old content or the new. Slow: it waits for the disk.
+def replace(path: Path, content: bytes, *, mode: int = PRIVATE, owner: tuple[int, int] | None = None) -> None:
+    """Write so that a power cut leaves the old content or the new. Slow: it waits for the disk.
 
-    Raises OSError.
+    `owner` is a user and a group, by number; None: this process's. Raises OSError.
     """
     draft = path.with_name(f".{path.name}.new")
-    with open(draft, "wb", opener=_open_private) as file:
+    draft.unlink(missing_ok=True)
+    with open(draft, "xb", opener=_open_private) as file:
+        if owner is not None:
+            os.fchown(file.fileno(), *owner)
+        os.fchmod(file.fileno(), mode)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -113,13 +113,10 @@ def _is_roots(path: Path) -> bool:
 def _leave(mark: Mark) -> None:
     """For everyone to read. Raises FirewallError."""
     path = _mark_path()
-    draft = path.with_suffix(".new")
     try:
         path.parent.mkdir(mode=0o755, exist_ok=True)
         path.parent.chmod(0o755)  # whatever the umask is
-        draft.write_bytes(msgspec.json.encode(mark))
-        draft.chmod(0o644)
-        draft.replace(path)
+        files.replace(path, msgspec.json.encode(mark), mode=0o644)
     except OSError as error:
         raise FirewallError(f"{path}: {(error.strerror or str(error)).lower()}; it is written by root") from error
 

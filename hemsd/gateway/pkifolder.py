@@ -22,6 +22,7 @@ from typing import Literal
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import Certificate
 
+from drivers.files import replace
 from hemsd.gateway import mosquitto
 from hemsd.gateway.pki import (
     Authority,
@@ -209,20 +210,11 @@ def _read(path: Path) -> bytes:
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:
-    """Write or replace a file so that a power cut leaves the old content or the new; it keeps its owner and mode."""
-    before = path.stat() if path.exists() else None
-    draft = path.with_name(f".{path.name}.new")
-    draft.unlink(missing_ok=True)
-    with open(draft, "xb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, SECRET)) as file:
-        if before is not None and (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
-            os.fchown(file.fileno(), before.st_uid, before.st_gid)  # mosquitto's, perhaps
-        os.fchmod(file.fileno(), mode if before is None else stat.S_IMODE(before.st_mode))
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    """Write or replace a file; it keeps its owner, mosquitto perhaps, and its mode. Raises OSError."""
+    if path.exists():
+        before = path.stat()
+        mode = stat.S_IMODE(before.st_mode)
+        is_ours = (before.st_uid, before.st_gid) == (os.geteuid(), os.getegid())
+        replace(path, content, mode=mode, owner=None if is_ours else (before.st_uid, before.st_gid))
+    else:
+        replace(path, content, mode=mode)
