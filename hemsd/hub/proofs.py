@@ -209,7 +209,7 @@ PROOFS: Final[Mapping[str, Proof]] = {
         ),
     ),
     "T-SINGLE": Proof(
-        "a meter has one daemon on this machine, and another controller at it is noticed",
+        "a port and a state directory have one daemon, and another controller at the meter is noticed",
         (
             "tests/cli/test_read_through.py::test_the_port_by_force_is_refused_while_the_daemon_has_the_meter",
             "tests/daemon/test_instance.py::test_a_meter_has_one_daemon",
