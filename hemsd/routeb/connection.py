@@ -17,7 +17,7 @@ from hemsd.echonet.exchange import Exchange, Finished, Missing, Notification, Re
 from hemsd.echonet.frame import Property
 from hemsd.hub.messages import Link, MeterStatus
 from hemsd.routeb.approach import strength
-from hemsd.routeb.errors import NoAnswerInTime, RouteBError
+from hemsd.routeb.errors import MeterNotHeard, NoAnswerInTime, RouteBError
 from hemsd.routeb.gate import LIMITED
 from hemsd.routeb.link import LinkEvent, MeterLink
 from hemsd.routeb.logbook import Logbook
@@ -83,6 +83,7 @@ class Connection:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._port = port
+        self._by_radio = credentials is not None
         self._on_progress = on_progress
         self._clock = clock
         self.logbook = logbook or Logbook(random.random)
@@ -168,10 +169,15 @@ class Connection:
             await self._change()
 
     async def scan(self) -> list[Pan]:
-        """The PANs that answer with our pairing ID, best first; to be called instead of online()."""
+        """The PANs that answer with our pairing ID, best first; to be called instead of online().
+
+        Raises MeterNotHeard where none does.
+        """
         self._begin(scan_only=True)
         while self._scanned is None or not self._scanned.last:
             await self._change()
+        if not self._scanned.pans:
+            raise MeterNotHeard(by_radio=self._by_radio)
         best: dict[str, Pan] = {}
         for pan in sorted(self._scanned.pans, key=strength, reverse=True):
             best.setdefault(pan.mac, pan)

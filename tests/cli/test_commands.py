@@ -230,6 +230,15 @@ async def test_scan_shows_channel_and_signal(tmp_path: Path) -> None:
     assert told["pans"][0]["lqi"] == 0xA5
 
 
+async def test_a_scan_that_hears_no_meter_ends_with_7(tmp_path: Path) -> None:
+    """It says so, and what to check: nothing on standard output could be taken for a result."""
+    async with house(tmp_path) as home:
+        home.write_credentials("00112233445566778899AABBCCDDEEFF", home.network.password)
+        ran = await home.hemsd("scan")
+    assert (ran.code, ran.out) == (Exit.NOT_HEARD, "")
+    assert "Route B ID" in ran.err
+
+
 async def test_scan_shows_the_signal_that_a_j11_module_tells(tmp_path: Path) -> None:
     """Such a module tells dBm and no LQI: judged all the same, and nothing made up."""
     async with house(tmp_path, "J11") as home:
