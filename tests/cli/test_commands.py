@@ -222,11 +222,11 @@ async def test_nothing_at_the_other_end_ends_with_6(tmp_path: Path) -> None:
 
 
 async def test_scan_shows_channel_and_signal(tmp_path: Path) -> None:
-    """For people and as JSON; the surviving session is not needed for it."""
+    """For people and as JSON, by the same number that status tells; the surviving session is not needed for it."""
     async with house(tmp_path) as home:
         ran = await home.hemsd("scan")
         told = json.loads((await home.hemsd("scan", "--json")).out)
-    assert ran.out.split()[:4] == ["channel", "31", "PAN", "B5FB"]
+    assert ran.out.split()[:4] == ["channel", "49", "PAN", "B5FB"]
     assert told["pans"][0]["lqi"] == 0xA5
 
 
