@@ -106,7 +106,7 @@ class Backfiller:
             self._tell(replaced, last=True)
         self._jobs[request.asker] = _Job(request, days, len(days), request.minutes_since)
         self._taken.set()
-        log.info("%d days of half-hours are to be read from the meter's memory", len(days))
+        log.debug("%d days of half-hours are to be read from the meter's memory", len(days))
 
     async def run(self) -> None:
         """Work until cancelled. Raises PortError, ModuleTrouble."""

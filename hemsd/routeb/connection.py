@@ -150,7 +150,7 @@ class Connection:
             since=self._since,
             last_heard_at=None if heard is None else at - heard,
             link=self.link,
-            module="" if info is None else f"{info.family.value}, firmware {info.firmware}",
+            module="" if info is None or not info.firmware else f"{info.family.value}, firmware {info.firmware}",
             port=self._port.name,
             contended=self.logbook.contention.holds(now),
             radio=self.logbook.health(now, at),

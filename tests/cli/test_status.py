@@ -101,6 +101,20 @@ def test_a_meter_in_trouble() -> None:
     ]
 
 
+def test_values_are_as_old_as_the_last_of_them() -> None:
+    """A status comes once a minute, readings in between: the age is theirs."""
+    reading = MeterReading(meter=METER, measured_at=NOW - timedelta(seconds=3), power_w=-250)
+    assert ("values", "fresh, 3 s old") in told(WELL, readings={METER: reading})
+    assert ("values", "fresh, 12 s old") in told(WELL, readings={METER: replace(reading, power_w=None)})
+
+
+def test_a_meter_without_a_session() -> None:
+    """While it is away no session is said to last, and a network interface is a port without a module."""
+    lines_ = told(replace(WELL, online=False, stage="waiting", module="", port="wlan1"))
+    assert ("port", "wlan1") in lines_
+    assert not {"session", "module"} & {label for label, _ in lines_}
+
+
 def test_the_house_in_few_numbers() -> None:
     """With appliances: how many are there, and the sum of the house; a part that is not known is left out."""
     lamp = ApplianceStatus(
