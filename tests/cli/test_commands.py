@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from contextlib import suppress
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from support.cli import HURRIED, START, hemsd, house
+from support.terminal import FORKS, Conversation
 
 from hemsd.cli.exits import Exit
 from hemsd.simulator import Fault, Network, Plate, Spell
@@ -35,6 +37,18 @@ async def test_read_prints_power_current_and_energy_one_a_line(tmp_path: Path, f
     assert [lines[name][1] for name in ("current R", "current T", "energy import", "energy export")] == [
         *("A", "A", "kWh", "kWh")
     ]
+
+
+@FORKS
+async def test_who_waits_at_a_terminal_sees_for_what(tmp_path: Path) -> None:
+    """What is done on the way is shown while it lasts, and is gone when the values come."""
+    async with house(tmp_path) as home:
+        environment = [f"{name}={value}" for name, value in (home.environment | {"TERM": "xterm"}).items()]
+        where = ["--port", home.port, "--credentials", str(home.credentials)]
+        reading = Conversation(["env", "-i", *environment, sys.executable, "-m", "hemsd", "read", "power", *where])
+        assert await asyncio.to_thread(reading.end) == Exit.READ
+    assert "scanning, duration " in reading.said
+    assert re.sub("\x1b\\[[0-9;?]*[A-Za-z]", "", reading.said).splitlines()[-1].endswith(" W")
 
 
 async def test_json_has_every_value_the_meter_has(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from support.cli import Stage, daemon_of, hemsd, house, stage
 from support.hub import AT, METER
+from support.terminal import FORKS, Conversation
 
 from hemsd import cli
 from hemsd.cli import asking
@@ -215,6 +216,22 @@ async def test_the_port_by_force_is_refused_while_the_daemon_has_the_meter(tmp_p
         ran = await home.hemsd("read")
         assert ran.code == Exit.PORT
         assert f"(pid {daemon.pid})" in ran.err and "leave out --port" in ran.err
+
+
+@FORKS
+async def test_who_waits_at_a_terminal_sees_for_what(tmp_path: Path) -> None:
+    """What the daemon does to reach the meter, each thing once, and then the values."""
+    async with stage(tmp_path) as house, answering(house, VALUES):
+        house.routeb.publish(MeterStatus(online=False, stage="joining", detail="joining PAN B5FB", since=AT))
+        environment = [f"{name}={value}" for name, value in house.environment.items()]
+        reading = Conversation(["env", "-i", *environment, sys.executable, "-m", "hemsd", "read", "power"])
+        async with asyncio.timeout(30):
+            while len(house.hub._seats) < 3:
+                await asyncio.sleep(0.01)
+        for status in (MeterStatus(online=False, stage="joining", detail="joining PAN B5FB", since=AT), ONLINE):
+            house.routeb.publish(status)
+        assert await asyncio.to_thread(reading.end) == Exit.READ
+    assert reading.said.splitlines() == ["hemsd: joining PAN B5FB ...", "power                    432 W"]
 
 
 @pytest.mark.needs("root")
