@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -37,6 +38,8 @@ from hemsd.routeb.stages import (
 T = TypeVar("T")
 
 FEED_LIMIT = 64  # items that a slow listener may leave unread; then it misses the oldest
+
+log = logging.getLogger(__name__)
 
 
 class _Feed(Generic[T]):
@@ -88,7 +91,8 @@ class Connection:
         self._clock = clock
         self.logbook = logbook or Logbook(random.random)
         self._session = Session(credentials, remembered, persist=persist, logbook=self.logbook)
-        exchange = Exchange(first_tid=secrets.randbelow(0x10000))
+        kind = _LoggedExchange if log.isEnabledFor(logging.DEBUG) else Exchange
+        exchange = kind(first_tid=secrets.randbelow(0x10000))
         exchange.counters, exchange.unanswered = self.logbook.counters, self.logbook.unanswered
         self._link = MeterLink(module or AnyModule(), self._session, exchange)
         self._waiting: dict[Request, asyncio.Future[None]] = {}
@@ -301,6 +305,19 @@ class Connection:
         self._failure = error or NoAnswerInTime("the connection to the meter was closed")
         self._fail(self._failure)
         self._wake()
+
+
+class _LoggedExchange(Exchange):
+    """The same, with every frame in the log, at level debug."""
+
+    def send(self, now: float) -> bytes | None:
+        if (data := super().send(now)) is not None:
+            log.debug("to the meter: %s", data.hex().upper())
+        return data
+
+    def receive(self, data: bytes, now: float) -> None:
+        log.debug("from the meter: %s", data.hex().upper())
+        super().receive(data, now)
 
 
 def _settle(answered: asyncio.Future[None]) -> None:
