@@ -54,9 +54,9 @@ class Plan:
 class _LoggedNetwork(Network):
     """The same, with every datagram in the log, at level debug."""
 
-    def receive(self, packet: Packet, now: float) -> None:
+    def receive(self, packet: Packet, now: float) -> bool:
         log.debug("from %s: %s", packet.address, packet.payload.hex().upper())
-        super().receive(packet, now)
+        return super().receive(packet, now)
 
     def outgoing(self) -> Sequence[Packet]:
         outgoing = super().outgoing()
