@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import convert, to_builtins
 
 from hemsd.cli.asking import Daemon
-from hemsd.cli.chart import gaps, table
+from hemsd.cli.chart import BLOCKS, gaps, table
 from hemsd.cli.connect import state_directory
 from hemsd.cli.exits import Exit, GaveUp, UsageError
 from hemsd.cli.read import daemon_for
@@ -136,8 +136,18 @@ def _print(meter: str | None, rows: list[HistoryRow], what: str) -> None:
         print("there is no history of that time")
         return
     print(f"meter {meter}")
-    for line in table(rows, what, shutil.get_terminal_size().columns):
+    width = shutil.get_terminal_size().columns if _can_draw() else 0
+    for line in table(rows, what, width):
         print(line)
+
+
+def _can_draw() -> bool:
+    """Whether standard output has characters for bars."""
+    try:
+        BLOCKS.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _plain(row: HistoryRow) -> dict[str, Any]:

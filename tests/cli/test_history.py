@@ -137,6 +137,14 @@ async def remembering(house: Stage, *rows: HistoryRow, error: str = "") -> Async
     playing.cancel()
 
 
+async def test_where_there_are_no_blocks_the_table_has_no_bars(tmp_path: Path) -> None:
+    """A terminal whose encoding lacks them gets the numbers, not a traceback."""
+    async with stage(tmp_path) as house, remembering(house, *DAYS):
+        ran = await house.hemsd("history", COLUMNS="60", PYTHONIOENCODING="latin-1")
+    assert ran.out.splitlines() == [f"meter {METER}", *table(DAYS, "day", 0)]
+    assert (ran.code, ran.err) == (Exit.READ, "")
+
+
 async def test_by_default_the_last_thirty_days_as_a_plain_table(tmp_path: Path) -> None:
     """Without colours where nobody looks; answers in several parts are one table."""
     async with stage(tmp_path) as house, remembering(house, *DAYS) as asked:
