@@ -121,7 +121,7 @@ class Backfiller:
                     else:
                         self._tell(job, last=True)
                         read, empty, failed = [job.outcomes.count(each) for each in ("read", "empty", "failed")]
-                        log.info("the meter's memory: %d days read, %d empty, %d failed", read, empty, failed)
+                        log.debug("the meter's memory: %d days read, %d empty, %d failed", read, empty, failed)
             self._taken.clear()
             await self._taken.wait()
 
