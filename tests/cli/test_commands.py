@@ -262,6 +262,16 @@ async def test_scan_shows_the_signal_that_a_j11_module_tells(tmp_path: Path) -> 
     assert (told["pans"][0]["lqi"], told["pans"][0]["rssi_dbm"]) == (None, -59)
 
 
+async def test_a_session_that_fails_is_recorded_all_the_same(tmp_path: Path) -> None:
+    """It is the one that a report needs: what was said until then is there, and where."""
+    async with house(tmp_path) as home:
+        home.write_credentials("00112233445566778899AABBCCDDEEFF", home.network.password)
+        ran = await home.hemsd("record", "session.txt")
+    assert ran.code == Exit.NOT_HEARD
+    assert ran.out.startswith("written to session.txt")
+    assert "SKSCAN 2 FFFFFFFF 8" in (tmp_path / "session.txt").read_text()
+
+
 @pytest.mark.parametrize("family", ["DUAL", "J11"])
 async def test_a_recording_holds_no_secret_and_replays_to_the_same_reading(tmp_path: Path, family: str) -> None:
     """`record` writes a masked transcript; `replay` shows the same power in what the driver makes of it."""

@@ -216,6 +216,11 @@ async def test_the_port_by_force_is_refused_while_the_daemon_has_the_meter(tmp_p
         ran = await home.hemsd("read")
         assert ran.code == Exit.PORT
         assert f"(pid {daemon.pid})" in ran.err and "leave out --port" in ran.err
+        for command in (["scan"], ["record", "session.txt"]):  # which cannot be had through it
+            ran = await home.hemsd(*command)
+            assert ran.code == Exit.PORT
+            assert "end it first" in ran.err and "leave out" not in ran.err
+    assert not (tmp_path / "session.txt").exists()
 
 
 @FORKS
