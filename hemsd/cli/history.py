@@ -20,7 +20,7 @@ from hemsd.cli.asking import Daemon
 from hemsd.cli.chart import BLOCKS, gaps, table
 from hemsd.cli.connect import state_directory
 from hemsd.cli.exits import Exit, GaveUp, UsageError
-from hemsd.cli.read import daemon_for
+from hemsd.cli.read import daemon_for, look_for_a_meter
 from hemsd.cli.status import NONE_RUNS
 from hemsd.cli.words import JST, rfc3339
 from hemsd.hub.messages import SHOWN_DAYS, BackfillProgress, Domain, HistoryAnswer, HistoryQuery, HistoryRow
@@ -183,6 +183,7 @@ def _backfill(arguments: argparse.Namespace) -> int:
     daemon = daemon_for(arguments)
     if daemon is None:
         raise GaveUp(Exit.NO_DAEMON, f"only the daemon fetches history: {NONE_RUNS}")
+    look_for_a_meter(arguments)
     request = os.urandom(8).hex()
     daemon.send(
         {"type": "Backfill", "request": request, "asker": "operator", "days": [day.isoformat() for day in days]}

@@ -97,7 +97,7 @@ def ask(
             if not left:
                 return status, told
         elif message["type"] == "Health" and message["source"] == "operator" and not status:
-            _look_for_a_meter(arguments)  # the daemon has said how things stand, and nothing of one
+            look_for_a_meter(arguments)  # the daemon has said how things stand, and nothing of one
     raise _gave_up(status, timeout_s or (ANSWER_S if asked else LONGEST_S))
 
 
@@ -113,7 +113,7 @@ class _Waiting:
             print(f"hemsd: {self._said} ...", file=sys.stderr)
 
 
-def _look_for_a_meter(arguments: Any) -> None:
+def look_for_a_meter(arguments: Any) -> None:
     """Raises NoMeter where the configuration has no link to one."""
     from hemsd.cli.connect import config_of
     from hemsd.daemon.config import find_port

@@ -62,6 +62,7 @@ class Snapshot:
     house: SiteAggregate | None = None
     isolation: dict[tuple[Domain, str], IsolationStatus] = field(default_factory=dict)
     healths: dict[str, Health] = field(default_factory=dict)
+    meterless: bool = False  # by the configuration
 
     def note(self, told: Told) -> bool:
         """Take in a message; False for one that says nothing of how things stand."""
@@ -100,14 +101,14 @@ def run(arguments: argparse.Namespace) -> int:
     daemon = daemon_for(arguments)
     if daemon is None:
         raise GaveUp(Exit.NO_DAEMON, NONE_RUNS)
-    snapshot = first(daemon)
+    snapshot = _standing(daemon, arguments)
     _show(daemon, snapshot, arguments)
     while arguments.watch:
         try:
             changed = _changed(daemon, snapshot)
         except Gone as gone:
             daemon = daemon.back(gone)
-            snapshot, changed = first(daemon), True
+            snapshot, changed = _standing(daemon, arguments), True
         if changed:
             _show(daemon, snapshot, arguments)
     return verdict(snapshot)
@@ -121,6 +122,23 @@ def first(daemon: Daemon) -> Snapshot:
     return snapshot
 
 
+def _standing(daemon: Daemon, arguments: argparse.Namespace) -> Snapshot:
+    snapshot = first(daemon)
+    snapshot.meterless = not snapshot.meters and _meterless(arguments)
+    return snapshot
+
+
+def _meterless(arguments: argparse.Namespace) -> bool:
+    """Whether the configuration, as far as we may read it, has no link to a meter."""
+    from hemsd.cli.connect import config_of
+    from hemsd.daemon.config import ConfigError
+
+    try:
+        return not config_of(arguments).meter.there
+    except ConfigError:
+        return False
+
+
 def _changed(daemon: Daemon, snapshot: Snapshot) -> bool:
     """Wait for something new, or for a second to pass where a person looks; whether there is something to show."""
     looking = sys.stdout.isatty()
@@ -129,8 +147,9 @@ def _changed(daemon: Daemon, snapshot: Snapshot) -> bool:
 
 
 def verdict(snapshot: Snapshot) -> int:
-    """The worst of the meters; a daemon that has said nothing of one is not there yet."""
-    return max((judge(status) for status in snapshot.meters.values()), default=Exit.TIMEOUT)
+    """The worst of the meters; a daemon that has said nothing of the one it should have is not there yet."""
+    without = Exit.READ if snapshot.meterless else Exit.TIMEOUT
+    return max((judge(status) for status in snapshot.meters.values()), default=without)
 
 
 def judge(status: MeterStatus) -> Exit:
@@ -179,7 +198,9 @@ def as_json(daemon: Daemon, snapshot: Snapshot) -> dict[str, Any]:
 
 def lines(snapshot: Snapshot, now: datetime) -> Iterator[tuple[str, str]]:
     """Labels and texts, in the order of interest."""
-    if not snapshot.meters:
+    if snapshot.meterless:
+        yield "meter", "none, by the configuration"
+    elif not snapshot.meters:
         yield "meter", painted("nothing is known of it yet", YELLOW)
     for status in snapshot.meters.values():
         yield from _meter_lines(status, snapshot.readings.get(status.meter or ""), now)

@@ -211,6 +211,21 @@ async def test_the_exit_code_judges_the_meter(tmp_path: Path, status: MeterStatu
     assert "\x1b" not in ran.out
 
 
+async def test_a_home_without_a_link_to_a_meter_is_well(tmp_path: Path) -> None:
+    """Nothing is waited for that the configuration says is not there; its history cannot be fetched either."""
+    config = tmp_path / "hemsd.toml"
+    operator = tmp_path / "operator.sock"
+    config.write_text(f'version = 1\n[meter]\nport = "none"\n[daemon]\noperator_socket = "{operator}"\n')
+    async with stage(tmp_path) as house:
+        told = await house.hemsd("status", "--config", str(config))
+        fetched = await house.hemsd("history", "backfill", "--config", str(config))
+    assert (told.code, told.out.splitlines()[1]) == (Exit.READ, "meter       none, by the configuration")
+    assert (fetched.code, fetched.err) == (
+        Exit.PORT,
+        'hemsd: the configuration has no link to a meter: [meter] port = "none"\n',
+    )
+
+
 async def test_json_holds_everything_with_japans_times(tmp_path: Path) -> None:
     """One object: daemon, meters with their latest reading, backfills, healths with the hub's denials."""
     async with stage(tmp_path) as house:
