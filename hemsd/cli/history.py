@@ -64,6 +64,12 @@ def _query(arguments: argparse.Namespace) -> HistoryQuery:
 
 def _dates(arguments: argparse.Namespace) -> tuple[date | None, date | None]:
     first, last = _date(arguments, "from"), _date(arguments, "to")
+    if (number := arguments.days) is not None:
+        if first or last:
+            raise UsageError("give --days, or --from and --to")
+        if number < 1:
+            raise UsageError("--days must be 1 or more")
+        return _today() - timedelta(days=number - 1), None
     if first is not None and first > (last or _today()):
         raise UsageError(f"--from {first} is after {f'--to {last}' if last else 'today'}")
     return first, last
@@ -205,15 +211,14 @@ def _backfill(arguments: argparse.Namespace) -> int:
 
 def _days(arguments: argparse.Namespace) -> list[date]:
     """Newest first. Raises UsageError."""
-    first, last = _dates(arguments)
-    today, number = _today(), arguments.days
-    if number is not None and (first or last):
-        raise UsageError("give --days, or --from and --to")
-    if number is not None and not 1 <= number <= MEMORY_DAYS:
+    if arguments.json or arguments.csv is not None or arguments.meter is not None:
+        raise UsageError("a backfill has neither --json nor --csv nor --meter: it is of the meter that is there")
+    if arguments.days is not None and not 1 <= arguments.days <= MEMORY_DAYS:
         raise UsageError(f"--days must be 1 to {MEMORY_DAYS}: a meter remembers no more")
+    (first, last), today = _dates(arguments), _today()
     last = min(last or today, today)
     oldest = today - timedelta(days=MEMORY_DAYS - 1)
-    first = max(first or last - timedelta(days=(number or MEMORY_DAYS) - 1), oldest)
+    first = max(first or oldest, oldest)
     if last < first:
         raise UsageError(f"the meter remembers {oldest} and later only")
     return [last - timedelta(days=back) for back in range((last - first).days + 1)]
