@@ -303,6 +303,13 @@ async def test_the_table_for_a_person_who_looks(tmp_path: Path) -> None:
     assert "\x1b[31m" not in plain and "living-ac" in plain
 
 
+async def test_nothing_is_cut_off_on_a_narrow_terminal(tmp_path: Path) -> None:
+    """Names that will be typed stand in one piece, and of what takes several lines nothing is left out."""
+    async with home(tmp_path) as house:
+        seen = await on_a_terminal(house, "appliances", "show", "living-ac", COLUMNS="60", NO_COLOR="1")
+    assert " target_temperature " in seen and "…" not in seen
+
+
 async def test_all_as_json(tmp_path: Path) -> None:
     """A list of objects; --json may stand before or behind the action."""
     async with home(tmp_path) as house:
@@ -430,6 +437,17 @@ async def test_a_property_it_does_not_have_is_not_asked_for(tmp_path: Path) -> N
     assert mistyped.code == Exit.ABSENT
     assert "did you mean 'target_temperature'?" in mistyped.err
     assert unknown.code == Exit.READ
+
+
+async def test_a_word_is_read_by_the_property_that_tells_it(tmp_path: Path) -> None:
+    """What `show` lists can be asked for; a word that it cannot tell is none that it has."""
+    async with home(tmp_path) as house:
+        house.answer = lambda asked: [response(asked, property=READ)]
+        read = await house.do("get", "living-ac", "target_temperature_c", "on")
+        (asked,) = house.asked
+        other = await house.do("get", "living-ac", "room_temperature_c")
+    assert (read.code, asked.properties) == (Exit.READ, ("target_temperature", "operation_status"))
+    assert other.code == Exit.ABSENT and "did you mean 'target_temperature_c'?" in other.err
 
 
 async def test_setting(tmp_path: Path) -> None:
