@@ -28,6 +28,7 @@ SHORT: Mapping[str, str] = {  # words of the common language, and how they are t
     "vehicle": "vehicle: {}",
     "hot_water_l": "{} l hot",
 }
+REGISTERS: Mapping[str, str] = {"energy_import_kwh": "{} kWh", "volume_m3": "{} m³"}  # of one that tells no power
 USUAL = "normal"  # a mode or an activity that is not worth a word
 WHILE_ON = ("mode", "target_temperature_c", "brightness_percent")  # what says nothing of one that is off
 
@@ -42,6 +43,8 @@ def doing(values: Mapping[str, Scalar]) -> str:
             continue
         if (part := form.format(shown(value))) not in parts:  # a mode and an activity may be one
             parts.append(part)
+    if "power_w" not in values:
+        parts += [form.format(shown(values[word])) for word, form in REGISTERS.items() if word in values]
     power_w = values.get("power_w")
     if isinstance(power_w, int | float):
         parts.append(f"gives {shown(-power_w)} W" if power_w < 0 else f"{shown(power_w)} W")

@@ -113,6 +113,9 @@ def household(*statuses: ApplianceStatus) -> Household:
          "charge, 72 % full, gives 1500 W"),
         ({"on": True, "mode": "normal", "brightness_percent": 60, "power_w": 0}, "on, 60 %, 0 W"),
         ({"on": True, "fault": True}, "on, fault"),
+        ({"on": True, "volume_m3": 18.53}, "on, 18.53 m³"),
+        ({"energy_import_kwh": 186.06, "sums": "circuit"}, "186.06 kWh"),
+        ({"on": True, "power_w": 0, "energy_import_kwh": 186.06, "volume_m3": 2}, "on, 0 W"),
         ({}, ""),
     ],
 )  # fmt: skip
@@ -621,6 +624,13 @@ def test_properties_of_what_has_no_words() -> None:
     assert watched.sees(first) == []
     assert watched.sees(second) == ["battery           list [1]"]
     assert watched.sees(third) == ["battery           list [1] -> [2]"]
+
+
+def test_properties_of_what_has_words_are_not_told() -> None:
+    """They come before the words do when an appliance is back, and are not what changes in the house."""
+    watched = Watched()
+    back = replace(AC_STATE, values={}, properties={"rated_power": PropertyValue(value=4000, at=NOW, source="read")})
+    assert watched.sees(back) == []
 
 
 def test_coming_going_and_moving_are_told() -> None:
