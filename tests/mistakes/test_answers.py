@@ -246,6 +246,9 @@ def test_mistake_16_a_notification_before_the_answer_to_the_write() -> None:
     assert settled(bench, AIR_CONDITIONER, x80="30", xB3="1C").outcome == "applied"
     services = [each.frame.esv for each in bench.passed(since) if each.source == AT]
     assert services.index(INF) < services.index(SET_RES)
+    bench.run(60.0)
+    assert settled(bench, AIR_CONDITIONER, mode="heat").outcome == "applied"  # which has a target of its own
+    assert bench.network_known(AIR_CONDITIONER)[0xB3] != b"\x1c"
     assert not noted(bench.events[before:], "by_hand")
 
 
@@ -336,7 +339,7 @@ def test_mistake_20_an_old_answer_does_not_undo_a_notification(after_s: float) -
 
 def test_mistake_20_what_confirms_a_vehicle_is_sent_once() -> None:
     """CD = 10 makes the charger look whether a vehicle is there: no answer, no repetition, C7 tells the rest."""
-    car = appliance({0xC7: b"\x43", 0xDA: b"\x44", 0xCD: b"\x10"}, settable=(0xCD, 0xDA))
+    car = appliance({0xC7: b"\x43", 0xDA: b"\x44"}, settable=(0xCD, 0xDA))  # CD cannot be read
     there = Node({CAR: car}, identification(1))
     bench = House({AT: there})
     bench.run(60.0)
