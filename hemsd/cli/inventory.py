@@ -155,7 +155,7 @@ def _about(status: ApplianceStatus, state: ApplianceState | None, now: datetime)
         several = status.properties_per_request > 1
         yield "", f"seen to answer {status.properties_per_request} propert{'ies' if several else 'y'} at once"
     if state is not None:
-        yield from _pairs("now", state.values)
+        yield from _pairs("now" if status.online else "told last", state.values)
         yield from _pairs("requested", state.requested)
     yield from _pairs("can be set", status.wishes)
 

@@ -342,6 +342,7 @@ async def test_everything_of_one(tmp_path: Path) -> None:
     assert told["living-ac"] == "home air conditioner, 居間"
     assert told["state"].startswith("online since ") and "heard" not in told["state"]  # each value tells
     assert "offline for 2 h" in away.out and ", last heard 2 h" in away.out
+    assert "told last   soc_percent  75" in away.out and "\nnow " not in away.out
     assert told["where"] == "network home, 192.168.20.31, object 013001"
     assert told["device"] == "maker 000006, product MSZ-X, release J"
     assert told["now"] == "on                    true"
