@@ -126,7 +126,7 @@ def print_table(
     console = Console()
     table = Table(box=None, header_style="bold", pad_edge=False)
     for title, *texts in zip(header, *(row for row, _ in rows), strict=True):
-        whole = title in typed and max(map(len, texts)) <= console.width // 2
+        whole = title in typed and max(map(len, texts), default=0) <= console.width // 2
         table.add_column(title, overflow="fold", no_wrap=whole)
     for row, colour in rows:
         cells = [Text(text) for text in row]
