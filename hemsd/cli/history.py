@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 ANSWER_S = 60.0  # from one answer of history to the next
 PROGRESS_S = 600.0  # from one day of a backfill to the next: the meter may be away meanwhile
+DAYS_MAX = 36_600  # a hundred years
 MEMORY_DAYS = 100  # today and the 99 days before it (ECHONET Appendix, class 0288, E5)
 
 
@@ -67,8 +68,8 @@ def _dates(arguments: argparse.Namespace) -> tuple[date | None, date | None]:
     if (number := arguments.days) is not None:
         if first or last:
             raise UsageError("give --days, or --from and --to")
-        if number < 1:
-            raise UsageError("--days must be 1 or more")
+        if not 1 <= number <= DAYS_MAX:
+            raise UsageError(f"--days must be 1 to {DAYS_MAX}")
         return _today() - timedelta(days=number - 1), None
     if first is not None and first > (last or _today()):
         raise UsageError(f"--from {first} is after {f'--to {last}' if last else 'today'}")
