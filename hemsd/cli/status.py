@@ -198,10 +198,9 @@ def as_json(daemon: Daemon, snapshot: Snapshot) -> dict[str, Any]:
 
 def lines(snapshot: Snapshot, now: datetime) -> Iterator[tuple[str, str]]:
     """Labels and texts, in the order of interest."""
-    if snapshot.meterless:
-        yield "meter", "none, by the configuration"
-    elif not snapshot.meters:
-        yield "meter", painted("nothing is known of it yet", YELLOW)
+    if not snapshot.meters:
+        unknown = painted("nothing is known of it yet", YELLOW)
+        yield "meter", "none, by the configuration" if snapshot.meterless else unknown
     for status in snapshot.meters.values():
         yield from _meter_lines(status, snapshot.readings.get(status.meter or ""), now)
     for progress in snapshot.backfills.values():
