@@ -12,16 +12,32 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, groupby, islice
 from operator import add, sub
+from typing import NamedTuple, cast
 
 from msgspec import Struct
 
 from hemsd.history.calendar import SLOTS
 
-NOTHING = 0  # mark of a boundary of which nothing is known
 SOURCES = ("", "backfill", "read", "notified")  # mark of a count: how it came, the better the higher
 STATES = ("no_data", "overflow", "underflow", "absent", "refused", "timeout", "unknown_unit")
 FIRST_STATE = 16  # mark of the first of STATES: there is no count, and why
 CHECKSUM_BYTES = 4
+
+
+class Kind(NamedTuple):
+    """What boundaries have in common that are alike but for their counts."""
+
+    mark: int  # index of SOURCES, or FIRST_STATE + index of STATES
+    scale: int = 0  # of the table of scales; 0 where none was told
+
+    @property
+    def told(self) -> bool:
+        """Whether there is a count."""
+        return 0 < self.mark < FIRST_STATE
+
+
+NOTHING = Kind(0)
+"""Of a boundary of which nothing is known."""
 
 
 class Slot(Struct, frozen=True):
@@ -31,27 +47,36 @@ class Slot(Struct, frozen=True):
     scale: int = 0  # of the table of scales; 0 where none was told
     raw: int | None = None  # the count that the register showed
 
+    @property
+    def kind(self) -> Kind:
+        """All but the count."""
+        return Kind(self.mark, self.scale)
+
 
 @dataclass(slots=True)
 class Day:
     """What is known of a register at the boundaries of a day, by column: most of it comes and goes as a whole."""
 
-    marks: list[int] = field(default_factory=lambda: [NOTHING] * SLOTS)
-    scales: list[int] = field(default_factory=lambda: [0] * SLOTS)
+    kinds: list[Kind] = field(default_factory=lambda: [NOTHING] * SLOTS)
     counts: list[int | None] = field(default_factory=lambda: [None] * SLOTS)
 
     def __getitem__(self, slot: int) -> Slot | None:
-        mark = self.marks[slot]
-        return Slot(mark, self.scales[slot], self.counts[slot]) if mark else None
+        kind = self.kinds[slot]
+        return Slot(*kind, self.counts[slot]) if kind.mark else None
 
     def __setitem__(self, slot: int, known: Slot) -> None:
-        self.marks[slot], self.scales[slot], self.counts[slot] = known.mark, known.scale, known.raw
+        self.kinds[slot], self.counts[slot] = known.kind, known.raw
 
-    def put(self, first: int, kind: Slot, counts: Sequence[int | None]) -> None:
+    def put(self, first: int, kind: Kind, counts: Sequence[int | None]) -> None:
         """Boundaries from the first on that are alike but for their counts."""
         here = slice(first, first + len(counts))
-        self.marks[here], self.scales[here] = [kind.mark] * len(counts), [kind.scale] * len(counts)
-        self.counts[here] = counts
+        self.kinds[here], self.counts[here] = [kind] * len(counts), counts
+
+    def alike(self, first: int = 0, stop: int = SLOTS) -> Iterator[tuple[Kind, int, int]]:
+        """The boundaries from the first to before the last as runs of one kind, each from one to before another."""
+        for kind, run in groupby(self.kinds[first:stop]):
+            begin, first = first, first + len(list(run))
+            yield kind, begin, first
 
 
 class DayDamaged(ValueError):
@@ -61,9 +86,11 @@ class DayDamaged(ValueError):
 def pack(day: Day, key: int) -> bytes:
     """A day as bytes, fewer than 100 where nothing odd happened. `key` tells the row that they belong to."""
     out = bytearray()
-    for (mark, scale), run in groupby(zip(day.marks, day.scales, strict=True)):
-        out += _packed([mark, scale, len(list(run))])
-    counts = [count for count in day.counts if count is not None] if None in day.counts else day.counts
+    counts: list[int] = []
+    for kind, first, stop in day.alike():
+        out += _packed([*kind, stop - first])
+        if kind.told:
+            counts += cast("list[int]", day.counts[first:stop])
     steps = list(map(sub, counts, [0, *counts]))
     if min(steps, default=0) >= 0:
         steps = list(map(add, steps, steps))
@@ -79,17 +106,16 @@ def unpack(packed: bytes, key: int, slots: int = SLOTS) -> Day:
     if packed[-CHECKSUM_BYTES:] != _checksum(body, key):
         raise DayDamaged("the checksum of a day does not fit")
     numbers = _numbers(body)
-    runs: list[tuple[int, int, int]] = []
+    runs: list[tuple[Kind, int]] = []
     known = 0
     while known < SLOTS:
-        runs.append((next(numbers), next(numbers), length := next(numbers)))
+        runs.append((Kind(next(numbers), next(numbers)), length := next(numbers)))
         known += length
     counts = accumulate(~(number >> 1) if number & 1 else number >> 1 for number in numbers)
-    day = Day([], [], [])
-    for mark, scale, length in runs:
-        length = min(length, slots - len(day.marks))
-        told = NOTHING < mark < FIRST_STATE
-        day.put(len(day.marks), Slot(mark, scale), list(islice(counts, length)) if told else [None] * length)
+    day = Day([], [])
+    for kind, length in runs:
+        length = min(length, slots - len(day.kinds))
+        day.put(len(day.kinds), kind, list(islice(counts, length)) if kind.told else [None] * length)
     return day
 
 

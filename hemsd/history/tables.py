@@ -147,10 +147,10 @@ class Tables:
             if begin > end:
                 continue
             for day, slots in self.days(channel, day_of(begin), day_of(end)):
-                for number, (scale, raw) in enumerate(zip(slots.scales, slots.counts, strict=True)):
+                for number, (kind, raw) in enumerate(zip(slots.kinds, slots.counts, strict=True)):
                     at = moment(day, number)
-                    if scale and raw is not None and begin <= at <= end:
-                        yield self._reading(channel, at, raw, scale)
+                    if kind.scale and raw is not None and begin <= at <= end:
+                        yield self._reading(channel, at, raw, kind.scale)
 
     def _reading(self, channel: Channel, at: int, raw: int, scale: int) -> Reading:
         ticks, digits = self.scales[scale]
