@@ -8,10 +8,10 @@ Numbers are little-endian base 128; differences may be negative (zigzag).
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import accumulate, groupby, islice
-from operator import add, sub
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, islice
+from operator import sub
 from typing import NamedTuple, cast
 
 from msgspec import Struct
@@ -22,6 +22,8 @@ SOURCES = ("", "backfill", "read", "notified")  # mark of a count: how it came, 
 STATES = ("no_data", "overflow", "underflow", "absent", "refused", "timeout", "unknown_unit")
 FIRST_STATE = 16  # mark of the first of STATES: there is no count, and why
 CHECKSUM_BYTES = 4
+SMALL = frozenset(range(64))  # differences of one byte that do not fall
+SMALL_ZIGZAG = bytes(min(2 * step, 255) for step in range(256))
 
 
 class Kind(NamedTuple):
@@ -39,6 +41,9 @@ class Kind(NamedTuple):
 NOTHING = Kind(0)
 """Of a boundary of which nothing is known."""
 
+Part = tuple[Kind, Sequence[int | None]]
+"""Boundaries of one kind, one after the other, and the count of each."""
+
 
 class Slot(Struct, frozen=True):
     """What is known of a register at one boundary."""
@@ -55,28 +60,35 @@ class Slot(Struct, frozen=True):
 
 @dataclass(slots=True)
 class Day:
-    """What is known of a register at the boundaries of a day, by column: most of it comes and goes as a whole."""
+    """What is known of a register at the boundaries of a day, in parts of one kind: most days are a single one."""
 
-    kinds: list[Kind] = field(default_factory=lambda: [NOTHING] * SLOTS)
-    counts: list[int | None] = field(default_factory=lambda: [None] * SLOTS)
+    parts: tuple[Part, ...] = ((NOTHING, (None,) * SLOTS),)
 
     def __getitem__(self, slot: int) -> Slot | None:
-        kind = self.kinds[slot]
-        return Slot(*kind, self.counts[slot]) if kind.mark else None
+        ((kind, _, counts),) = self.between(slot, slot + 1)
+        return Slot(*kind, counts[0]) if kind.mark else None
 
     def __setitem__(self, slot: int, known: Slot) -> None:
-        self.kinds[slot], self.counts[slot] = known.kind, known.raw
+        self.put(slot, known.kind, (known.raw,))
+
+    def between(self, first: int, stop: int) -> Iterator[tuple[Kind, int, Sequence[int | None]]]:
+        """What is known from one boundary to before another: a kind, the first boundary of it, and the counts."""
+        at = 0
+        for kind, counts in self.parts:
+            begin, at = at, at + len(counts)
+            if begin < stop and first < at:
+                yield kind, max(begin, first), counts[max(0, first - begin) : stop - begin]
 
     def put(self, first: int, kind: Kind, counts: Sequence[int | None]) -> None:
         """Boundaries from the first on that are alike but for their counts."""
-        here = slice(first, first + len(counts))
-        self.kinds[here], self.counts[here] = [kind] * len(counts), counts
-
-    def alike(self, first: int = 0, stop: int = SLOTS) -> Iterator[tuple[Kind, int, int]]:
-        """The boundaries from the first to before the last as runs of one kind, each from one to before another."""
-        for kind, run in groupby(self.kinds[first:stop]):
-            begin, first = first, first + len(list(run))
-            yield kind, begin, first
+        stop = first + len(counts)
+        parts: list[Part] = []
+        for each, _, told in (*self.between(0, first), (kind, first, counts), *self.between(stop, SLOTS)):
+            if parts and parts[-1][0] == each:
+                parts[-1] = each, (*parts[-1][1], *told)
+            else:
+                parts.append((each, told))
+        self.parts = tuple(parts)
 
 
 class DayDamaged(ValueError):
@@ -86,17 +98,14 @@ class DayDamaged(ValueError):
 def pack(day: Day, key: int) -> bytes:
     """A day as bytes, fewer than 100 where nothing odd happened. `key` tells the row that they belong to."""
     out = bytearray()
-    counts: list[int] = []
-    for kind, first, stop in day.alike():
-        out += _packed([*kind, stop - first])
+    told: list[int] = []
+    for kind, counts in day.parts:
+        out += _packed([*kind, len(counts)])
         if kind.told:
-            counts += cast("list[int]", day.counts[first:stop])
-    steps = list(map(sub, counts, [0, *counts]))
-    if min(steps, default=0) >= 0:
-        steps = list(map(add, steps, steps))
-    else:
-        steps = [step << 1 if step >= 0 else ~(step << 1) for step in steps]
-    out += _packed(steps[:1]) + _packed(steps[1:])  # the first is large, the others seldom are
+            told += cast("Sequence[int]", counts)
+    if told:  # the first is large, the others seldom are
+        out += _packed([_zigzag(told[0])])
+        out += _packed_steps(list(map(sub, told[1:], told)))
     return bytes(out + _checksum(out, key))
 
 
@@ -106,26 +115,35 @@ def unpack(packed: bytes, key: int, slots: int = SLOTS) -> Day:
     if packed[-CHECKSUM_BYTES:] != _checksum(body, key):
         raise DayDamaged("the checksum of a day does not fit")
     numbers = _numbers(body)
-    runs: list[tuple[Kind, int]] = []
+    kinds: list[tuple[Kind, int]] = []
     known = 0
     while known < SLOTS:
-        runs.append((Kind(next(numbers), next(numbers)), length := next(numbers)))
+        kinds.append((Kind(next(numbers), next(numbers)), length := next(numbers)))
         known += length
     counts = accumulate(~(number >> 1) if number & 1 else number >> 1 for number in numbers)
-    day = Day([], [])
-    for kind, length in runs:
-        length = min(length, slots - len(day.kinds))
-        day.put(len(day.kinds), kind, list(islice(counts, length)) if kind.told else [None] * length)
-    return day
+    parts: list[Part] = []
+    for kind, length in kinds:
+        length = min(length, slots)
+        slots -= length
+        parts.append((kind, tuple(islice(counts, length)) if kind.told else (None,) * length))
+    return Day(tuple(parts))
 
 
 def _checksum(body: bytes | bytearray, key: int) -> bytes:
     return zlib.crc32(body, key & 0xFFFF_FFFF).to_bytes(CHECKSUM_BYTES, "little")
 
 
-def _packed(numbers: list[int]) -> bytes:
-    if max(numbers, default=0) <= 0x7F:
-        return bytes(numbers)
+def _zigzag(number: int) -> int:
+    return number << 1 if number >= 0 else ~(number << 1)
+
+
+def _packed_steps(steps: list[int]) -> bytes:
+    if SMALL.issuperset(steps):
+        return bytes(steps).translate(SMALL_ZIGZAG)
+    return _packed(map(_zigzag, steps))
+
+
+def _packed(numbers: Iterable[int]) -> bytes:
     out = bytearray()
     for number in numbers:
         while number > 0x7F:

@@ -128,8 +128,10 @@ class Keeper:
         The one that a half-hour had is not used again.
         """
         for first, last in runs_of(changed):
-            for seq in filter(None, seqs.counts[first : last + 1]):
-                self._take_out(seq)
+            for kind, _, counts in seqs.between(first, last + 1):
+                if kind == SEQ:
+                    for seq in cast("Sequence[int]", counts):
+                        self._take_out(seq)
             following = range(self._seq + 1, self._seq + last - first + 2)
             seqs.put(first, SEQ, following)
             self._seq = following[-1]
@@ -185,8 +187,9 @@ def _put(
 ) -> tuple[Sequence[int], list[int]]:
     """Put what is better in its place: which boundaries changed, and at which something else is known better."""
     here = range(first, first + len(values))
-    if (kind := _one_kind(values, mark, scale)) and day.kinds[first : here.stop].count(NOTHING) == len(here):
-        day.put(first, kind, cast("Sequence[int]", values) if kind.told else [None] * len(values))
+    unknown = all(kind == NOTHING for kind, _, _ in day.between(first, here.stop))
+    if unknown and (kind := _one_kind(values, mark, scale)):
+        day.put(first, kind, cast("Sequence[int]", values) if kind.told else (None,) * len(values))
         return here, []
     better, denied = [], []
     for slot, value in zip(here, values, strict=True):
@@ -203,8 +206,9 @@ def _put(
 
 def _one_kind(values: Sequence[int | str | None], mark: int, scale: int) -> Kind | None:
     """What all of these are but for their counts; None where they are not alike."""
-    alike = set(map(type, values)) == {int} or len(set(values)) == 1
-    return slot_of_value(values[0], mark, scale).kind if alike and values[0] is not None else None
+    first = values[0]
+    alike = set(map(type, values)) == {int} if isinstance(first, int) else values.count(first) == len(values)
+    return slot_of_value(first, mark, scale).kind if alike and first is not None else None
 
 
 def _merged(first: Sequence[int], *others: Sequence[int]) -> Sequence[int]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from hemsd.history.calendar import HALF_HOUR_S, day_of, moment, slot_of
+from hemsd.history.calendar import HALF_HOUR_S, SLOTS, day_of, moment, slot_of
 from hemsd.history.counters import Piece, Reading
 from hemsd.history.database import day_key
 from hemsd.history.days import Day, DayDamaged, Slot, unpack
@@ -147,10 +147,11 @@ class Tables:
             if begin > end:
                 continue
             for day, slots in self.days(channel, day_of(begin), day_of(end)):
-                for number, (kind, raw) in enumerate(zip(slots.kinds, slots.counts, strict=True)):
-                    at = moment(day, number)
-                    if kind.scale and raw is not None and begin <= at <= end:
-                        yield self._reading(channel, at, raw, kind.scale)
+                for kind, number, counts in slots.between(0, SLOTS):
+                    moments = range(moment(day, number), end + 1, HALF_HOUR_S)
+                    for at, raw in zip(moments, counts, strict=False):
+                        if kind.scale and raw is not None and at >= begin:
+                            yield self._reading(channel, at, raw, kind.scale)
 
     def _reading(self, channel: Channel, at: int, raw: int, scale: int) -> Reading:
         ticks, digits = self.scales[scale]

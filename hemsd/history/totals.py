@@ -143,10 +143,10 @@ class Totals:
 def stretches_of(number: int, day: Day, slots: Sequence[int]) -> Iterator[Stretch]:
     """The energy at these boundaries of a day, which are in the order of time."""
     for first, last in runs_of(slots):
-        for kind, begin, stop in day.alike(first, last + 1):
+        for kind, begin, counts in day.between(first, last + 1):
             if kind.scale:  # then there are counts
-                counts = cast("list[int]", day.counts[begin:stop])
-                yield Stretch(moment(number, begin), moment(number, stop - 1), counts, {kind.scale})
+                end = moment(number, begin + len(counts) - 1)
+                yield Stretch(moment(number, begin), end, list(cast("Sequence[int]", counts)), {kind.scale})
 
 
 def _joined(told: Iterable[Stretch]) -> list[Stretch]:
