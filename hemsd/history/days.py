@@ -8,9 +8,9 @@ Numbers are little-endian base 128; differences may be negative (zigzag).
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, islice
+from itertools import accumulate, chain, islice
 from operator import sub
 from typing import NamedTuple, cast
 
@@ -22,8 +22,7 @@ SOURCES = ("", "backfill", "read", "notified")  # mark of a count: how it came, 
 STATES = ("no_data", "overflow", "underflow", "absent", "refused", "timeout", "unknown_unit")
 FIRST_STATE = 16  # mark of the first of STATES: there is no count, and why
 CHECKSUM_BYTES = 4
-SMALL = frozenset(range(64))  # differences of one byte that do not fall
-SMALL_ZIGZAG = bytes(min(2 * step, 255) for step in range(256))
+SMALL = frozenset(range(64))  # differences that take one byte and are not below 0: most of them
 
 
 class Kind(NamedTuple):
@@ -81,6 +80,9 @@ class Day:
 
     def put(self, first: int, kind: Kind, counts: Sequence[int | None]) -> None:
         """Boundaries from the first on that are alike but for their counts."""
+        if len(counts) == SLOTS:
+            self.parts = ((kind, counts),)
+            return
         stop = first + len(counts)
         parts: list[Part] = []
         for each, _, told in (*self.between(0, first), (kind, first, counts), *self.between(stop, SLOTS)):
@@ -114,13 +116,15 @@ def unpack(packed: bytes, key: int, slots: int = SLOTS) -> Day:
     body = packed[:-CHECKSUM_BYTES]
     if packed[-CHECKSUM_BYTES:] != _checksum(body, key):
         raise DayDamaged("the checksum of a day does not fit")
-    numbers = _numbers(body)
+    stream = iter(body)
     kinds: list[tuple[Kind, int]] = []
     known = 0
     while known < SLOTS:
-        kinds.append((Kind(next(numbers), next(numbers)), length := next(numbers)))
+        kinds.append((Kind(_number(stream), _number(stream)), length := _number(stream)))
         known += length
-    counts = accumulate(~(number >> 1) if number & 1 else number >> 1 for number in numbers)
+    counts: Iterator[int] = iter(())
+    if any(kind.told for kind, _ in kinds):
+        counts = accumulate(chain([_signed(_number(stream))], _steps(bytes(stream))))
     parts: list[Part] = []
     for kind, length in kinds:
         length = min(length, slots)
@@ -137,13 +141,26 @@ def _zigzag(number: int) -> int:
     return number << 1 if number >= 0 else ~(number << 1)
 
 
+def _signed(zigzag: int) -> int:
+    return ~(zigzag >> 1) if zigzag & 1 else zigzag >> 1
+
+
 def _packed_steps(steps: list[int]) -> bytes:
     if SMALL.issuperset(steps):
-        return bytes(steps).translate(SMALL_ZIGZAG)
-    return _packed(map(_zigzag, steps))
+        return bytes(steps).translate(ZIGZAG_SMALL)
+    return _packed(list(map(_zigzag, steps)))
 
 
-def _packed(numbers: Iterable[int]) -> bytes:
+def _steps(packed: bytes) -> Iterator[int]:
+    if packed.isascii():  # each is one byte
+        return map(SIGNED_ASCII.__getitem__, packed)
+    stream = iter(packed)
+    return (_signed(_number(chain([byte], stream))) for byte in stream)
+
+
+def _packed(numbers: list[int]) -> bytes:
+    if max(numbers) <= 0x7F:
+        return bytes(numbers)
     out = bytearray()
     for number in numbers:
         while number > 0x7F:
@@ -153,12 +170,13 @@ def _packed(numbers: Iterable[int]) -> bytes:
     return bytes(out)
 
 
-def _numbers(packed: bytes) -> Iterator[int]:
+def _number(stream: Iterator[int]) -> int:
     number = shift = 0
-    for byte in packed:
-        if byte <= 0x7F:
-            yield number | byte << shift
-            number = shift = 0
-        else:
-            number |= (byte & 0x7F) << shift
-            shift += 7
+    while (byte := next(stream)) > 0x7F:
+        number |= (byte & 0x7F) << shift
+        shift += 7
+    return number | byte << shift
+
+
+ZIGZAG_SMALL = bytes(min(_zigzag(step), 0xFF) for step in range(256))
+SIGNED_ASCII = tuple(map(_signed, range(0x80)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from hemsd.history.calendar import HALF_HOUR_S, moment
-from hemsd.history.counters import Counter, Piece, Step
+from hemsd.history.counters import FIRST, Counter, Piece, Step
 from hemsd.history.days import Day
 from hemsd.history.schema import SEQ_REGISTER
 from hemsd.history.tables import Channel, Span, Tables
@@ -77,7 +77,10 @@ class Totals:
         stretches = _joined(told)
         for each in stretches:
             self._extend(channel, each.first, each.last)
-        chain = self._tables.chain(channel.register)
+        chain, pieces = self._tables.chain(channel.register), self._tables.pieces(channel.register)
+        if chain and not pieces:
+            self._begin_piece(channel.register, FIRST)
+            pieces.append(FIRST)
         if any(self._bent(channel, chain, each) for each in stretches):
             self._retell(channel.register, outcome)
 
@@ -100,7 +103,7 @@ class Totals:
                 counts, scales = [*counts, slot.raw or 0], {*scales, slot.scale}
         pieces = self._tables.pieces(channel.register)
         there = [piece for piece in pieces if piece.since <= first]
-        if not there or there[-1].holds or any(first < piece.since <= last for piece in pieces):
+        if there[-1].holds or any(first < piece.since <= last for piece in pieces):
             return True
         return counts != sorted(counts) or len(scales) > 1
 
