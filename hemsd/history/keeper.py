@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import cast
 
-from hemsd.history.calendar import HALF_HOUR_S, day_of, moment, number, slot_of
+from hemsd.history.calendar import DAY_S, HALF_HOUR_S, day_of, moment, number, slot_of
 from hemsd.history.database import HEAD, day_key, transaction
 from hemsd.history.days import NOTHING, SOURCES, Day, Kind, Slot, pack
 from hemsd.history.inbox import Batch
 from hemsd.history.intervals import Run, Scale, slot_of_value
-from hemsd.history.schema import SEQ_REGISTER
 from hemsd.history.tables import Channel, Tables
 from hemsd.history.totals import Outcome, Stretch, Totals, runs_of, stretches_of
 from hemsd.hub.messages import Event
 
-SEQ = Kind(1)
 LIVE = ("notified", "read")  # sources that tell which meter is there now
 TEXT_LIMIT = 2000
 
@@ -28,9 +26,10 @@ TEXT_LIMIT = 2000
 class _Changes:
     """What half-hours of one meter led to, to be written."""
 
+    channels: Mapping[str, Channel]  # of the meter, by register
     days: list[tuple[int, int, bytes]] = field(default_factory=list)  # rows of day
     records: list[tuple[int, ...]] = field(default_factory=list)  # rows of record
-    energies: dict[Channel, list[Stretch]] = field(default_factory=dict)  # became known or changed
+    energies: dict[str, list[Stretch]] = field(default_factory=dict)  # became known or changed, by register
 
 
 class Keeper:
@@ -89,24 +88,25 @@ class Keeper:
         """Half-hours of one meter, by day: better what is known of each, write it, let the totals follow."""
         live = [run.at for runs in told.values() for run in runs if run.source in LIVE]
         self._totals.begin_era(meter, live, outcome)
-        changes = _Changes()
+        for register in dict.fromkeys(each for runs in told.values() for run in runs for each in run.values):
+            self._add_channel(meter, register)
+        changes = _Changes(self._tables.channels_of(meter))
         for day, runs in told.items():
             self._better_day(meter, day, runs, changes, outcome)
         self._db.executemany("INSERT OR REPLACE INTO day VALUES (?, ?, ?)", changes.days)
         self._db.executemany("INSERT INTO record VALUES (?, ?, ?, ?)", changes.records)
-        for channel, stretches in changes.energies.items():
-            self._totals.settle(channel, stretches, outcome)
+        for register, stretches in changes.energies.items():
+            self._totals.settle(changes.channels[register], stretches, outcome)
 
     def _better_day(self, meter: int, number: int, told: list[Run], changes: _Changes, outcome: Outcome) -> None:
         """Half-hours of one meter and day: read what is known of it and better it."""
-        registers = {register for run in told for register in run.values}
-        channels = {register: self._channel(meter, register) for register in (*registers, SEQ_REGISTER)}
-        days = self._tables.registers(channels.values(), number)
+        days = self._tables.registers(changes.channels.values(), number)
+        before = [Day(day.parts) for day in days.values()]
         changed: dict[str, Sequence[int]] = {}
         for run in told:
             first, mark, scale = slot_of(run.at), SOURCES.index(run.source), self._scale(run.scale)
             for register, values in run.values.items():
-                better, denied = _put(days[register], first, values, mark, scale)
+                better, denied = _put(days.setdefault(register, Day()), first, values, mark, scale)
                 if better:
                     changed[register] = _merged(better, changed.get(register, better))
                 outcome.contradicted += [moment(number, slot) for slot in denied]
@@ -114,37 +114,26 @@ class Keeper:
             return
         touched = _merged(*changed.values())
         outcome.kept += len(touched)
-        changes.records += self._give_seqs(meter, number, touched, days[SEQ_REGISTER])
-        for register in (SEQ_REGISTER, *changed):
-            channel = channels[register]
-            changes.days.append((number, channel.id, pack(days[register], day_key(number, channel.id))))
+        if before and (again := [slot for slot in touched if any(day[slot] for day in before)]):
+            self._take_out(meter, {moment(number, slot) for slot in again})
+        for first, last in runs_of(touched):
+            changes.records.append((self._seq + 1, meter, moment(number, first), last - first + 1))
+            self._seq += last - first + 1
         for register, slots in changed.items():
-            energies = changes.energies.setdefault(channels[register], [])
-            energies += stretches_of(number, days[register], slots)
+            channel, day = changes.channels[register].id, days[register]
+            changes.days.append((number, channel, pack(day, day_key(number, channel))))
+            changes.energies.setdefault(register, []).extend(stretches_of(number, day, slots))
 
-    def _give_seqs(self, meter: int, day: int, changed: Sequence[int], seqs: Day) -> Iterator[tuple[int, ...]]:
-        """The records of half-hours that changed, in the order of time, each with a new seq.
-
-        The one that a half-hour had is not used again.
-        """
-        for first, last in runs_of(changed):
-            for kind, _, counts in seqs.between(first, last + 1):
-                if kind == SEQ:
-                    for seq in cast("Sequence[int]", counts):
-                        self._take_out(seq)
-            following = range(self._seq + 1, self._seq + last - first + 2)
-            seqs.put(first, SEQ, following)
-            self._seq = following[-1]
-            yield following[0], meter, moment(day, first), len(following)
-
-    def _take_out(self, seq: int) -> None:
-        """No half-hour has this seq any more; those beside it in its row keep theirs."""
-        query = "SELECT seq, meter, at, half_hours FROM record WHERE seq <= ? ORDER BY seq DESC LIMIT 1"
-        first, meter, at, length = self._db.execute(query, (seq,)).fetchone()
-        before = seq - first
-        self._db.execute("DELETE FROM record WHERE seq = ?", (first,))
-        rows = [(first, meter, at, before), (seq + 1, meter, at + (before + 1) * HALF_HOUR_S, length - before - 1)]
-        self._db.executemany("INSERT INTO record VALUES (?, ?, ?, ?)", [row for row in rows if row[3]])
+    def _take_out(self, meter: int, gone: Set[int]) -> None:
+        """These half-hours, which get new seqs, have theirs no more; those beside them in a row keep theirs."""
+        query = "SELECT seq, at, half_hours FROM record WHERE meter = ? AND at BETWEEN ? AND ?"
+        earliest = min(gone) - DAY_S  # the half-hours of a row are of one day
+        for seq, at, length in self._db.execute(query, (meter, earliest, max(gone))).fetchall():
+            left = [number for number in range(length) if at + number * HALF_HOUR_S not in gone]
+            if len(left) < length:
+                self._db.execute("DELETE FROM record WHERE seq = ?", (seq,))
+                rows = [(seq + a, meter, at + a * HALF_HOUR_S, b - a + 1) for a, b in runs_of(left)]
+                self._db.executemany("INSERT INTO record VALUES (?, ?, ?, ?)", rows)
 
     def _keep_events(self, events: Sequence[Event]) -> None:
         rows = []
@@ -162,12 +151,11 @@ class Keeper:
             meters[name] = self._added("INSERT INTO meter (name) VALUES (?)", name)
         return meters[name]
 
-    def _channel(self, meter: int, register: str) -> Channel:
+    def _add_channel(self, meter: int, register: str) -> None:
         channels = self._tables.channels
-        if (channel := channels.get((meter, register))) is None:
+        if (meter, register) not in channels:
             number = self._added("INSERT INTO channel (meter, register) VALUES (?, ?)", meter, register)
-            channel = channels[meter, register] = Channel(number, meter, register)
-        return channel
+            channels[meter, register] = Channel(number, meter, register)
 
     def _scale(self, scale: Scale | None) -> int:
         if scale is None:

@@ -10,7 +10,6 @@ from typing import cast
 from hemsd.history.calendar import HALF_HOUR_S, moment
 from hemsd.history.counters import FIRST, Counter, Piece, Step
 from hemsd.history.days import Day
-from hemsd.history.schema import SEQ_REGISTER
 from hemsd.history.tables import Channel, Span, Tables
 
 
@@ -62,8 +61,7 @@ class Totals:
             self._begin(ended + HALF_HOUR_S, meter)
             outcome.replaced = True
             for register in sorted({channel.register for channel in self._tables.channels.values()}):
-                if register != SEQ_REGISTER:
-                    self._retell(register, outcome)
+                self._retell(register, outcome)
 
     def _begin(self, since: int, meter: int) -> None:
         self._db.execute("INSERT INTO era VALUES (?, ?)", (since, meter))
@@ -167,6 +165,8 @@ def _joined(told: Iterable[Stretch]) -> list[Stretch]:
 
 def runs_of(slots: Sequence[int]) -> Iterator[tuple[int, int]]:
     """First and last of each run of boundaries without a hole."""
+    if not slots:
+        return
     first = last = slots[0]
     if slots[-1] - first == len(slots) - 1:  # most days
         yield first, slots[-1]
