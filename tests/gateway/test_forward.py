@@ -27,7 +27,7 @@ from hemsd.gateway.reconnecting import Backoff
 from hemsd.gateway.standing import Home
 from hemsd.history.historian import Historian
 from hemsd.hub.hub import Hub
-from hemsd.hub.messages import Domain, Event, MeterDay
+from hemsd.hub.messages import BackfillProgress, Domain, Event, MeterDay
 from hemsd.hub.routes import ROUTES_6_4_3
 
 pytestmark = pytest.mark.needs("mosquitto")
