@@ -57,11 +57,14 @@ class Slot(Struct, frozen=True):
         return Kind(self.mark, self.scale)
 
 
+UNKNOWN: tuple[Part, ...] = ((NOTHING, (None,) * SLOTS),)
+
+
 @dataclass(slots=True)
 class Day:
     """What is known of a register at the boundaries of a day, in parts of one kind: most days are a single one."""
 
-    parts: tuple[Part, ...] = ((NOTHING, (None,) * SLOTS),)
+    parts: tuple[Part, ...] = UNKNOWN
 
     def __getitem__(self, slot: int) -> Slot | None:
         ((kind, _, counts),) = self.between(slot, slot + 1)
@@ -77,6 +80,10 @@ class Day:
             begin, at = at, at + len(counts)
             if begin < stop and first < at:
                 yield kind, max(begin, first), counts[max(0, first - begin) : stop - begin]
+
+    def known(self, first: int, stop: int) -> bool:
+        """Whether anything is, from one boundary to before another."""
+        return self.parts is not UNKNOWN and any(kind != NOTHING for kind, _, _ in self.between(first, stop))
 
     def put(self, first: int, kind: Kind, counts: Sequence[int | None]) -> None:
         """Boundaries from the first on that are alike but for their counts."""

@@ -11,7 +11,7 @@ from typing import cast
 
 from hemsd.history.calendar import DAY_S, HALF_HOUR_S, day_of, moment, number, slot_of
 from hemsd.history.database import HEAD, day_key, transaction
-from hemsd.history.days import NOTHING, SOURCES, Day, Kind, Slot, pack
+from hemsd.history.days import SOURCES, Day, Kind, Slot, pack
 from hemsd.history.inbox import Batch
 from hemsd.history.intervals import Run, Scale, slot_of_value
 from hemsd.history.tables import Channel, Tables
@@ -175,8 +175,7 @@ def _put(
 ) -> tuple[Sequence[int], list[int]]:
     """Put what is better in its place: which boundaries changed, and at which something else is known better."""
     here = range(first, first + len(values))
-    unknown = all(kind == NOTHING for kind, _, _ in day.between(first, here.stop))
-    if unknown and (kind := _one_kind(values, mark, scale)):
+    if not day.known(first, here.stop) and (kind := _one_kind(values, mark, scale)):
         day.put(first, kind, cast("Sequence[int]", values) if kind.told else (None,) * len(values))
         return here, []
     better, denied = [], []

@@ -16,6 +16,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
+from functools import partial
+from operator import is_not
 from typing import Any, Literal
 
 from hemsd.echonet.exchange import Missing
@@ -53,6 +55,8 @@ Edges = tuple[tuple[int, int] | None, tuple[int, int] | None]
 """The first and the last count of a day, imported and exported; None where there is none."""
 
 NOTHING: Edges = (None, None)
+
+IS_TOLD = partial(is_not, None)
 
 log = logging.getLogger(__name__)
 
@@ -362,8 +366,7 @@ def _edges(day: MeterDay) -> Edges:
 
 
 def _ends(counts: Sequence[int | None]) -> tuple[int, int] | None:
-    first = next((count for count in counts if count is not None), None)
-    last = next((count for count in reversed(counts) if count is not None), None)
+    first, last = [next(filter(IS_TOLD, way), None) for way in (counts, reversed(counts))]
     return None if first is None or last is None else (first, last)
 
 
