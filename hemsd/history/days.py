@@ -1,7 +1,7 @@
 """One day of one register, 48 boundaries, as the few bytes that the database keeps of it. Pure.
 
-First come runs of boundaries with the same mark and scale: mark, scale, number of boundaries. Then the count of each
-boundary that has one, as its difference to the one before, and at the end a checksum, which SQLite's pages have not.
+First come its parts, boundaries with the same mark and scale: mark, scale, number of boundaries. Then the count of
+each boundary that has one, as its difference to the one before, and at the end a checksum, which SQLite has not.
 Numbers are little-endian base 128; differences may be negative (zigzag).
 """
 
@@ -58,6 +58,7 @@ class Slot(Struct, frozen=True):
 
 
 UNKNOWN: tuple[Part, ...] = ((NOTHING, (None,) * SLOTS),)
+"""A day of which nothing is known."""
 
 
 @dataclass(slots=True)
