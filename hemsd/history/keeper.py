@@ -194,8 +194,8 @@ def _put(
 def _one_kind(values: Sequence[int | str | None], mark: int, scale: int) -> Kind | None:
     """What all of these are but for their counts; None where they are not alike."""
     first = values[0]
-    alike = set(map(type, values)) == {int} if isinstance(first, int) else values.count(first) == len(values)
-    return slot_of_value(first, mark, scale).kind if alike and first is not None else None
+    alike = list(map(type, values)).count(int) if isinstance(first, int) else values.count(first)
+    return slot_of_value(first, mark, scale).kind if alike == len(values) and first is not None else None
 
 
 def _merged(first: Sequence[int], *others: Sequence[int]) -> Sequence[int]:
