@@ -145,6 +145,8 @@ class Historian:
                 self._inbox.hear_progress(message, self._clock())
                 if outcomes := self._filler.progress(message, self._now()):
                     self._tell_filled(outcomes)
+                if message.last:
+                    self._health_at = self._now()  # what it brought is worth telling at once
             case RecordsAfter() | HistoryQuery():
                 self._questions.append(message)
             case _:

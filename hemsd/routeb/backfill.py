@@ -110,7 +110,7 @@ class Backfiller:
             self._tell(replaced, last=True)
         self._jobs[request.asker] = _Job(request, days, len(days), request.minutes_since)
         self._taken.set()
-        log.info("%d days of half-hours are to be read from the meter's memory", len(days))
+        log.debug("%d days of half-hours are to be read from the meter's memory", len(days))
 
     async def run(self) -> None:
         """Work until cancelled. Raises PortError, ModuleTrouble."""
@@ -125,7 +125,7 @@ class Backfiller:
                     else:
                         self._tell(job, last=True)
                         read, empty, failed = [job.outcomes.count(each) for each in ("read", "empty", "failed")]
-                        log.info("the meter's memory: %d days read, %d empty, %d failed", read, empty, failed)
+                        log.debug("the meter's memory: %d days read, %d empty, %d failed", read, empty, failed)
             self._taken.clear()
             await self._taken.wait()
 

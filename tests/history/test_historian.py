@@ -276,6 +276,21 @@ def test_health_tells_how_much_there_is_and_what_is_missing(tmp_path: Path) -> N
     virtually(story, tmp_path)
 
 
+def test_health_tells_at_once_what_a_backfill_brought(tmp_path: Path) -> None:
+    """Whoever asked for it, when its last day is read."""
+
+    async def story(house: House) -> None:
+        await house.told(house.operator, Health)
+        today = Backfill(request="r", asker=Domain.OPERATOR, days=(date(2025, 1, 15), date(2025, 1, 14)))
+        for number in (1, 2):
+            house.half_hour(-number, 1000 - number, source="backfill")
+            house.progress(today, number)
+        (health,) = await house.told(house.operator, Health)
+        assert health.counters["half_hours"] == 2
+
+    virtually(story, tmp_path)
+
+
 def test_a_stop_keeps_what_waits(tmp_path: Path) -> None:
     """Samples gather for half an hour; a stop writes them, and each event once."""
 
