@@ -16,7 +16,7 @@ from hemsd.appliances.tickets import Ticket
 from hemsd.echonet.classes.device import Section, Tempo
 from hemsd.echonet.classes.views import sections, tempo
 
-TURNS_MAX: Final = 8  # in line
+TURNS_MAX: Final = 2  # in line: one that is asked, and one more
 
 Told = Callable[[Instance, Mapping[int, bytes], Source, float], None]
 
