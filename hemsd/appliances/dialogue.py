@@ -65,7 +65,7 @@ class Dialogue:
         self.counters: Counter[str] = Counter()  # requests, repeats, silences, late, partial
         self._next_tid = next_tid
         self._batches = Batches(manners)
-        self._gap_s, self._answer_s = gap_s, 0.0
+        self.gap_s, self._answer_s = gap_s, 0.0
         self._urgent: deque[Ticket] = deque()
         self._routine: deque[Ticket] = deque()
         self._open: list[Ticket] = []  # begun and not in flight: to go on, to be repeated, or to be waited for
@@ -91,7 +91,7 @@ class Dialogue:
         All but the first hold for the whole node; of several the most cautious ones do.
         """
         self._batches.heed(eoj, alone, batch or PROPERTIES_MAX)
-        self._gap_s = max(self._gap_s, gap_s or 0.0)
+        self.gap_s = max(self.gap_s, gap_s or 0.0)
         self._answer_s = min(LIMIT_S, max(self._answer_s, answer_s or 0.0))
 
     # --- asking
@@ -124,7 +124,7 @@ class Dialogue:
 
     def rest(self, now: float) -> None:
         """Leave the gap that follows an answer: the node gave one to somebody else."""
-        self._free_at = max(self._free_at, now + self._gap_s)
+        self._free_at = max(self._free_at, now + self.gap_s)
 
     @property
     def idle(self) -> bool:
@@ -163,7 +163,7 @@ class Dialogue:
         if not (ticket.done or ticket.wanted):
             self._finish(ticket)
         if self._asking is None:
-            self._free_at = now + self._gap_s
+            self._free_at = now + self.gap_s
         return True
 
     def tick(self, now: float) -> None:

@@ -67,6 +67,7 @@ class Instance:
             heard_at=self.heard_at,
             detail=self.detail,
             properties_per_request=node.manners.proven or None,
+            interval_s=node.interval_s,
         )
 
     def remembered(self) -> RememberedAppliance:

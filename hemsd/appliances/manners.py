@@ -25,6 +25,7 @@ PROPERTIES_MAX = 16  # in one Get, however many a node would answer
 DOUBTS = 3
 CHANCE = 0.00001
 WORST_SHARE = 0.8  # of requests lost; more is an absence
+LOST_MAX = 3  # in a row, counted: more are an absence
 LOSSY_SHARE = 0.2  # of requests lost; from there on an answer that is late is more likely to be lost
 SAMPLES = 64  # answers by which the loss is judged: when they are full, they count half
 ALONE_MAX = 256  # properties of one node known to fail in company
@@ -64,17 +65,18 @@ class Manners:
         self.strikes: Counter[int] = Counter()  # by key: failed in company, answered alone, how often in a row
         self.properties_per_request = 1
         self._answers, self._missed = 2.0, 0.0  # requests answered, and those lost
+        self.usual_s = SOFT_FIRST_S / SOFT_FACTOR  # an answer takes, at most
         self.soft_s = SOFT_FIRST_S
 
     def took(self, round_trip_s: float, *, lost: int = 0) -> None:
         """It answered after so long, when so many requests for the same had been lost."""
         self._answers += 1
-        self._missed += lost
+        self._missed += min(lost, LOST_MAX)
         if self._answers > SAMPLES:
             self._answers, self._missed = self._answers / 2, self._missed / 2
         self._round_trips.observe(round_trip_s)
         self._recent_s.append(round_trip_s)
-        usual_s = min(self._round_trips.p95_s, max(self._recent_s))
+        self.usual_s = usual_s = min(self._round_trips.p95_s, max(self._recent_s))
         self.soft_s = min(LIMIT_S, max(SOFT_MIN_S, usual_s if self.lossy else SOFT_FACTOR * usual_s))
 
     @property
