@@ -148,7 +148,7 @@ class Dialogue:
             self.counters["late"] += 1
         first, asking.heard = not asking.heard, True
         if first:
-            self.manners.took(now - asking.asked_at, lost=asking.tries)
+            self.manners.took(now - asking.asked_at, lost=0 if asking.ticket.done else asking.tries)
         ticket = asking.ticket
         if not ticket.done and not asking.void:
             asking.named += len(told)

@@ -203,6 +203,48 @@ def test_where_announcements_get_lost_they_are_believed_ever_less() -> None:
         assert house.polls.announces(ON) is False
 
 
+def test_nothing_is_read_more_often_than_its_node_can_keep() -> None:
+    """Power as seldom as that, states too if they are faster; what is slower at its own tempo; sections likewise."""
+    house = House({POWER: Tempo.LIVE, ON: Tempo.STATE, FAULT: Tempo.SLOW}, sections=PAGES[:1])
+    house.polls.keep(100.0, START, relied=True)
+    house.live(6000.0)
+    assert len(house.asked[POWER]) == pytest.approx(60, abs=2)
+    assert len(house.asked[ON]) == pytest.approx(60, abs=2)
+    assert len(house.asked[FAULT]) == pytest.approx(10, abs=3)
+    assert len(house.asked[0xB3]) == pytest.approx(60, abs=2)
+
+
+def test_where_notifications_get_lost_they_are_not_relied_on() -> None:
+    """A state that is told when it changes is read every minute from then on, and not first in ten."""
+    house = House({ON: Tempo.STATE}, announced=(ON,))
+    house.live(1.0)
+    house.notify(ON, b"\x02")
+    assert house.polls.announces(ON) is True
+    assert house.polls.deadline() == house.now + SELDOM_S
+    house.polls.keep(Tempo.LIVE.value, house.now, relied=False)
+    assert house.polls.deadline() == house.now + Tempo.STATE.value
+    house.live(600.0)
+    assert max(house.gaps(ON)) < 70.0
+
+
+@pytest.mark.parametrize(
+    ("most", "interval_s", "reads_s"),
+    [
+        (16, 10.0, 1 / 10),  # what is slower goes along
+        (8, 10.0, 1 / 10),
+        (2, 10.0, (3 / 10 + 7 / 60 + 3 / 600) / 2),
+        (1, 10.0, 3 / 10 + 7 / 60 + 3 / 600),
+        (16, 60.0, 1 / 60),
+        (4, 60.0, 3 / 60),
+    ],
+)
+def test_how_many_requests_it_takes(most: int, interval_s: float, reads_s: float) -> None:
+    """A second, for three properties of LIVE, seven of STATE and three of SLOW."""
+    tempo = dict.fromkeys(range(3), Tempo.LIVE) | dict.fromkeys(range(3, 10), Tempo.STATE)
+    polls = House(tempo | dict.fromkeys(range(10, 13), Tempo.SLOW) | {13: Tempo.ONCE}).polls
+    assert polls.reads(interval_s, 0.0, most) == pytest.approx(reads_s)
+
+
 def test_mistake_16_a_poll_may_overtake_a_notification() -> None:
     """The poll found the change first, the notification of the same came a moment later: that is a promise kept."""
     house = House({ON: Tempo.STATE}, announced=(ON,))
