@@ -216,7 +216,7 @@ class Polls:
             if promises and (promise := promises.get(epc)) is not None:
                 promise.told(properties[epc], now, source)
                 if promise.holds and self._relied:
-                    every = SELDOM_S
+                    every = max(every, SELDOM_S)
             due[epc] = now + every
             if self._failed:
                 self._failed.pop(epc, None)
@@ -238,7 +238,7 @@ class Polls:
             missed = min(self._missed.get(section, 0) + 1, FAILED_MAX)
         self._missed[section] = missed
         if missed != 1:
-            self._sections[section] = now + min(SELDOM_S, every_s * 2.0 ** max(0, missed - 1))
+            self._sections[section] = now + max(every_s, min(SELDOM_S, every_s * 2.0 ** (missed - 1)))
 
     def _not_given(self, epc: int, now: float, *, lost: bool) -> None:
         """It is asked more seldom; but what may have got lost is due as before once."""
