@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from msgspec import Struct
-
 from hemsd.appliances.manners import LIMIT_S, PROPERTIES_MAX, Manners
-from hemsd.appliances.tickets import Asking, Ticket
+from hemsd.appliances.tickets import Asking, Plan, Ticket
 from hemsd.echonet.exchange import Missing
 from hemsd.echonet.frame import ESV, Frame, Property, encode
 from hemsd.echonet.objects import CONTROLLER
@@ -23,13 +21,6 @@ LAST_S = 6.0  # of the time that a request has, in which it may be company that 
 USUAL_BYTES = 17  # of one property, where it was not seen to have more; maps and identifiers have as many
 
 BODY_AT: Final = 4  # in a frame, after EHD and TID
-
-
-class Plan(Struct, frozen=True):
-    """The EPCs of one frame, and what follows its TID."""
-
-    epcs: tuple[int, ...]
-    body: bytes
 
 
 class Batches:
@@ -68,8 +59,11 @@ class Batches:
             plan = self._plans[key] = Plan(tuple([each.epc for each in properties]), encode(frame)[BODY_AT:])
         return plan
 
-    def told(self, asking: Asking, esv: int, told: Mapping[int, bytes]) -> None:
-        """Work an answer to a read into its ticket: properties of those asked, empty where there is no value."""
+    def told(self, asking: Asking, esv: int, told: Mapping[int, bytes]) -> bool:
+        """Work an answer to a read into its ticket: properties of those asked, empty where there is no value.
+
+        Whether it had all that was asked.
+        """
         ticket, size = asking.ticket, len(asking.epcs)
         answers, node = ticket.answers, ticket.eoj << 8
         given = told if all(told.values()) else {epc: edt for epc, edt in told.items() if edt}
@@ -87,6 +81,7 @@ class Batches:
         if not told or given is not told:
             self._not_given(asking, esv, [epc for epc in told if epc not in given], len(given))
         ticket.settle()
+        return len(given) == size
 
     def going_on(self, ticket: Ticket) -> bool:
         """Before a read goes on: whether the last answer lacked properties at its end, which may show a limit."""
@@ -132,6 +127,7 @@ class Batches:
         if ticket.failed and any(epc in given for epc in ticket.failed):
             manners.fell_short(ticket.failed_size, ticket.managed)
             ticket.failed = ()
+            self._plans.clear()
         if ticket.alone and len(asking.epcs) == 1:
             (epc,) = asking.epcs
             company = ticket.company if epc in ticket.company else ticket.alone.intersection(given)
@@ -154,6 +150,7 @@ class Batches:
             if len(self._refused) >= REFUSED_LIMIT:
                 self._refused.clear()
             self._refused.add(node | asking.epcs[0])
+            self._plans.clear()
             answers.setdefault(asking.epcs[0], Missing.REFUSED)
         else:
             for epc in empty:

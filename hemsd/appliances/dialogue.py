@@ -19,7 +19,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from hemsd.appliances.batches import Batches
+from hemsd.appliances.batches import BODY_AT, Batches
 from hemsd.appliances.manners import LIMIT_S, PROPERTIES_MAX, SOFT_MIN_S, Manners
 from hemsd.appliances.tickets import Asking, Ticket
 from hemsd.echonet.classes.device import Section
@@ -32,6 +32,7 @@ SECTION_LIMIT_S = 3 * LIMIT_S  # selecting and reading, each as slow as may be, 
 LATE_S = 2 * LIMIT_S  # a TID may still be answered, counted from when it was sent
 QUEUE_LIMIT = 32  # tickets in either line
 RECENT_LIMIT = 16  # TIDs whose late answers are known
+REMEMBERED_MAX = 256  # bytes of an answer that is recognised when it comes again
 
 READ_ANSWERS: Final = ANSWERS[ESV.GET]
 WRITE_ANSWERS: Final = ANSWERS[ESV.SETC] | {ESV.SETI_SNA}  # some devices refuse a SetC with 50
@@ -132,8 +133,26 @@ class Dialogue:
 
     # --- hearing
 
-    def receive(self, frame: Frame, now: float) -> bool:
-        """Take a frame of this node; whether it belongs to something asked, be it late, split or partial."""
+    def again(self, data: bytes, now: float) -> bool:
+        """Take a datagram that answers what is in flight, all of it, word for word as the last time; whether it does.
+
+        It need not be understood anew.
+        """
+        asking = self._asking
+        if asking is None or data != asking.expected:
+            return False
+        ticket, asking.heard = asking.ticket, True
+        self.manners.took(now - asking.asked_at)
+        ticket.unchanged = asking.plan.told
+        ticket.answers.update(ticket.unchanged)
+        ticket.wanted = ()
+        self._asking = None
+        self._free_at = now + self._gap_s
+        self._finish(ticket)
+        return True
+
+    def receive(self, frame: Frame, data: bytes, now: float) -> bool:
+        """Take a frame of this node, and its datagram; whether it answers something asked, be it late or partial."""
         asking = self._recent.get(frame.tid)
         if asking is None or now > asking.asked_at + LATE_S or frame.seoj != asking.ticket.eoj:
             return False
@@ -152,7 +171,8 @@ class Dialogue:
         if not ticket.done and not asking.void:
             asking.named += len(told)
             before = ticket.wanted
-            self._settle(asking, frame.esv, told)
+            if self._settle(asking, frame.esv, told) and len(data) <= REMEMBERED_MAX:
+                asking.plan.answer, asking.plan.told = data[BODY_AT:], told
             if first or ticket.wanted != before:
                 self._progress(ticket, now)
         if asking is self._asking:
@@ -238,7 +258,9 @@ class Dialogue:
         tid = self._next_tid()
         last = ticket.last
         tries = last.tries + 1 if last is not None and last.epcs == plan.epcs and not last.heard else 0
-        asking = ticket.last = self._asking = Asking(ticket, plan.epcs, writes, now, tries)
+        head = EHD + tid.to_bytes(2, "big")
+        expected = head + plan.answer if plan.answer and last is None and plan.epcs == ticket.epcs else None
+        asking = ticket.last = self._asking = Asking(ticket, plan, plan.epcs, writes, now, expected, tries)
         recent = self._recent
         recent.pop(tid, None)
         if len(recent) >= RECENT_LIMIT:
@@ -254,22 +276,23 @@ class Dialogue:
         self.counters["requests"] += 1
         if ticket.repeats:
             self.counters["repeats"] += 1
-        self._outgoing.append(EHD + tid.to_bytes(2, "big") + plan.body)
+        self._outgoing.append(head + plan.body)
 
     # --- where a ticket goes
 
-    def _settle(self, asking: Asking, esv: int, told: Mapping[int, bytes]) -> None:
-        """Work an answer into its ticket."""
+    def _settle(self, asking: Asking, esv: int, told: Mapping[int, bytes]) -> bool:
+        """Work an answer into its ticket; whether it gave all that was to be read."""
         ticket = asking.ticket
         if not asking.writes:
-            self._batches.told(asking, esv, told)
-        elif ticket.kind == "write":
+            return self._batches.told(asking, esv, told)
+        if ticket.kind == "write":
             _taken(ticket, esv, told)
         elif esv == ESV.SET_RES:
             ticket.selected = True
         else:
             ticket.answers.update(dict.fromkeys(ticket.epcs, Missing.REFUSED))
             ticket.settle()
+        return False
 
     def _progress(self, ticket: Ticket, now: float) -> None:
         """Something new came: what is left makes a new batch, with a limit of its own."""

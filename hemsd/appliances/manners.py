@@ -26,11 +26,13 @@ DOUBTS = 3
 CHANCE = 0.00001
 WORST_SHARE = 0.8  # of requests lost; more is an absence
 SAMPLES = 64  # answers by which the loss is judged: when they are full, they count half
+FORGOTTEN = 0.1  # fewer lost among those are as good as none
 ALONE_MAX = 256  # properties of one node known to fail in company
 
 SOFT_FIRST_S = 5.0  # wired and Wi-Fi adapters answer within one second, gateways to radio within three
 SOFT_MIN_S = 1.0
 SOFT_FACTOR = 3  # times the observed p95,
+FAST_S = SOFT_MIN_S / SOFT_FACTOR  # shorter makes no difference
 RECENT = 8  # or the slowest of as many answers, where that is less: it has become faster
 LIMIT_S = 20.0  # after which a node is silent: the slowest adapters in the field keep to it
 
@@ -63,9 +65,14 @@ class Manners:
         self.properties_per_request = 1
         self._answers, self._missed = 2.0, 0.0  # requests answered, and those lost
         self.soft_s = SOFT_FIRST_S
+        self._fast = 0  # answers in a row within FAST_S, with no loss remembered
 
     def took(self, round_trip_s: float, *, lost: int = 0) -> None:
         """It answered after so long, when so many requests for the same had been lost."""
+        fast = round_trip_s <= FAST_S and not lost
+        if fast and self._fast == SAMPLES:
+            return  # all that is remembered is like that
+        self._fast = self._fast + 1 if fast and self._missed < FORGOTTEN else 0
         self._answers += 1
         self._missed += lost
         if self._answers > SAMPLES:

@@ -104,6 +104,10 @@ class Network:
         if address in self._own:
             counters["own"] += 1
             return
+        node = self._registry.by_address.get(address)
+        if node is not None and node.again(packet.payload, now):
+            self._turn(node, now)
+            return
         try:
             frame = decode(packet.payload)
         except FrameError:
@@ -116,7 +120,7 @@ class Network:
         if frame.seoj >> 8 == METER >> 8:
             self._astray(address, now)
             return
-        if (node := self._registry.by_address.get(address)) is not None:
+        if node is not None:
             node.heard(now)
         elif (node := self._greet(address, now)) is None:
             counters["nodes_too_many"] += 1
@@ -129,7 +133,7 @@ class Network:
         elif esv in REQUESTS:
             counters["asked"] += 1
             self._answer(frame, address)
-        elif node is None or not node.receive(frame, now):
+        elif node is None or not node.receive(frame, packet.payload, now):
             self._unasked(node, frame, now)
         if node is not None:
             self._turn(node, now)

@@ -143,9 +143,17 @@ class Node:
 
     # --- time and frames
 
-    def receive(self, frame: Frame, now: float) -> bool:
-        """An answer of it; whether it belongs to something asked."""
-        if not self.dialogue.receive(frame, now):
+    def again(self, data: bytes, now: float) -> bool:
+        """A datagram of it; whether that says once more what it was asked once more."""
+        if not self.dialogue.again(data, now):
+            return False
+        self.heard(now)
+        self._work(now)
+        return True
+
+    def receive(self, frame: Frame, data: bytes, now: float) -> bool:
+        """An answer of it, and its datagram; whether it belongs to something asked."""
+        if not self.dialogue.receive(frame, data, now):
             return False
         self._watch.progressed(now)
         self._work(now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 from msgspec import Struct
@@ -13,7 +14,7 @@ from hemsd.echonet.frame import Property
 
 
 class Ticket(Struct, eq=False):
-    """Something asked of one object. To others only the first twelve are of interest.
+    """Something asked of one object. To others only the first thirteen are of interest.
 
     When done, `answers` has every EPC: its EDT (empty for a write that was accepted) or why not: REFUSED; ABSENT, it
     was said to be given and was empty; TIMEOUT. Of a section they are all EDTs, or none is. Before that, answers of a
@@ -27,6 +28,7 @@ class Ticket(Struct, eq=False):
     urgent: bool = False
     answers: dict[int, bytes | Missing] = {}
     done: bool = False
+    unchanged: Mapping[int, bytes] = {}  # what it was answered, where that is word for word what it was before
     silent: bool = False  # nothing was heard in answer within the limit
     unanswered: tuple[int, ...] = ()  # what was asked last before that
     dropped: bool = False  # nobody waits for it any more
@@ -63,13 +65,24 @@ class Ticket(Struct, eq=False):
         self.wanted = tuple([epc for epc in self.wanted if epc not in answers])
 
 
+class Plan(Struct, eq=False):
+    """One frame to be sent: its EPCs, and what follows its TID."""
+
+    epcs: tuple[int, ...]
+    body: bytes
+    answer: bytes = b""  # what followed the TID in the last answer that had all of them,
+    told: Mapping[int, bytes] = {}  # and what it told
+
+
 class Asking(Struct, eq=False):
     """One frame that was sent for a ticket."""
 
     ticket: Ticket
+    plan: Plan
     epcs: tuple[int, ...]
     writes: bool
     asked_at: float
+    expected: bytes | None = None  # the answer that has nothing new: that of the last time, with the TID of now
     tries: int = 0  # of the same just before, not answered in time
     overdue: bool = False  # its soft deadline has passed
     heard: bool = False

@@ -228,6 +228,34 @@ def test_a_doubled_answer_ends_nothing_twice(line: Line) -> None:
     assert line.happened == [Finished(ticket)]
 
 
+def test_the_same_answer_to_the_same_question_is_recognised(line: Line) -> None:
+    """Word for word, with the TID of now, all of it and no other: then it says what it said before."""
+    told = {ON: b"\x30", ROOM: b"\x1a"}
+    for number in range(3):
+        ticket = line.dialogue.read(AIRCON, (ON, ROOM))
+        (request,) = line.wait(GAP_S)
+        same = answer(request, ESV.GET_RES, list(told.items()))
+        for other in (b"", same[:-1], same[:-1] + b"\x1b", b"\x10\x81\xff\xff" + same[4:]):
+            assert not line.dialogue.again(other, line.now)
+        assert line.dialogue.again(same, line.now) == bool(number)
+        assert line.hear(same), "a doubled answer, or the first"
+        assert ticket.answers == told and ticket.done
+        assert ticket.unchanged == (told if number else {})
+    assert line.dialogue.counters["late"] == 0
+    line.dialogue.read(AIRCON, (ROOM,))
+    (request,) = line.wait(GAP_S)
+    assert not line.dialogue.again(answer(request, ESV.GET_RES, list(told.items())), line.now), "asked something else"
+
+
+def test_an_answer_that_lacks_something_is_read_each_time(line: Line) -> None:
+    """What is missing from it is worked out anew, for it may teach something."""
+    for _ in range(3):
+        ticket = line.dialogue.read(AIRCON, (ON, MODE))
+        line.talk(Node({ON: b"\x30"}))
+        assert ticket.answers == {ON: b"\x30", MODE: Missing.REFUSED}
+        assert not ticket.unchanged
+
+
 def test_mistake_8_late_answers_count(line: Line) -> None:
     """Asked again after the soft deadline with another TID; the answer to the first asking, 19 s late, is as good."""
     ticket = line.dialogue.read(AIRCON, (ON,))

@@ -30,6 +30,11 @@ def answer(request: bytes, esv: int, told: list[tuple[int, bytes]]) -> bytes:
     return request[:4] + request[7:10] + request[4:7] + bytes([esv, len(told)]) + body
 
 
+def hear(dialogue: Dialogue, data: bytes, now: float) -> bool:
+    """Give it a datagram as a network does; whether it belongs to something asked."""
+    return dialogue.again(data, now) or dialogue.receive(decode(data), data, now)
+
+
 @dataclass
 class Node:
     """Answers Get and SetC of any of its objects out of `values`, by EPC."""
@@ -122,7 +127,7 @@ class Line:
 
     def hear(self, data: bytes) -> bool:
         """A datagram of the node comes now."""
-        known = self.dialogue.receive(decode(data), self.now)
+        known = hear(self.dialogue, data, self.now)
         self.happened += self.dialogue.events()
         return known
 
