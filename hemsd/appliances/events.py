@@ -7,9 +7,12 @@ from typing import Literal
 
 from msgspec import Struct
 
-from hemsd.echonet.classes.device import Device
+from hemsd.echonet.classes.device import Device, Known
 
 Source = Literal["read", "notified"]
+
+Ages = Mapping[int, tuple[float, Source]]
+"""When each property was told last, and how, by key of device.Known."""
 
 
 class Appliance(Struct, frozen=True, kw_only=True):
@@ -43,14 +46,15 @@ class Forgotten(Struct, frozen=True):
 class Told(Struct, frozen=True):
     """Properties that an appliance told, by key of device.Known.
 
-    `known` is all that is believed of it now, with ages; it is live: to be used before the network goes on. `by_hand`
-    names those that changed without an order of ours: a person or another controller set them.
+    `known` and `ages` are all that is believed of it now; they are live: to be used before the network goes on.
+    `by_hand` names those that changed without an order of ours: a person or another controller set them.
     """
 
     appliance: Appliance
     source: Source
     properties: Mapping[int, bytes]
-    known: Mapping[int, tuple[bytes, float, Source]]  # EDT, when it was told, and how
+    known: Known
+    ages: Ages
     by_hand: frozenset[int] = frozenset()
 
 

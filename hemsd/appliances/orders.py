@@ -53,12 +53,12 @@ class Orders:
         self._begin(
             instance,
             command,
-            lambda: plan(instance.device, values, instance.known_values(), from_outside=from_outside),
+            lambda: plan(instance.device, values, instance.values, from_outside=from_outside),
         )
 
     def identify(self, instance: Instance, command: str) -> None:
         """Have it show itself."""
-        self._begin(instance, command, lambda: identify(instance.device, instance.known_values()))
+        self._begin(instance, command, lambda: identify(instance.device, instance.values))
 
     def query(self, instance: Instance, query: str, epcs: tuple[int, ...]) -> None:
         """Read properties now, () for all that it has."""

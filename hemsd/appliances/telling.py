@@ -10,11 +10,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
+from typing import NamedTuple, cast
 
 from msgspec.structs import replace
 
-from hemsd.appliances.events import Answered, Appliance, Noted, Settled, Source
+from hemsd.appliances.events import Ages, Answered, Appliance, Noted, Settled
 from hemsd.echonet.classes.catalogue import GET_MAP, PropertyClass, class_name, properties_of
 from hemsd.echonet.classes.device import Device, Known, Scalar
 from hemsd.echonet.classes.views import normal, wishes
@@ -42,8 +42,12 @@ _ID = re.compile("[0-9a-f]{4}-[0-9a-f]{8}")  # of an appliance
 Clock = Callable[[float], datetime]
 """From seconds on the monotonic clock of a network to UTC."""
 
-Believed = Mapping[int, tuple[bytes, float, Source]]
-"""As `known` of events.Told."""
+
+class Believed(NamedTuple):
+    """As in events.Told."""
+
+    known: Known
+    ages: Ages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,11 +114,11 @@ class Teller:
 
     def state(self, appliance: Appliance, believed: Believed, requested: Mapping[str, Scalar]) -> ApplianceState:
         """All that is believed of it; of what was requested, that which does not read so now."""
-        known = _with_map(appliance.device, {key: edt for key, (edt, _, _) in believed.items()})
+        known = _with_map(appliance.device, believed.known)
         values = {word: value for word, value in normal(appliance.device, known).items() if not holds_frame(value)}
         return ApplianceState(
             appliance=appliance.id,
-            at=self._clock(max((at for _, at, _ in believed.values()), default=appliance.since)),
+            at=self._clock(max((at for at, _ in believed.ages.values()), default=appliance.since)),
             values=values,
             properties=dict(self._properties(appliance, believed, known)),
             requested={
@@ -130,13 +134,14 @@ class Teller:
         """Those that its class defines, by name; a further page of a list has its number behind it."""
         defined = properties_of(appliance.device)
         meanings = self._meanings.setdefault(appliance.id, {})
-        for key, (edt, at, source) in believed.items():
+        for key, edt in believed.known.items():
             epc, page = (key, 0) if key <= 0xFF else divmod(key, 0x100)
             if epc in MAPS or (property_ := defined.get(epc)) is None:
                 continue
             meaning = meanings.get(key)
             if meaning is None or not meaning.holds(edt, known):
                 meaning = meanings[key] = _Meaning(property_, edt, known)
+            at, source = believed.ages[key]
             yield (
                 f"{property_.name}_{page}" if page else property_.name,
                 PropertyValue(

@@ -47,7 +47,7 @@ class Watch:
         """Keep it fresh from now on; constants that are known need not be."""
         device, values = instance.device, instance.values
         wanted = {epc: kept for epc, kept in tempo(device).items() if kept is not Tempo.ONCE or epc not in values}
-        selected = sections(device, instance.known_values())
+        selected = sections(device, instance.values)
         instance.selectors = frozenset(each.epc for section in selected for each in section.select)
         self._polls[instance] = Polls(wanted, selected, announced=device.announced, now=now, chance=chance)
         self.due = now
@@ -78,7 +78,7 @@ class Watch:
     def select(self, instance: Instance, now: float) -> None:
         """There may be more to select than was known."""
         if (polls := self._polls.get(instance)) is not None:
-            polls.select(sections(instance.device, instance.known_values()), now)
+            polls.select(sections(instance.device, instance.values), now)
             self._next(polls)
 
     def progressed(self, now: float) -> None:

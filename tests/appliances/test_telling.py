@@ -153,7 +153,7 @@ def test_the_pages_of_a_list_stay_apart() -> None:
     board = Device(eoj=0x028701, release="R", readable=frozenset({0x80, 0xB3}))
     state = teller().state(
         appliance("0287-00000001", board),
-        {0xB3: (bytes.fromhex("010100000001"), 1.0, "read"), 0xB321: (bytes.fromhex("210100000002"), 2.0, "read")},
+        believed({0xB3: "010100000001", 0xB321: "210100000002"}),
         {},
     )
     first, second = sorted(state.properties)
