@@ -73,7 +73,7 @@ class Dialogue:
         self._asking: Asking | None = None  # in flight
         self._soft_at = math.inf  # its soft deadline
         self._free_at = 0.0  # when the gap is over
-        self._recent: dict[int, Asking] = {}  # by TID
+        self._recent = deque[Asking](maxlen=RECENT_LIMIT)  # the last one first
         self._outgoing: list[bytes] = []
         self._events: list[DialogueEvent] = []
 
@@ -153,7 +153,8 @@ class Dialogue:
 
     def receive(self, frame: Frame, data: bytes, now: float) -> bool:
         """Take a frame of this node, and its datagram; whether it answers something asked, be it late or partial."""
-        asking = self._recent.get(frame.tid)
+        tid = frame.tid
+        asking = next((each for each in self._recent if each.tid == tid), None)
         if asking is None or now > asking.asked_at + LATE_S or frame.seoj != asking.ticket.eoj:
             return False
         if frame.esv not in (WRITE_ANSWERS if asking.writes else READ_ANSWERS):
@@ -244,30 +245,31 @@ class Dialogue:
             self._open.append(held)
         if self._urgent:
             return self._urgent.popleft()
-        if self._open and (ready := [each for each in self._open if now >= each.retry_at]):
+        if not self._open:
+            return self._routine.popleft() if self._routine else None
+        if (ready := [each for each in self._open if now >= each.retry_at]):
             ticket = next((each for each in ready if each.urgent), ready[0])
             self._open.remove(ticket)
             return ticket
         return self._routine.popleft() if self._routine and not self._blocked() else None
 
     def _ask(self, ticket: Ticket, now: float) -> None:
-        writes = ticket.kind == "write" or ticket.selecting
-        if ticket.last is not None and self._batches.going_on(ticket):
+        writes = ticket.kind != "read" and (ticket.kind == "write" or ticket.selecting)
+        last = ticket.last
+        if last is not None and self._batches.going_on(ticket):
             self.counters["partial"] += 1
         plan = self._batches.plan(ticket, writes=writes)
-        tid = self._next_tid()
-        last = ticket.last
-        tries = last.tries + 1 if last is not None and last.epcs == plan.epcs and not last.heard else 0
+        epcs, tid = plan.epcs, self._next_tid()
         head = EHD + tid.to_bytes(2, "big")
-        expected = head + plan.answer if plan.answer and last is None and plan.epcs == ticket.epcs else None
-        asking = ticket.last = self._asking = Asking(ticket, plan, plan.epcs, writes, now, expected, tries)
-        recent = self._recent
-        recent.pop(tid, None)
-        if len(recent) >= RECENT_LIMIT:
-            del recent[next(iter(recent))]
-        recent[tid] = asking
-        if not ticket.sent:
+        self._asking = asking = Asking(ticket, tid, plan, epcs, writes, now)
+        self._recent.appendleft(asking)
+        if last is None:
             ticket.asked_at = now
+            if plan.answer and epcs == ticket.epcs:
+                asking.expected = head + plan.answer
+        elif last.epcs == epcs and not last.heard:
+            asking.tries = last.tries + 1
+        ticket.last = asking
         if ticket.limit_at == math.inf:
             ticket.limit_at = now + (SECTION_LIMIT_S if ticket.kind == "section" else LIMIT_S)
         soft_s, answer_s = self.manners.soft_s, self._answer_s
@@ -328,7 +330,7 @@ class Dialogue:
         if ticket.kind == "read":
             self._batches.overdue(asking, now)
             return
-        for each in self._recent.values():
+        for each in self._recent:
             each.void = each.void or each.ticket is ticket
         ticket.selected = False
         ticket.answers.clear()
@@ -355,10 +357,11 @@ class Dialogue:
             self._open.remove(ticket)
         if self._held is ticket:
             self._held = None
-        answers = ticket.answers
         if ticket.wanted:
+            answers = ticket.answers
             answers.update([(epc, Missing.TIMEOUT) for epc in ticket.epcs if epc not in answers])
         if ticket.kind == "section":
+            answers = ticket.answers
             for why in [each for each in answers.values() if isinstance(each, Missing)][:1]:
                 answers.update(dict.fromkeys(answers, why))
         ticket.wanted, ticket.last = (), None

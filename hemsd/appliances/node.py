@@ -198,8 +198,7 @@ class Node:
             self.meet(now)
         if now >= self._watch.due:
             self._watch.tick(now)
-        if self.orders:
-            self.orders.tick(now)
+        self.orders.tick(now)
         self.dialogue.tick(now)
         self._work(now)
 
@@ -208,30 +207,30 @@ class Node:
         at, due = self._retry_at, self._watch.due
         if due < at:
             at = due
-        if self.orders and (due := self.orders.deadline()) < at:
+        if self.orders.commands and (due := self.orders.deadline()) < at:
             at = due
         asking = self.dialogue.deadline()
         return at if asking is None or at < asking else asking
 
     def _work(self, now: float) -> None:
         """Take what the dialogue has concluded, and what that gives rise to."""
-        dialogue = self.dialogue
+        dialogue, watch, orders = self.dialogue, self._watch, self.orders
         while events := dialogue.events():
             for event in events:
                 ticket = event.ticket
                 if isinstance(event, Quiet):
                     self._quiet(ticket, now)
-                elif self._watch.finished(ticket, now):
+                elif watch.finished(ticket, now):
                     continue
                 elif self._courses.finished(ticket, now):
                     self._exploring.go_on(now)
                 else:
                     self._ordered(ticket, now)
-            if now >= self._watch.due:
-                self._watch.tick(now)
+            if now >= watch.due:
+                watch.tick(now)
             dialogue.tick(now)
-        if self.orders:
-            self.orders.settle(now)
+        if orders.commands or orders.queries:
+            orders.settle(now)
 
     def tell(self, events: Iterable[NetworkEvent]) -> None:
         """Something happened."""
@@ -382,7 +381,7 @@ class Node:
             self.tell(instance.stands(online=True, detail="", now=now))
         known_before = len(instance.values)
         self._commons.events += instance.told(told, source, now)
-        if self.orders:
+        if self.orders.commands:
             self.orders.told(instance, told, now)
         if len(instance.values) > known_before:
             self._watch.select(instance, now)

@@ -80,6 +80,7 @@ class Polls:
         self._chance = chance
         self._every = {epc: each.value for epc, each in sorted(tempo.items(), key=lambda item: item[1].value)}
         self._pace = {epc: every if every < math.inf else AGAIN_S for epc, every in self._every.items()}
+        self._soon = {epc: SOON * pace for epc, pace in self._pace.items()}
         self._due = dict.fromkeys(self._every, now)
         self._failed: dict[int, int] = {}  # times in a row, by EPC
         self._suspects: set[int] = set()  # what was asked last when nothing was said
@@ -131,9 +132,10 @@ class Polls:
             candidates = [epc for epc, at in due.items() if at < math.inf]
             candidates.sort(key=lambda epc: (failed.get(epc, 0), due[epc]))
         else:
-            pace = self._pace
-            candidates = [epc for epc, at in due.items() if at <= now + SOON * pace[epc]]
-            candidates.sort(key=lambda epc: (due[epc] - now) / pace[epc])
+            pace, soon = self._pace, self._soon
+            candidates = [epc for epc, at in due.items() if at - soon[epc] <= now]
+            if len(candidates) > most:
+                candidates.sort(key=lambda epc: (due[epc] - now) / pace[epc])
         if suspects or failed:  # by themselves, and last: others may not be answered in their company
             sure = [epc for epc in candidates if epc not in suspects and failed.get(epc, 0) < DOUBTFUL]
             candidates = sure or candidates
@@ -154,11 +156,12 @@ class Polls:
         else:
             if given:
                 self.told(given, now, "read")
-            missing = [epc for epc, answer in answers.items() if not isinstance(answer, bytes)]
-            if len(missing) == 1 or not ticket.silent:
-                for epc in missing:
-                    self._not_given(epc, now, lost=answers[epc] is Missing.TIMEOUT)
-            self._suspects.update(ticket.unanswered)
+            if len(given) < len(answers):
+                missing = [epc for epc, answer in answers.items() if not isinstance(answer, bytes)]
+                if len(missing) == 1 or not ticket.silent:
+                    for epc in missing:
+                        self._not_given(epc, now, lost=answers[epc] is Missing.TIMEOUT)
+                self._suspects.update(ticket.unanswered)
         if ticket.silent:
             self._silent(now)
         else:
@@ -170,21 +173,23 @@ class Polls:
 
     def told(self, properties: Mapping[int, bytes], now: float, source: Source) -> None:
         """Properties came: in answer to whatever request, or by themselves. Any of them shows that it is there."""
-        due, promises = self._due, self._promises
+        due, every, promises = self._due, self._every, self._promises
         if self._silences:
             if self._silences > 1:  # it is back: never mind what it did not give meanwhile
                 due.update(dict.fromkeys(self._failed, now))
                 self._failed.clear()
             self._silences, self._held_until = 0, now
         for epc in properties:
-            if (every := self._every.get(epc)) is None:
-                continue
-            if promises and (promise := promises.get(epc)) is not None:
-                promise.told(properties[epc], now, source)
-                if promise.holds:
-                    every = SELDOM_S
-            due[epc] = now + every
-            if self._failed:
+            if epc in every:
+                due[epc] = now + every[epc]
+        if promises:
+            for epc, promise in promises.items():
+                if epc in properties:
+                    promise.told(properties[epc], now, source)
+                    if promise.holds:
+                        due[epc] = now + SELDOM_S
+        if self._failed:
+            for epc in properties:
                 self._failed.pop(epc, None)
         if self._suspects:
             self._suspects.difference_update(properties)

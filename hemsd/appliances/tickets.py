@@ -78,6 +78,7 @@ class Asking(Struct, eq=False):
     """One frame that was sent for a ticket."""
 
     ticket: Ticket
+    tid: int
     plan: Plan
     epcs: tuple[int, ...]
     writes: bool

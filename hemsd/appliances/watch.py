@@ -26,6 +26,7 @@ class _Turn:
     """A request for an appliance, `page` that of a section; so many of its answers have been taken."""
 
     instance: Instance
+    polls: Polls
     page: int | None = None
     taken: int = 0
 
@@ -60,8 +61,7 @@ class Watch:
         """Nobody is there: read nothing until resumed."""
         for ticket, turn in self._turns.items():
             self._dialogue.cancel(ticket)
-            if (polls := self._polls.get(turn.instance)) is not None:
-                polls.abandoned()
+            turn.polls.abandoned()
         self._turns.clear()
         self.due = math.inf
 
@@ -95,9 +95,8 @@ class Watch:
         if (turn := self._turns.pop(ticket, None)) is None:
             return False
         told = _brought(ticket, turn)
-        if (polls := self._polls.get(turn.instance)) is not None:
-            polls.concluded(ticket, told, now)
-            self._next(polls)
+        turn.polls.concluded(ticket, told, now)
+        self._next(turn.polls)
         if len(self._turns) == TURNS_MAX - 1:
             self.due = now
         if told:
@@ -115,14 +114,14 @@ class Watch:
         for instance, polls in waiting:
             if len(self._turns) >= TURNS_MAX:
                 return
-            if (at := polls.deadline()) > now:
-                self.due = at
+            if (turn := polls.due(now)) is None:
+                self.due = polls.deadline()
                 return
-            match polls.due(now):
-                case Section() as section:
-                    self._turns[self._dialogue.section(instance.device.eoj, section)] = _Turn(instance, section.page)
-                case tuple(epcs):
-                    self._turns[self._dialogue.read(instance.device.eoj, epcs)] = _Turn(instance)
+            eoj = instance.device.eoj
+            if isinstance(turn, Section):
+                self._turns[self._dialogue.section(eoj, turn)] = _Turn(instance, polls, turn.page)
+            else:
+                self._turns[self._dialogue.read(eoj, turn)] = _Turn(instance, polls)
 
     def _next(self, polls: Polls) -> None:
         at = polls.deadline()
@@ -130,12 +129,11 @@ class Watch:
             self.due = at
 
 
-def _brought(ticket: Ticket, turn: _Turn) -> dict[int, bytes]:
+def _brought(ticket: Ticket, turn: _Turn) -> Mapping[int, bytes]:
     """What has come since the last look, but for what a notification has overtaken."""
     answers = ticket.answers
-    told = given(dict(list(answers.items())[turn.taken :]) if turn.taken else answers)
+    told = ticket.unchanged or given(dict(list(answers.items())[turn.taken :]) if turn.taken else answers)
     turn.taken = len(answers)
-    if turn.page is None:
-        for epc in turn.instance.overtaken(told, ticket.asked_at):
-            del told[epc]
+    if turn.page is None and (overtaken := turn.instance.overtaken(told, ticket.asked_at)):
+        return {epc: edt for epc, edt in told.items() if epc not in overtaken}
     return told
