@@ -73,7 +73,7 @@ class Batches:
             if len(edt) > USUAL_BYTES and self._sizes.get(node | epc, USUAL_BYTES) < len(edt):
                 self._grown(node | epc, len(edt))
         if 0 < len(given) < size:  # some answer in two frames, 72 and 52
-            asking.given.update(given)
+            asking.given = asking.given.union(given)
         if size in (len(given), len(asking.given)):
             self.manners.answered(size)
         if given:

@@ -74,6 +74,7 @@ class Dialogue:
         self._soft_at = math.inf  # its soft deadline
         self._free_at = 0.0  # when the gap is over
         self._recent = deque[Asking](maxlen=RECENT_LIMIT)  # the last one first
+        self._recognised = b""  # the last answer that needed no reading: it may come twice
         self._outgoing: list[bytes] = []
         self._events: list[DialogueEvent] = []
 
@@ -113,7 +114,10 @@ class Dialogue:
     def cancel(self, ticket: Ticket) -> None:
         """Forget a ticket; nothing more is told of it. One in flight keeps the line until answered or overdue."""
         ticket.dropped = True
-        if ticket.done or (self._asking is not None and self._asking.ticket is ticket):
+        if self._asking is not None and self._asking.ticket is ticket:
+            self._asking.expected = None
+            return
+        if ticket.done:
             return
         if self._held is ticket:
             self._held = None
@@ -133,29 +137,31 @@ class Dialogue:
 
     # --- hearing
 
-    def again(self, data: bytes, now: float) -> bool:
-        """Take a datagram that answers what is in flight, all of it, word for word as the last time; whether it does.
+    def again(self, data: bytes, now: float) -> Ticket | None:
+        """Take a datagram that answers what is in flight, all of it, word for word as the last time; None for others.
 
-        It need not be understood anew.
+        It need not be understood anew. Its ticket is done, of which no event tells.
         """
         asking = self._asking
         if asking is None or data != asking.expected:
-            return False
-        ticket, asking.heard = asking.ticket, True
-        self.manners.took(now - asking.asked_at)
-        ticket.unchanged = asking.plan.told
-        ticket.answers.update(ticket.unchanged)
-        ticket.wanted = ()
+            return None
         self._asking = None
+        self._recent.popleft()
+        self._recognised = data
         self._free_at = now + self._gap_s
-        self._finish(ticket)
-        return True
+        self.manners.took(now - asking.asked_at)
+        ticket, told = asking.ticket, asking.plan.told
+        ticket.answers, ticket.unchanged, ticket.wanted, ticket.last = dict(told), told, (), None
+        ticket.done = True
+        return ticket
 
     def receive(self, frame: Frame, data: bytes, now: float) -> bool:
         """Take a frame of this node, and its datagram; whether it answers something asked, be it late or partial."""
         tid = frame.tid
         asking = next((each for each in self._recent if each.tid == tid), None)
-        if asking is None or now > asking.asked_at + LATE_S or frame.seoj != asking.ticket.eoj:
+        if asking is None:
+            return data == self._recognised
+        if now > asking.asked_at + LATE_S or frame.seoj != asking.ticket.eoj:
             return False
         if frame.esv not in (WRITE_ANSWERS if asking.writes else READ_ANSWERS):
             return False
@@ -198,7 +204,7 @@ class Dialogue:
         if self._asking is None and now >= self._free_at and (ticket := self._next(now)) is not None:
             self._ask(ticket, now)
 
-    def deadline(self) -> float | None:
+    def deadline(self) -> float:
         """When tick() is wanted next; in the past where something can go at once."""
         at = math.inf
         if self._asking is not None:
@@ -209,7 +215,7 @@ class Dialogue:
             at = min(at, ticket.limit_at)
             if self._asking is None:
                 at = min(at, max(ticket.retry_at, self._free_at))
-        return None if at == math.inf else at
+        return at
 
     def outgoing(self) -> list[bytes]:
         """Datagrams to send, in order; empties."""
@@ -247,7 +253,7 @@ class Dialogue:
             return self._urgent.popleft()
         if not self._open:
             return self._routine.popleft() if self._routine else None
-        if (ready := [each for each in self._open if now >= each.retry_at]):
+        if ready := [each for each in self._open if now >= each.retry_at]:
             ticket = next((each for each in ready if each.urgent), ready[0])
             self._open.remove(ticket)
             return ticket

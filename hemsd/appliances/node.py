@@ -145,9 +145,11 @@ class Node:
 
     def again(self, data: bytes, now: float) -> bool:
         """A datagram of it; whether that says once more what it was asked once more."""
-        if not self.dialogue.again(data, now):
+        if (ticket := self.dialogue.again(data, now)) is None:
             return False
         self.heard(now)
+        self._finished(ticket, now)
+        self._go_on(now)
         self._work(now)
         return True
 
@@ -155,6 +157,9 @@ class Node:
         """An answer of it, and its datagram; whether it belongs to something asked."""
         if not self.dialogue.receive(frame, data, now):
             return False
+        if self.manners.proven >= 2 * self._proven_told:
+            self._proven_told = self.manners.proven
+            self.tell(Changed(each.shown()) for each in self.instances.values())
         self._watch.progressed(now)
         self._work(now)
         return True
@@ -196,41 +201,47 @@ class Node:
         """Let time pass."""
         if now >= self._retry_at:
             self.meet(now)
-        if now >= self._watch.due:
-            self._watch.tick(now)
         self.orders.tick(now)
-        self.dialogue.tick(now)
+        self._go_on(now)
         self._work(now)
 
     def deadline(self) -> float:
         """When tick() is wanted next."""
-        at, due = self._retry_at, self._watch.due
-        if due < at:
-            at = due
+        at = self.dialogue.deadline()
+        if self._retry_at < at:
+            at = self._retry_at
+        if self._watch.due < at:
+            at = self._watch.due
         if self.orders.commands and (due := self.orders.deadline()) < at:
             at = due
-        asking = self.dialogue.deadline()
-        return at if asking is None or at < asking else asking
+        return at
 
     def _work(self, now: float) -> None:
         """Take what the dialogue has concluded, and what that gives rise to."""
-        dialogue, watch, orders = self.dialogue, self._watch, self.orders
-        while events := dialogue.events():
+        while events := self.dialogue.events():
             for event in events:
-                ticket = event.ticket
                 if isinstance(event, Quiet):
-                    self._quiet(ticket, now)
-                elif watch.finished(ticket, now):
-                    continue
-                elif self._courses.finished(ticket, now):
-                    self._exploring.go_on(now)
+                    self._quiet(event.ticket, now)
                 else:
-                    self._ordered(ticket, now)
-            if now >= watch.due:
-                watch.tick(now)
-            dialogue.tick(now)
-        if orders.commands or orders.queries:
-            orders.settle(now)
+                    self._finished(event.ticket, now)
+            self._go_on(now)
+        if self.orders.commands or self.orders.queries:
+            self.orders.settle(now)
+
+    def _finished(self, ticket: Ticket, now: float) -> None:
+        """Whoever asked has the answers."""
+        if self._watch.finished(ticket, now):
+            return
+        if self._courses.finished(ticket, now):
+            self._exploring.go_on(now)
+        else:
+            self._ordered(ticket, now)
+
+    def _go_on(self, now: float) -> None:
+        """Ask what is to be asked now."""
+        if now >= self._watch.due:
+            self._watch.tick(now)
+        self.dialogue.tick(now)
 
     def tell(self, events: Iterable[NetworkEvent]) -> None:
         """Something happened."""
@@ -385,6 +396,3 @@ class Node:
             self.orders.told(instance, told, now)
         if len(instance.values) > known_before:
             self._watch.select(instance, now)
-        if self.manners.proven >= 2 * self._proven_told:
-            self._proven_told = self.manners.proven
-            self.tell(Changed(each.shown()) for each in self.instances.values())

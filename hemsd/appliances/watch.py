@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
+
+from msgspec import Struct
 
 from hemsd.appliances.dialogue import Dialogue
 from hemsd.appliances.events import Source
@@ -21,8 +22,7 @@ TURNS_MAX: Final = 8  # in line
 Told = Callable[[Instance, Mapping[int, bytes], Source, float], None]
 
 
-@dataclass(slots=True)
-class _Turn:
+class _Turn(Struct, eq=False):
     """A request for an appliance, `page` that of a section; so many of its answers have been taken."""
 
     instance: Instance
@@ -94,9 +94,9 @@ class Watch:
         """Take a ticket of the dialogue that is done; whether it was one of these."""
         if (turn := self._turns.pop(ticket, None)) is None:
             return False
-        told = _brought(ticket, turn)
-        turn.polls.concluded(ticket, told, now)
-        self._next(turn.polls)
+        told, polls = _brought(ticket, turn), turn.polls
+        polls.concluded(ticket, told, now)
+        self._next(polls)
         if len(self._turns) == TURNS_MAX - 1:
             self.due = now
         if told:
@@ -108,9 +108,9 @@ class Watch:
     def tick(self, now: float) -> None:
         """Put in line what is due, those first that have waited longest."""
         self.due = math.inf
-        waiting = list(self._polls.items())
-        if len(waiting) > 1:
-            waiting.sort(key=lambda each: each[1].deadline())
+        waiting: Iterable[tuple[Instance, Polls]] = self._polls.items()
+        if len(self._polls) > 1:
+            waiting = sorted(waiting, key=lambda each: each[1].deadline())
         for instance, polls in waiting:
             if len(self._turns) >= TURNS_MAX:
                 return

@@ -236,15 +236,15 @@ def test_the_same_answer_to_the_same_question_is_recognised(line: Line) -> None:
         (request,) = line.wait(GAP_S)
         same = answer(request, ESV.GET_RES, list(told.items()))
         for other in (b"", same[:-1], same[:-1] + b"\x1b", b"\x10\x81\xff\xff" + same[4:]):
-            assert not line.dialogue.again(other, line.now)
-        assert line.dialogue.again(same, line.now) == bool(number)
+            assert line.dialogue.again(other, line.now) is None
+        assert line.dialogue.again(same, line.now) is (ticket if number else None)
         assert line.hear(same), "a doubled answer, or the first"
         assert ticket.answers == told and ticket.done
-        assert ticket.unchanged == (told if number else {})
+        assert ticket.unchanged == (told if number else None)
     assert line.dialogue.counters["late"] == 0
     line.dialogue.read(AIRCON, (ROOM,))
     (request,) = line.wait(GAP_S)
-    assert not line.dialogue.again(answer(request, ESV.GET_RES, list(told.items())), line.now), "asked something else"
+    assert not line.dialogue.again(answer(request, ESV.GET_RES, list(told.items())), line.now)  # to something else
 
 
 def test_an_answer_that_lacks_something_is_read_each_time(line: Line) -> None:

@@ -98,19 +98,22 @@ class World:
             sent, events = self.dialogue.outgoing(), self.dialogue.events()
             for data in sent:
                 self._leaves(data)
-            for event in events:
-                match event:
-                    case Finished(ticket):
-                        self.done.append(ticket)
-                        for setting in self.settings:
-                            setting.finished(ticket, self.now)
-                    case Quiet(ticket):
-                        self.quiet.append(ticket)
+            self._happened(events)
             if not sent and not events:
                 break
         else:
             raise AssertionError("it never comes to rest")
         self.check_bounds()
+
+    def _happened(self, events: list[Finished | Quiet]) -> None:
+        for event in events:
+            match event:
+                case Finished(ticket):
+                    self.done.append(ticket)
+                    for setting in self.settings:
+                        setting.finished(ticket, self.now)
+                case Quiet(ticket):
+                    self.quiet.append(ticket)
 
     def _leaves(self, data: bytes) -> None:
         if self.last:
@@ -144,11 +147,11 @@ class World:
                         for piece in self.air.pieces(each):
                             self._carry("us", piece)
                 else:
-                    taken = (
-                        self.dialogue.receive(decode(data), data, self.now)
-                        if self.forgetful
-                        else hear(self.dialogue, data, self.now)
-                    )
+                    if self.forgetful:
+                        taken = self.dialogue.receive(decode(data), data, self.now)
+                    else:
+                        taken, happened = hear(self.dialogue, data, self.now)
+                        self._happened(happened)
                     if taken and data[2:4] == self.last[2:4]:
                         self.heard_at = self.now
             self.step()

@@ -20,6 +20,7 @@ from hemsd.daemon.config import SYSTEM_FILE as CONFIGURATION
 from hemsd.daemon.config import UDEV_NAME
 from hemsd.daemon.install.places import (
     ASKERS,
+    BROKER_PASSWORD,
     COMMAND,
     DROP_INS,
     FIREWALL,
@@ -124,7 +125,7 @@ def _files() -> Iterator[Path]:
 
 
 def _others() -> Iterator[Path]:
-    yield from (*SECRETS, CONFIGURATION.parent, *STATE, *MADE, FIREWALL, UDEV_NAME)
+    yield from (*SECRETS, BROKER_PASSWORD, CONFIGURATION.parent, *STATE, *MADE, FIREWALL, UDEV_NAME)
     yield from DROP_INS.glob("hemsd*")
 
 

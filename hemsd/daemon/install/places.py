@@ -22,6 +22,7 @@ MADE = (UNITS, UNITS.parent, SYSUSERS.parent, TMPFILES.parent, RULES.parent, RUL
 # The person's, written once.
 OWN_RULE = Path("/etc/udev/rules.d/61-hemsd.rules")
 SECRETS = (CREDENTIALS, SYSTEMD_FILE, SEALED_FILE, KEY_FILE)
+BROKER_PASSWORD = Path("/etc/hemsd/mqtt-password")  # systemd hands it to the gateway
 STATE = tuple(Path("/var/lib") / name for name in ("hemsd", "hemsd-routeb", "hemsd-gateway"))
 DROP_INS = Path("/etc/systemd/system")
 WIFI_DROP_IN = DROP_INS / "hemsd-routeb.service.d/wifi.conf"

@@ -11,6 +11,7 @@ from hemsd.daemon.credentials import SYSTEM_FILE as PLAIN
 from hemsd.daemon.install.machine import Machine
 from hemsd.daemon.install.places import (
     ASKERS,
+    BROKER_PASSWORD,
     COMMAND,
     DROP_INS,
     FIREWALL,
@@ -41,16 +42,26 @@ APPLY_RULES = (
 
 
 def installation(
-    machine: Machine, kit: Kit, wishes: Wishes, *, sealing: bool = False, credentials: Credentials | None = None
+    machine: Machine,
+    kit: Kit,
+    wishes: Wishes,
+    *,
+    sealing: bool = False,
+    credentials: Credentials | None = None,
+    broker_password: str | None = None,
 ) -> tuple[Step, ...]:
     """What is to be done so that hemsd runs as a service here; nothing where it does already.
 
     `sealing`: the Route B credentials are given anew, these or (in a plan that is only shown) ones to be asked for.
+    `broker_password` is written where the configuration is new; None: there is none, or it is in its place.
     """
     files = [*_files(machine, kit), *_first_files(machine, kit, wishes)]
     changed = {step.path for step in files}
     link = [] if machine.link is not None else [Link(COMMAND, machine.command)]
     secrets = list(_secrets(machine, credentials)) if sealing else []
+    if broker_password is not None:
+        content = f"{broker_password}\n".encode()
+        secrets.append(Write(BROKER_PASSWORD, content, "the password at the broker", private=True))
     rules = changed & {RULES, OWN_RULE} and "udevadm" in machine.tools and machine.booted
     told = [RELOAD_RULES, *APPLY_RULES] if rules else []
     running = _running(machine, SINGLE if wishes.single else TARGET, changed, anew=bool(secrets))

@@ -13,7 +13,7 @@ from drivers.module import Credentials
 from hemsd.daemon.install.machine import Machine
 from hemsd.daemon.install.places import FIREWALL, OWN_RULE, RULES, SYSUSERS, TMPFILES, UNITS, USERS, WIFI_DROP_IN
 from hemsd.daemon.install.plan import installation, overriding, removal
-from hemsd.daemon.install.proposal import Wishes
+from hemsd.daemon.install.proposal import Wishes, broker_at
 from hemsd.daemon.install.steps import Seal, Write
 from hemsd.daemon.sealing import SYSTEMD_FILE
 
@@ -61,6 +61,15 @@ def test_a_fresh_machine_gets_everything_in_order() -> None:
 def test_where_all_is_in_place_nothing_is_done() -> None:
     """The second time there is no step at all."""
     assert installation(INSTALLED, KIT, Wishes()) == ()
+
+
+def test_the_password_at_the_broker_is_roots_alone() -> None:
+    """It is written before the start, for nobody to read, and the plan does not show it."""
+    steps = installation(FRESH, KIT, Wishes(broker=broker_at("mqtt://127.0.0.1", "hemsd")), broker_password="kokeshi")
+    (secret,) = [step for step in steps if isinstance(step, Write) and step.private]
+    assert (secret.path, secret.content) == (Path("/etc/hemsd/mqtt-password"), b"kokeshi\n")
+    assert "kokeshi" not in "".join(map(str, steps)) + repr(steps)
+    assert steps.index(secret) < next(n for n, step in enumerate(steps) if "start" in str(step).split())
 
 
 def test_an_upgrade_replaces_what_is_ours_and_restarts() -> None:
