@@ -210,7 +210,10 @@ def test_an_upgrade_keeps_what_is_the_persons(house: House) -> None:
 
 
 def test_without_systemd_creds_a_key_of_roots_seals(house: House) -> None:
-    """ID and password are nowhere in clear, key and file are root's alone, and one that was changed is refused."""
+    """ID and password are nowhere in clear, key and file are root's alone, and one that was changed is refused.
+
+    One process becomes three on the way, and the meter's part still knows where the meter is.
+    """
     house.run("mv", "/usr/bin/systemd-creds", "/usr/bin/systemd-creds.away")
     told = install(house, "--credentials", LETTER, "--single")
     assert READ in told
@@ -227,7 +230,12 @@ def test_without_systemd_creds_a_key_of_roots_seals(house: House) -> None:
         "seal it again: sudo hemsd install --credentials FILE"
     )
     house.run("mv", "/usr/bin/systemd-creds.away", "/usr/bin/systemd-creds")
-    assert READ in install(house, "--credentials", LETTER)
+    assert (house.root / "var/lib/hemsd/pans.json").exists()
+    told = install(house, "--credentials", LETTER, "--three")
+    assert READ in told
+    assert not (house.root / "var/lib/hemsd/pans.json").exists()
+    assert "move    /var/lib/hemsd/pans.json -> /var/lib/hemsd-routeb/pans.json" in told
+    assert house.run("stat", "-c", "%U %a", "/var/lib/hemsd-routeb/pans.json") == "hemsd-routeb 600"
     assert not sealed.exists()
     assert not key.exists()
     by_systemd = house.root / "etc/credstore.encrypted/hemsd-routeb"

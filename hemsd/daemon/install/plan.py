@@ -10,6 +10,7 @@ from hemsd.daemon.config import SYSTEM_FILE as CONFIGURATION
 from hemsd.daemon.credentials import SYSTEM_FILE as PLAIN
 from hemsd.daemon.install.machine import Machine
 from hemsd.daemon.install.places import (
+    APART,
     ASKERS,
     BROKER_PASSWORD,
     COMMAND,
@@ -30,7 +31,7 @@ from hemsd.daemon.install.places import (
     Kit,
 )
 from hemsd.daemon.install.proposal import Wishes, configuration, own_rule
-from hemsd.daemon.install.steps import Link, Remove, RemoveEmpty, Run, Seal, Step, Write
+from hemsd.daemon.install.steps import Link, Move, Remove, RemoveEmpty, Run, Seal, Step, Write
 from hemsd.daemon.sealing import SYSTEMD_FILE
 
 RELOAD_UNITS = Run(("systemctl", "daemon-reload"))
@@ -135,6 +136,7 @@ def _running(machine: Machine, unit: str, changed: set[Path], *, anew: bool) -> 
     units_changed = any(path.parent in (UNITS, WIFI_DROP_IN.parent) for path in changed)
     if other in machine.enabled | machine.active:
         yield _disable(machine, other)
+    yield from _moved(machine, single=unit == SINGLE)
     if machine.booted and units_changed:
         yield RELOAD_UNITS
     if unit not in machine.enabled:
@@ -145,6 +147,14 @@ def _running(machine: Machine, unit: str, changed: set[Path], *, anew: bool) -> 
         yield Run(("systemctl", "start", unit))
     elif units_changed or anew or machine.outdated:
         yield Run(("systemctl", "restart", unit))
+
+
+def _moved(machine: Machine, *, single: bool) -> Iterator[Move]:
+    """What the parts know, to where they look for it; what is there already stays."""
+    for one, three in APART.items():
+        path, target = (three, one) if single else (one, three)
+        if path in machine.there and target not in machine.there:
+            yield Move(path, target)
 
 
 def _disable(machine: Machine, unit: str) -> Run:

@@ -61,6 +61,26 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """Give a file or directory another place, and to the owner of that."""
+
+    path: Path
+    target: Path
+
+    def __str__(self) -> str:
+        return f"move    {self.path} -> {self.target}"
+
+    def do(self) -> str | None:
+        """See Write."""
+        _make_parent(self.target, 0o700)
+        owner = self.target.parent.stat()
+        for each in (self.path, *self.path.rglob("*")):
+            os.chown(each, owner.st_uid, owner.st_gid, follow_symlinks=False)
+        self.path.rename(self.target)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
 class Remove:
     """Remove a file, or a directory with everything in it."""
 
@@ -168,7 +188,7 @@ def _seal_with_key(content: bytes) -> None:
     SYSTEMD_FILE.unlink(missing_ok=True)
 
 
-Step = Write | Link | Remove | RemoveEmpty | Run | Seal
+Step = Write | Link | Move | Remove | RemoveEmpty | Run | Seal
 
 
 def carry_out(steps: Iterable[Step], say: Callable[[str], None]) -> None:

@@ -11,7 +11,17 @@ from support.install import FRESH, KIT, THREE, usb
 
 from drivers.module import Credentials
 from hemsd.daemon.install.machine import Machine
-from hemsd.daemon.install.places import FIREWALL, OWN_RULE, RULES, SYSUSERS, TMPFILES, UNITS, USERS, WIFI_DROP_IN
+from hemsd.daemon.install.places import (
+    APART,
+    FIREWALL,
+    OWN_RULE,
+    RULES,
+    SYSUSERS,
+    TMPFILES,
+    UNITS,
+    USERS,
+    WIFI_DROP_IN,
+)
 from hemsd.daemon.install.plan import installation, overriding, removal
 from hemsd.daemon.install.proposal import Wishes, broker_at
 from hemsd.daemon.install.steps import Seal, Write
@@ -98,6 +108,20 @@ def test_one_process_instead_of_three_and_back() -> None:
         "run systemctl enable hemsd-single.service",
         "run systemctl start hemsd-single.service",
     ]
+
+
+def test_what_the_parts_know_goes_along() -> None:
+    """The meter's channel, the place in history at the broker, the key it signs with; what is there stays."""
+    one = replace(INSTALLED, enabled=frozenset({"hemsd-single.service"}), active=frozenset({"hemsd-single.service"}))
+    with_files = replace(one, there=one.there | APART.keys())
+    assert told(with_files)[1:3] == [
+        "move /var/lib/hemsd/pans.json -> /var/lib/hemsd-routeb/pans.json",
+        "move /var/lib/hemsd/gateway -> /var/lib/hemsd-gateway/gateway",
+    ]
+    three = replace(INSTALLED, there=INSTALLED.there | set(APART.values()))
+    assert "move /var/lib/hemsd-gateway/gateway -> /var/lib/hemsd/gateway" in told(three, Wishes(single=True))
+    both = replace(with_files, there=with_files.there | set(APART.values()))
+    assert not [step for step in told(both) if step.startswith("move")]
 
 
 def test_without_a_running_systemd_nothing_is_started() -> None:
