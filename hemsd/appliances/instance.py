@@ -22,7 +22,11 @@ BY_HAND_MAX: Final = 12  # changes by hand that are told of one appliance
 BY_HAND_S: Final = 600.0  # within this time: more are no person's doing
 WORDS_MAX: Final = 64  # letters of a value in a sentence
 BY_ITSELF: Final = frozenset({0x92, 0x93, 0x96, 0x97, 0x98})  # settable, and goes on by itself: timers, line, clock
-ENDS: Final = frozenset({(0x026B, 0xE3), (0x0272, 0xE3)})  # and so, in these classes, does the filling of a bath
+ENDS: Final[Mapping[tuple[int, int], bytes]] = {  # what comes to this by itself, by class and EPC
+    (0x026B, 0xB0): b"\x41",  # heating by hand ends when the tank is hot, and goes on as automatic
+    (0x026B, 0xE3): b"\x42",  # a bath is full
+    (0x0272, 0xE3): b"\x42",
+}
 
 
 class Instance:
@@ -68,6 +72,7 @@ class Instance:
             heard_at=self.heard_at,
             detail=self.detail,
             properties_per_request=node.manners.proven or None,
+            interval_s=node.interval_s,
         )
 
     def remembered(self) -> RememberedAppliance:
@@ -172,7 +177,7 @@ class Instance:
         """Whether a change of what can be set is somebody else's doing; a poll may find late what an order did."""
         if (
             epc in BY_ITSELF
-            or (self.device.code, epc) in ENDS
+            or ENDS.get((self.device.code, epc)) == edt
             or epc in self.selectors
             or self._orders
             or now < self._echo_until

@@ -126,6 +126,7 @@ class Teller:
                 for word, value in requested.items()
                 if values.get(word) != value and not holds_frame(word, value)
             },
+            interval_s=round(appliance.interval_s, 1),
         )
 
     def _properties(

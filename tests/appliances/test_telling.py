@@ -91,6 +91,7 @@ def test_a_state_speaks_both_languages() -> None:
     assert state.values["target_temperature_c"] == 26
     assert state.properties["room_temperature"] == PropertyValue(value=28, unit="°C", at=utc(61.5), source="read")
     assert state.at == utc(61.5)
+    assert state.interval_s == 10.0
     assert set(state.properties) == {
         "operation_status",
         "power_consumption",
@@ -98,6 +99,11 @@ def test_a_state_speaks_both_languages() -> None:
         "target_temperature",
         "room_temperature",
     }
+
+
+def test_a_state_says_how_often_it_can_be_read() -> None:
+    """More than ten seconds apart where its node cannot keep up."""
+    assert teller().state(appliance(interval_s=24.4140625), believed(ROOM), {}).interval_s == 24.4
 
 
 @pytest.mark.parametrize(
