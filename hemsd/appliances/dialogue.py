@@ -58,12 +58,19 @@ class Dialogue:
     """Requests and answers with one node. `now` is seconds on a monotonic clock and never goes back.
 
     `next_tid` gives transaction numbers that no other node has at present. After asking something call tick(); it and
-    receive() fill outgoing() and events().
+    receive() fill outgoing() and events(). `counters` counts requests, repeats, silences, late and partial answers.
     """
 
-    def __init__(self, manners: Manners, next_tid: Callable[[], int], *, gap_s: float = GAP_S) -> None:
+    def __init__(
+        self,
+        manners: Manners,
+        next_tid: Callable[[], int],
+        *,
+        gap_s: float = GAP_S,
+        counters: Counter[str] | None = None,
+    ) -> None:
         self.manners = manners
-        self.counters: Counter[str] = Counter()  # requests, repeats, silences, late, partial
+        self.counters = Counter[str]() if counters is None else counters
         self._next_tid = next_tid
         self._batches = Batches(manners)
         self.gap_s, self._answer_s = gap_s, 0.0

@@ -90,11 +90,8 @@ class Network:
             self._registry.enter(Node.restored(self._commons, kept))
 
     def counters(self) -> Counter[str]:
-        """For health: frames by what became of them, and how the dialogues with all known nodes have gone."""
-        total = Counter(self._commons.counters)
-        for node in self._registry.known:
-            total += node.dialogue.counters
-        return total
+        """For health: frames by what became of them, and how the dialogues with all nodes have gone."""
+        return Counter(self._commons.counters)
 
     # --- the machine
 
@@ -306,12 +303,12 @@ class Network:
 
     def _turn(self, node: Node, now: float) -> None:
         """A node had a frame or the time: send what it wants sent, heed what it found out, wake it when it wants."""
-        if payloads := node.dialogue.outgoing():
-            for payload in payloads:
-                self._send(node.address, payload)
+        for payload in node.dialogue.outgoing():
+            self._send(node.address, payload)
         if node.concluded:
             self._concluded(node, now)
-        self._arm(node, node.deadline())
+        if (at := node.deadline()) < node.armed:
+            self._arm(node, at)
 
     def _arm(self, node: Node, at: float) -> None:
         """Wake it then at the latest; sooner does no harm."""

@@ -78,7 +78,7 @@ class Node:
         self.fickle = False  # its number changes, and says nothing of who it is
         self.said = Particulars()
         self.manners = manners or Manners()
-        self.dialogue = Dialogue(self.manners, commons.next_tid, gap_s=commons.gap_s)
+        self.dialogue = Dialogue(self.manners, commons.next_tid, gap_s=commons.gap_s, counters=commons.counters)
         self.instances: dict[int, Instance] = {}
         self.orders = Orders(self.dialogue, commons.events)
         self.heard_at = -math.inf
