@@ -200,8 +200,8 @@ class Dialogue:
             self._free_at = now + self.gap_s
         return True
 
-    def tick(self, now: float) -> None:
-        """Let time pass: send what is due, give up what is over."""
+    def tick(self, now: float) -> bool:
+        """Let time pass: send what is due, give up what is over; whether there are events."""
         if self._asking is not None and now >= self._soft_at:
             self._overdue(self._asking, now)
         if self._open:
@@ -211,6 +211,7 @@ class Dialogue:
                     self._expired(ending, now)
         if self._asking is None and now >= self._free_at and (ticket := self._next(now)) is not None:
             self._ask(ticket, now)
+        return bool(self._events)
 
     def deadline(self) -> float:
         """When tick() is wanted next; in the past where something can go at once."""

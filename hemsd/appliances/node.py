@@ -154,7 +154,6 @@ class Node:
             return False
         self.heard(now)
         self._finished(ticket, now)
-        self._go_on(now)
         self._work(now)
         return True
 
@@ -207,7 +206,6 @@ class Node:
         if now >= self._retry_at:
             self.meet(now)
         self.orders.tick(now)
-        self._go_on(now)
         self._work(now)
 
     def deadline(self) -> float:
@@ -222,14 +220,17 @@ class Node:
         return at
 
     def _work(self, now: float) -> None:
-        """Take what the dialogue has concluded, and what that gives rise to."""
-        while events := self.dialogue.events():
-            for event in events:
+        """Take what the dialogue has concluded, and ask what is to be asked now."""
+        dialogue, watch, happened = self.dialogue, self._watch, True
+        while happened:
+            for event in dialogue.events():
                 if isinstance(event, Quiet):
                     self._quiet(event.ticket, now)
                 else:
                     self._finished(event.ticket, now)
-            self._go_on(now)
+            if now >= watch.due:
+                watch.tick(now)
+            happened = dialogue.tick(now)
         if self.orders.commands or self.orders.queries:
             self.orders.settle(now)
 
@@ -241,12 +242,6 @@ class Node:
             self._exploring.go_on(now)
         else:
             self._ordered(ticket, now)
-
-    def _go_on(self, now: float) -> None:
-        """Ask what is to be asked now."""
-        if now >= self._watch.due:
-            self._watch.tick(now)
-        self.dialogue.tick(now)
 
     def tell(self, events: Iterable[NetworkEvent]) -> None:
         """Something happened."""

@@ -308,7 +308,8 @@ class ApplianceState(Message, frozen=True, kw_only=True, tag=True):
 
     `values` speak one language for all classes (hemsd.echonet.classes.views.VOCABULARY): `on`, `mode`, `power_w`
     (positive: it takes power; negative: it gives), `energy_import_kwh`, `energy_export_kwh`, `soc_percent`, ...; one
-    that is not known is left out. `properties` has what can be read, by name, as the class itself defines it.
+    that is not known, or is not told any more for three polls, is left out. `properties` has what can be read, by
+    name, as the class itself defines it.
     """
 
     appliance: Id

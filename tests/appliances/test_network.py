@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from support.link import noted, of, told
+from support.link import AT, Link, noted, of, told
 from support.scripted import (
     AIR_CONDITIONER,
     BATTERY,
     BOARD,
     CELLAR,
     CONTROLLER,
+    ECOCUTE,
     GET,
     GET_RES,
     HALL,
@@ -33,11 +34,13 @@ from support.scripted import (
     identification,
     lamp,
 )
+from support.simulated import world
 
 from drivers.packet import ALL_NODES, ALL_NODES_IPV4
 from hemsd.appliances.events import Answered, Changed, Settled, Told
 from hemsd.appliances.memory import Remembered
 from hemsd.appliances.network import Addresses
+from hemsd.simulator.appliances import ApplianceNode, EcoCute
 
 BOTH = Addresses(ipv4=US_IPV4, ipv6=US_IPV6)
 
@@ -306,6 +309,20 @@ def test_what_an_order_did_may_be_found_late() -> None:
     assert changed[0].by_hand == frozenset()
     node.objects[AIR_CONDITIONER][0xB0] = b"\x41"
     assert {0xB0} in [each.by_hand for each in told(house.run(100.0), AIR_CONDITIONER)]
+
+
+def test_what_a_water_heater_ends_by_itself_nobody_did() -> None:
+    """That it is heated by hand is a person's doing; that this is over, when the tank is hot, is not."""
+    there = ApplianceNode(world(), [EcoCute(world())], AT)
+    bench = Link(there)
+    bench.run(120.0)
+    heater = there.device(ECOCUTE)
+    for edt, by_hand in ((b"\x42", 1), (b"\x41", 1), (b"\x43", 2)):
+        there.by_hand(heater, 0xB0, edt)
+        bench.segment.poke(there)
+        bench.run(60.0)
+        assert bench.network_known(ECOCUTE)[0xB0] == edt
+        assert sum(0xB0 in each.by_hand for each in told(bench.events, ECOCUTE)) == by_hand
 
 
 # --- wished and asked

@@ -9,7 +9,7 @@ import pytest
 from support.telling import AC, appliance, believed, utc
 
 from hemsd.appliances.events import Answered, Noted, Settled
-from hemsd.appliances.telling import Label, Teller, epcs_of
+from hemsd.appliances.telling import Believed, Label, Teller, epcs_of
 from hemsd.echonet.classes.catalogue import PropertyClass, class_names, device_class
 from hemsd.echonet.classes.device import Device
 from hemsd.echonet.values import PropertyError, plain
@@ -99,6 +99,24 @@ def test_a_state_speaks_both_languages() -> None:
         "target_temperature",
         "room_temperature",
     }
+
+
+@pytest.mark.parametrize(
+    ("epc", "word", "kept_s"),
+    [(0x84, "power_w", 90.0), (0xB0, "mode", 180.0), (0x80, "on", 1800.0)],  # 80 is promised to be told
+)
+def test_what_is_not_told_any_more_is_left_out(epc: int, word: str, kept_s: float) -> None:
+    """After three polls, though others go on; the property keeps its time, and what is read once is never old."""
+    says, device = teller(), replace(AC, announced=frozenset({0x80}))
+    for age_s, there in ((kept_s, True), (kept_s + 1.0, False)):
+        known, ages = believed(ROOM, at=2000.0)
+        told = Believed(known, {**ages, epc: (2000.0 - age_s, "read")})
+        state = says.state(appliance(device=device), told, {})
+        assert (word in state.values) is there
+        assert state.at == utc(2000.0)
+        assert len(state.properties) == len(ROOM)
+    slow = says.state(appliance(device=device, interval_s=1000.0), told, {})
+    assert word in slow.values
 
 
 def test_a_state_says_how_often_it_can_be_read() -> None:

@@ -339,17 +339,3 @@ def test_mistake_21_a_water_heater_is_not_switched_off_by_80() -> None:
     bench.run(60.0)
     assert {"on": False, "mode": "stop", "heating": False}.items() <= spoken(bench.events, ECOCUTE).items()
     assert bench.network_known(ECOCUTE)[0x80] == b"\x30"
-
-
-def test_what_a_water_heater_ends_by_itself_nobody_did() -> None:
-    """That it is heated by hand is a person's doing; that this is over, when the tank is hot, is not."""
-    there = ApplianceNode(world(), [EcoCute(world())], AT)
-    bench = Link(there)
-    bench.run(120.0)
-    heater = there.device(ECOCUTE)
-    for edt, by_hand in ((b"\x42", 1), (b"\x41", 1), (b"\x43", 2)):
-        there.by_hand(heater, 0xB0, edt)
-        bench.segment.poke(there)
-        bench.run(60.0)
-        assert bench.network_known(ECOCUTE)[0xB0] == edt
-        assert sum(0xB0 in each.by_hand for each in told(bench.events, ECOCUTE)) == by_hand
