@@ -282,7 +282,7 @@ class Dialogue:
         plan = self._batches.plan(ticket, writes=writes)
         epcs, tid = plan.epcs, self._next_tid()
         head = EHD + tid.to_bytes(2, "big")
-        self._asking = asking = Asking(ticket, tid, plan, epcs, writes, now)
+        self._asking = ticket.last = asking = Asking(ticket, tid, plan, epcs, writes, now)
         self._recent.appendleft(asking)
         if last is None:
             ticket.asked_at = now
@@ -290,12 +290,11 @@ class Dialogue:
                 asking.expected = head + plan.answer
         elif last.epcs == epcs and not last.heard:
             asking.tries = last.tries + 1
-        ticket.last = asking
-        if ticket.limit_at == math.inf:
-            ticket.limit_at = now + (SECTION_LIMIT_S if ticket.kind == "section" else LIMIT_S)
+        if (limit_at := ticket.limit_at) == math.inf:
+            ticket.limit_at = limit_at = now + (SECTION_LIMIT_S if ticket.kind == "section" else LIMIT_S)
         soft_s, answer_s = self.manners.soft_s, self._answer_s
         soft_at = now + (soft_s if soft_s > answer_s else answer_s)
-        self._soft_at = soft_at if soft_at < ticket.limit_at else ticket.limit_at
+        self._soft_at = soft_at if soft_at < limit_at else limit_at
         self.counters["requests"] += 1
         if ticket.repeats:
             self.counters["repeats"] += 1

@@ -173,8 +173,8 @@ class Polls:
         if suspects or failed:  # by themselves, and last: others may not be answered in their company
             sure = [epc for epc in candidates if epc not in suspects and failed.get(epc, 0) < DOUBTFUL]
             candidates = sure or candidates
-        self._turn = tuple(candidates[:most])
-        return self._turn
+        self._turn = turn = tuple(candidates[:most])
+        return turn
 
     def concluded(self, ticket: Ticket, given: Mapping[int, bytes], now: float) -> None:
         """A turn was read: Ticket of a Dialogue, done, and what it brought that was not told() before."""

@@ -122,13 +122,14 @@ class Watch:
     def tick(self, now: float) -> None:
         """Put in line what is due, those first that have waited longest."""
         self.due = math.inf
+        most = self._dialogue.manners.properties_per_request
         waiting: Iterable[tuple[Instance, Polls]] = self._polls.items()
         if len(self._polls) > 1:
             waiting = sorted(waiting, key=lambda each: each[1].deadline())
         for instance, polls in waiting:
             if len(self._turns) >= TURNS_MAX:
                 return
-            if (turn := polls.due(now, self._dialogue.manners.properties_per_request)) is None:
+            if (turn := polls.due(now, most)) is None:
                 self.due = polls.deadline()
                 return
             eoj = instance.device.eoj
@@ -136,7 +137,8 @@ class Watch:
                 self._turns[self._dialogue.section(eoj, turn)] = _Turn(instance, polls, turn.page)
             else:
                 self._turns[self._dialogue.read(eoj, turn)] = _Turn(instance, polls)
-            self._next(polls)  # it may have both
+            if polls.sections:  # both may be due
+                self._next(polls)
 
     def _took(self, turn_s: float, now: float) -> None:
         """A read took so long: now and then, see what interval there is room for."""
