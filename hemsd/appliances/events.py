@@ -15,7 +15,7 @@ Ages = Mapping[int, tuple[float, Source]]
 """When each property was told last, and how, by key of device.Known."""
 
 
-class Appliance(Struct, frozen=True, kw_only=True):
+class Appliance(Struct, frozen=True, kw_only=True, gc=False):
     """One device object as it is known now. Times are seconds on the monotonic clock of its network."""
 
     id: str  # stable whatever its address: class code, hyphen, 8 hexadecimal digits of a hash of its identity
@@ -44,7 +44,7 @@ class Forgotten(Struct, frozen=True):
     appliance: Appliance
 
 
-class Told(Struct, frozen=True):
+class Told(Struct, frozen=True, gc=False):
     """Properties that an appliance told, by key of device.Known.
 
     `known` and `ages` are all that is believed of it now; they are live: to be used before the network goes on.
