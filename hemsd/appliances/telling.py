@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple, cast
 
 from msgspec.structs import replace
@@ -125,7 +126,9 @@ class Teller:
         known = _with_map(appliance.device, believed.known)
         newest = max((at for at, _ in believed.ages.values()), default=appliance.since)
         fresh = self._without_old(appliance, known, believed, newest)
-        values = {word: value for word, value in normal(appliance.device, fresh).items() if not holds_frame(value)}
+        values = normal(appliance.device, fresh)
+        if holds_frame(values):
+            values = {word: value for word, value in values.items() if not holds_frame(value)}
         return ApplianceState(
             appliance=appliance.id,
             at=self._clock(newest),
@@ -159,6 +162,7 @@ class Teller:
         """Those that its class defines, by name; a further page of a list has its number behind it."""
         defined = properties_of(appliance.device)
         meanings = self._meanings.setdefault(appliance.id, {})
+        times = {at: self._clock(at) for at in {at for at, _ in believed.ages.values()}}  # what came together has one
         for key, edt in believed.known.items():
             epc, page = (key, 0) if key <= 0xFF else divmod(key, 0x100)
             if epc in MAPS or (property_ := defined.get(epc)) is None:
@@ -173,7 +177,7 @@ class Teller:
                     value=meaning.value,
                     unit=property_.unit,
                     state=meaning.state,
-                    at=self._clock(at),
+                    at=times[at],
                     source=source,
                 ),
             )
@@ -249,7 +253,9 @@ class _Meaning:
             self.value = content
 
     def holds(self, edt: bytes, known: Known) -> bool:
-        return edt == self._edt and all(known.get(epc) == scale for epc, scale in self._scales)
+        if self._scales and any(known.get(epc) != scale for epc, scale in self._scales):
+            return False
+        return edt == self._edt
 
 
 def epcs_of(device: Device, names: Iterable[str]) -> dict[str, int | None]:
@@ -277,7 +283,12 @@ def _names(device: Device, epcs: Iterable[int]) -> tuple[str, ...]:
 
 def _with_map(device: Device, known: Known) -> Known:
     """With the get map, which says what is never told: a coefficient that a device does not have is 1."""
-    return {GET_MAP: encode_property_map(device.readable), **known} if device.readable else known
+    return {GET_MAP: _get_map(device.readable), **known} if device.readable else known
+
+
+@lru_cache(256)
+def _get_map(readable: frozenset[int]) -> bytes:
+    return encode_property_map(readable)
 
 
 def _crossable(text: str) -> str:
