@@ -26,6 +26,8 @@ ENDS: Final[Mapping[tuple[int, int], bytes]] = {  # what comes to this by itself
     (0x026B, 0xB0): b"\x41",  # heating by hand ends when the tank is hot, and goes on as automatic
     (0x026B, 0xE3): b"\x42",  # a bath is full
     (0x0272, 0xE3): b"\x42",
+    (0x027E, 0xDA): b"\x44",  # a vehicle that leaves ends what was ordered for it: standby
+    (0x02A1, 0xDA): b"\x44",
 }
 
 

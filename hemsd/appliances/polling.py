@@ -219,7 +219,7 @@ class Polls:
                 if epc in properties:
                     promise.told(properties[epc], now, source)
                     if promise.holds and self._relied:
-                        due[epc] = now + SELDOM_S
+                        due[epc] = now + max(every[epc], SELDOM_S)
         if self._failed:
             for epc in properties:
                 self._failed.pop(epc, None)
@@ -241,7 +241,7 @@ class Polls:
             missed = min(self._missed.get(section, 0) + 1, FAILED_MAX)
         self._missed[section] = missed
         if missed != 1:
-            self._sections[section] = now + min(SELDOM_S, every_s * 2.0 ** max(0, missed - 1))
+            self._sections[section] = now + max(every_s, min(SELDOM_S, every_s * 2.0 ** (missed - 1)))
 
     def _not_given(self, epc: int, now: float, *, lost: bool) -> None:
         """It is asked more seldom; but what may have got lost is due as before once."""

@@ -42,7 +42,7 @@ class Watch:
         self._dialogue = dialogue
         self._told = told
         self._pace = Pace(dialogue.manners)
-        self._settle_at = -math.inf
+        self._settle_at = math.inf
         self._polls: dict[Instance, Polls] = {}
         self._turns: dict[Ticket, _Turn] = {}
 
@@ -51,6 +51,8 @@ class Watch:
 
     def add(self, instance: Instance, now: float, chance: Callable[[], float]) -> None:
         """Keep it fresh from now on; constants that are known need not be."""
+        if not self._polls:
+            self._settle_at = now + SETTLE_S
         device, values = instance.device, instance.values
         wanted = {epc: kept for epc, kept in tempo(device).items() if kept is not Tempo.ONCE or epc not in values}
         selected = sections(device, instance.values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from support.link import AT, Link, noted, of, told
 from support.scripted import (
     AIR_CONDITIONER,
@@ -9,7 +10,6 @@ from support.scripted import (
     BOARD,
     CELLAR,
     CONTROLLER,
-    ECOCUTE,
     GET,
     GET_RES,
     HALL,
@@ -40,7 +40,8 @@ from drivers.packet import ALL_NODES, ALL_NODES_IPV4
 from hemsd.appliances.events import Answered, Changed, Settled, Told
 from hemsd.appliances.memory import Remembered
 from hemsd.appliances.network import Addresses
-from hemsd.simulator.appliances import ApplianceNode, EcoCute
+from hemsd.simulator.appliances import ApplianceNode, Device, EcoCute
+from hemsd.simulator.appliances.vehicle import EvCharger
 
 BOTH = Addresses(ipv4=US_IPV4, ipv6=US_IPV6)
 
@@ -311,18 +312,26 @@ def test_what_an_order_did_may_be_found_late() -> None:
     assert {0xB0} in [each.by_hand for each in told(house.run(100.0), AIR_CONDITIONER)]
 
 
-def test_what_a_water_heater_ends_by_itself_nobody_did() -> None:
-    """That it is heated by hand is a person's doing; that this is over, when the tank is hot, is not."""
-    there = ApplianceNode(world(), [EcoCute(world())], AT)
+@pytest.mark.parametrize(
+    ("device", "epc", "course"),
+    [
+        (EcoCute, 0xB0, {0x42: 1, 0x41: 1, 0x43: 2}),  # the tank is hot
+        (EcoCute, 0xE3, {0x41: 1, 0x42: 1}),  # the bath is full
+        (EvCharger, 0xDA, {0x42: 1, 0x44: 1, 0x47: 2}),  # the vehicle left
+    ],
+)
+def test_what_ends_by_itself_nobody_did(device: type[Device], epc: int, course: dict[int, int]) -> None:
+    """That it began is a person's doing, that it is over is not; and something else again is."""
+    there = ApplianceNode(world(), [device(world())], AT)
+    (its,) = there.devices
     bench = Link(there)
     bench.run(120.0)
-    heater = there.device(ECOCUTE)
-    for edt, by_hand in ((b"\x42", 1), (b"\x41", 1), (b"\x43", 2)):
-        there.by_hand(heater, 0xB0, edt)
+    for code, by_hand in course.items():
+        there.by_hand(its, epc, bytes((code,)))
         bench.segment.poke(there)
-        bench.run(60.0)
-        assert bench.network_known(ECOCUTE)[0xB0] == edt
-        assert sum(0xB0 in each.by_hand for each in told(bench.events, ECOCUTE)) == by_hand
+        bench.run(70.0)
+        assert bench.network_known(its.eoj)[epc] == bytes((code,))
+        assert sum(epc in each.by_hand for each in told(bench.events, its.eoj)) == by_hand
 
 
 # --- wished and asked

@@ -214,6 +214,17 @@ def test_nothing_is_read_more_often_than_its_node_can_keep() -> None:
     assert len(house.asked[0xB3]) == pytest.approx(60, abs=2)
 
 
+def test_nor_is_what_is_read_seldom_anyway() -> None:
+    """What is told when it changes, and lists."""
+    house = House({ON: Tempo.STATE}, sections=PAGES[:1], announced=(ON,))
+    house.polls.keep(2 * SELDOM_S, START, relied=True)
+    house.live(1.0)
+    house.notify(ON, b"\x02")
+    house.live(20 * SELDOM_S)
+    assert len(house.asked[ON]) == pytest.approx(10, abs=2)
+    assert len(house.asked[0xB3]) == pytest.approx(10, abs=2)
+
+
 def test_where_notifications_get_lost_they_are_not_relied_on() -> None:
     """A state that is told when it changes is read every minute from then on, and not first in ten."""
     house = House({ON: Tempo.STATE}, announced=(ON,))
