@@ -25,7 +25,7 @@ from hemsd.appliances.manners import LIMIT_S, PROPERTIES_MAX, SOFT_MIN_S, Manner
 from hemsd.appliances.tickets import Asking, Ticket
 from hemsd.echonet.classes.device import Section
 from hemsd.echonet.exchange import Missing, QueueFull
-from hemsd.echonet.frame import ANSWERS, EHD, ESV, Frame, Property
+from hemsd.echonet.frame import ANSWERS, EHD, ESV, Frame, Property, Shape
 
 GAP_S = 0.2  # after an answer; adapters that get two requests at once drop the second
 PAUSE_S = 1.0  # before a read is asked again, where little gets lost
@@ -33,7 +33,6 @@ SECTION_LIMIT_S = 3 * LIMIT_S  # selecting and reading, each as slow as may be, 
 LATE_S = 2 * LIMIT_S  # a TID may still be answered, counted from when it was sent
 QUEUE_LIMIT = 32  # tickets in either line
 RECENT_LIMIT = 16  # TIDs whose late answers are known
-REMEMBERED_MAX = 256  # bytes of an answer that is recognised when it comes again
 
 READ_ANSWERS: Final = ANSWERS[ESV.GET]
 WRITE_ANSWERS: Final = ANSWERS[ESV.SETC] | {ESV.SETI_SNA}  # some devices refuse a SetC with 50
@@ -82,7 +81,7 @@ class Dialogue:
         self._soft_at = math.inf  # its soft deadline
         self._free_at = 0.0  # when the gap is over
         self._recent = deque[Asking](maxlen=RECENT_LIMIT)  # the last one first
-        self._recognised = b""  # the last answer that needed no reading: it may come twice
+        self._recognised = -1  # TID of the last answer that was: it may come twice
         self._outgoing: list[bytes] = []
         self._events: list[DialogueEvent] = []
 
@@ -123,7 +122,7 @@ class Dialogue:
         """Forget a ticket; nothing more is told of it. One in flight keeps the line until answered or overdue."""
         ticket.dropped = True
         if self._asking is not None and self._asking.ticket is ticket:
-            self._asking.expected = None
+            self._asking.shape = None
             return
         if ticket.done:
             return
@@ -145,30 +144,32 @@ class Dialogue:
 
     # --- hearing
 
-    def again(self, data: bytes, now: float) -> Ticket | None:
-        """Take a datagram that answers what is in flight, all of it, word for word as the last time; None for others.
+    def recognise(self, data: bytes, now: float) -> Ticket | None:
+        """Take a datagram that answers all that is in flight, and is like its last answer but for its data.
 
-        It need not be understood anew. Its ticket is done, of which no event tells.
+        Nothing else is to be learnt of it. Its ticket is done, of which no event tells. None for any other.
         """
         asking = self._asking
-        if asking is None or data != asking.expected:
+        if asking is None or (shape := asking.shape) is None or data[:BODY_AT] != asking.head:
+            return None
+        if (told := shape.told(data)) is None:
             return None
         self._asking = None
         self._recent.popleft()
-        self._recognised = data
+        self._recognised = asking.tid
         self._free_at = now + self.gap_s
         self.manners.took(now - asking.asked_at)
-        ticket, told = asking.ticket, asking.plan.told
-        ticket.answers, ticket.unchanged, ticket.wanted, ticket.last = dict(told), told, (), None
+        ticket = asking.ticket
+        ticket.answers, ticket.recognised, ticket.wanted, ticket.last = dict(told), told, (), None
         ticket.done = True
         return ticket
 
-    def receive(self, frame: Frame, data: bytes, now: float) -> bool:
-        """Take a frame of this node, and its datagram; whether it answers something asked, be it late or partial."""
+    def receive(self, frame: Frame, now: float) -> bool:
+        """Take a frame of this node; whether it belongs to something asked, be it late, split or partial."""
         tid = frame.tid
         asking = next((each for each in self._recent if each.tid == tid), None)
         if asking is None:
-            return data == self._recognised
+            return tid == self._recognised
         if now > asking.asked_at + LATE_S or frame.seoj != asking.ticket.eoj:
             return False
         if frame.esv not in (WRITE_ANSWERS if asking.writes else READ_ANSWERS):
@@ -186,8 +187,8 @@ class Dialogue:
         if not ticket.done and not asking.void:
             asking.named += len(told)
             before = ticket.wanted
-            if self._settle(asking, frame.esv, told) and len(data) <= REMEMBERED_MAX:
-                asking.plan.answer, asking.plan.told = data[BODY_AT:], told
+            if self._settle(asking, frame.esv, told):
+                asking.plan.shape = Shape(frame) if len(told) == len(frame.properties) else None
             if first or ticket.wanted != before:
                 self._progress(ticket, now)
         if asking is self._asking:
@@ -282,12 +283,12 @@ class Dialogue:
         plan = self._batches.plan(ticket, writes=writes)
         epcs, tid = plan.epcs, self._next_tid()
         head = EHD + tid.to_bytes(2, "big")
-        self._asking = ticket.last = asking = Asking(ticket, tid, plan, epcs, writes, now)
+        self._asking = ticket.last = asking = Asking(ticket, tid, head, plan, epcs, writes, now)
         self._recent.appendleft(asking)
         if last is None:
             ticket.asked_at = now
-            if plan.answer and epcs == ticket.epcs:
-                asking.expected = head + plan.answer
+            if epcs == ticket.epcs:
+                asking.shape = plan.shape
         elif last.epcs == epcs and not last.heard:
             asking.tries = last.tries + 1
         if (limit_at := ticket.limit_at) == math.inf:

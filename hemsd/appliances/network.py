@@ -102,7 +102,7 @@ class Network:
             counters["own"] += 1
             return True
         node = self._registry.by_address.get(address)
-        if node is not None and node.again(packet.payload, now):
+        if node is not None and node.recognise(packet.payload, now):
             self._turn(node, now)
             return True
         try:
@@ -130,7 +130,7 @@ class Network:
         elif esv in REQUESTS:
             counters["asked"] += 1
             self._answer(frame, address)
-        elif node is None or not node.receive(frame, packet.payload, now):
+        elif node is None or not node.receive(frame, now):
             self._unasked(node, frame, now)
         if node is not None:
             self._turn(node, now)

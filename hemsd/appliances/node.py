@@ -148,18 +148,18 @@ class Node:
 
     # --- time and frames
 
-    def again(self, data: bytes, now: float) -> bool:
-        """A datagram of it; whether that says once more what it was asked once more."""
-        if (ticket := self.dialogue.again(data, now)) is None:
+    def recognise(self, data: bytes, now: float) -> bool:
+        """A datagram of it; whether that answers what is asked of it, as it did the last time but for its data."""
+        if (ticket := self.dialogue.recognise(data, now)) is None:
             return False
         self.heard(now)
         self._finished(ticket, now)
         self._work(now)
         return True
 
-    def receive(self, frame: Frame, data: bytes, now: float) -> bool:
-        """An answer of it, and its datagram; whether it belongs to something asked."""
-        if not self.dialogue.receive(frame, data, now):
+    def receive(self, frame: Frame, now: float) -> bool:
+        """An answer of it; whether it belongs to something asked."""
+        if not self.dialogue.receive(frame, now):
             return False
         if self.manners.proven >= 2 * self._proven_told:
             self._proven_told = self.manners.proven

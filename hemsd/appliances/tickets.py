@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from hemsd.appliances.manners import PROPERTIES_MAX
 from hemsd.echonet.exchange import Missing
-from hemsd.echonet.frame import Property
+from hemsd.echonet.frame import Property, Shape
 
 
 class Ticket(Struct, eq=False):
@@ -28,7 +28,7 @@ class Ticket(Struct, eq=False):
     urgent: bool = False
     answers: dict[int, bytes | Missing] = {}
     done: bool = False
-    unchanged: Mapping[int, bytes] | None = None  # its answer, where that is word for word the one before
+    recognised: Mapping[int, bytes] | None = None  # its answer, where that is like the one before but for its data
     silent: bool = False  # nothing was heard in answer within the limit
     unanswered: tuple[int, ...] = ()  # what was asked last before that
     dropped: bool = False  # nobody waits for it any more
@@ -71,8 +71,7 @@ class Plan(Struct, eq=False):
 
     epcs: tuple[int, ...]
     body: bytes
-    answer: bytes = b""  # what followed the TID in the last answer that had all of them,
-    told: Mapping[int, bytes] = {}  # and what it told
+    shape: Shape | None = None  # of the last answer, where that had all of them and nothing else
 
 
 class Asking(Struct, eq=False):
@@ -80,11 +79,12 @@ class Asking(Struct, eq=False):
 
     ticket: Ticket
     tid: int
+    head: bytes  # EHD and TID, as in its answer
     plan: Plan
     epcs: tuple[int, ...]
     writes: bool
     asked_at: float
-    expected: bytes | None = None  # the answer that has nothing new: that of the last time, with the TID of now
+    shape: Shape | None = None  # of an answer that has nothing new but data
     tries: int = 0  # of the same just before, not answered in time
     overdue: bool = False  # its soft deadline has passed
     heard: bool = False

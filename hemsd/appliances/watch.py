@@ -168,7 +168,7 @@ class Watch:
 def _brought(ticket: Ticket, turn: _Turn) -> Mapping[int, bytes]:
     """What has come since the last look, but for what a notification has overtaken."""
     answers = ticket.answers
-    told = ticket.unchanged or given(dict(list(answers.items())[turn.taken :]) if turn.taken else answers)
+    told = ticket.recognised or given(dict(list(answers.items())[turn.taken :]) if turn.taken else answers)
     turn.taken = len(answers)
     if turn.page is None and (overtaken := turn.instance.overtaken(told, ticket.asked_at)):
         return {epc: edt for epc, edt in told.items() if epc not in overtaken}

@@ -6,6 +6,7 @@ there is neither a checksum nor a length of the whole.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from enum import IntEnum
 from io import BytesIO
@@ -127,6 +128,7 @@ _ONE_LIST: Final = Fields(_HEADER, _PROPERTIES)
 _TWO_LISTS: Final = Fields(_HEADER, _PROPERTIES, _PROPERTIES)
 _LAYOUT: Final[Mapping[int, Construct]] = {esv: _TWO_LISTS if esv in TWO_LISTS else _ONE_LIST for esv in ESV}
 _ESV: Final[Mapping[int, ESV]] = {esv: esv for esv in ESV}
+_BODY_AT: Final = 4  # after EHD and TID
 _ESV_AT: Final = 10
 _SHORTEST: Final = 12  # bytes, with OPC 0
 
@@ -164,6 +166,30 @@ def encode(frame: Frame) -> bytes:
     header = (EHD, frame.tid, seoj >> 8, seoj & 0xFF, deoj >> 8, deoj & 0xFF, frame.esv)
     lists = (frame.properties, frame.get_properties) if layout is _TWO_LISTS else (frame.properties,)
     return build(layout, (header, *lists)) + frame.trailing
+
+
+class Shape:
+    """All of a frame but its TID and its data: another like it is read at one go. It has one list, not empty."""
+
+    def __init__(self, frame: Frame) -> None:
+        data, form, marks, at = encode(frame), f"{_BODY_AT}s", [], _BODY_AT
+        end = _SHORTEST
+        for each in frame.properties:
+            end += 2
+            marks.append(data[at:end])  # all between the data of two
+            form += f"{end - at}s{len(each.edt)}s"
+            at = end = end + len(each.edt)
+        packing = struct.Struct(form)
+        self._size, self._unpack = packing.size, packing.unpack
+        self._marks = tuple(marks)
+        self._epcs = tuple([each.epc for each in frame.properties])
+
+    def told(self, data: bytes) -> dict[int, bytes] | None:
+        """The data by EPC of a datagram of this shape; None for others. EHD and TID are not looked at."""
+        if len(data) != self._size:
+            return None
+        fields = self._unpack(data)
+        return dict(zip(self._epcs, fields[2::2], strict=True)) if fields[1::2] == self._marks else None
 
 
 def _refused(data: bytes) -> FrameError:

@@ -148,7 +148,7 @@ class World:
                             self._carry("us", piece)
                 else:
                     if self.forgetful:
-                        taken = self.dialogue.receive(decode(data), data, self.now)
+                        taken = self.dialogue.receive(decode(data), self.now)
                     else:
                         taken, happened = hear(self.dialogue, data, self.now)
                         self._happened(happened)
@@ -280,7 +280,7 @@ def test_an_answer_that_is_recognised_is_worth_as_much(node: Node, air: Air, ran
         world.run(world.now + 300.0)
     for one, other in zip(*tickets, strict=True):
         assert one.answers == other.answers and one.silent == other.silent
-        assert not one.unchanged
+        assert not one.recognised
     assert worlds[0].sent == worlds[1].sent
     assert worlds[0].dialogue.counters == worlds[1].dialogue.counters
     assert worlds[0].dialogue.manners.plain() == worlds[1].dialogue.manners.plain()

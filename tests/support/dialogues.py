@@ -32,9 +32,9 @@ def answer(request: bytes, esv: int, told: list[tuple[int, bytes]]) -> bytes:
 
 def hear(dialogue: Dialogue, data: bytes, now: float) -> tuple[bool, list[Finished | Quiet]]:
     """Give it a datagram as a network does; whether it belongs to something asked, and what came of it."""
-    if (ticket := dialogue.again(data, now)) is not None:
+    if (ticket := dialogue.recognise(data, now)) is not None:
         return True, [Finished(ticket)]
-    return dialogue.receive(decode(data), data, now), dialogue.events()
+    return dialogue.receive(decode(data), now), dialogue.events()
 
 
 @dataclass
