@@ -20,7 +20,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from hemsd.appliances.batches import BODY_AT, Batches
+from hemsd.appliances.batches import Batches
 from hemsd.appliances.manners import LIMIT_S, PROPERTIES_MAX, SOFT_MIN_S, Manners
 from hemsd.appliances.tickets import Asking, Ticket
 from hemsd.echonet.classes.device import Section
@@ -150,7 +150,7 @@ class Dialogue:
         Nothing else is to be learnt of it. Its ticket is done, of which no event tells. None for any other.
         """
         asking = self._asking
-        if asking is None or (shape := asking.shape) is None or data[:BODY_AT] != asking.head:
+        if asking is None or (shape := asking.shape) is None or not data.startswith(asking.head):
             return None
         if (told := shape.told(data)) is None:
             return None
