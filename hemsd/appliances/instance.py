@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from hemsd.appliances.events import Appliance, Changed, NetworkEvent, Noted, Source, Told
 from hemsd.appliances.introspection import Explored
 from hemsd.appliances.memory import RememberedAppliance
-from hemsd.echonet.classes.catalogue import class_name, properties_of
+from hemsd.echonet.classes.catalogue import Rule, class_name, properties_of
 from hemsd.echonet.classes.device import Device, Write
 from hemsd.echonet.values import PropertyError, State
 
@@ -180,6 +180,7 @@ class Instance:
         if (
             epc in BY_ITSELF
             or ENDS.get((self.device.code, epc)) == edt
+            or not self._can_be_set(epc)
             or epc in self.selectors
             or self._orders
             or now < self._echo_until
@@ -189,6 +190,11 @@ class Instance:
             return False
         self._wrote.pop(epc, None)
         return True
+
+    def _can_be_set(self, epc: int) -> bool:
+        """Whether its class lets anybody set it, or knows nothing of it, whatever a damaged map says."""
+        declared = properties_of(self.device).get(epc)
+        return declared is None or declared.set is not Rule.NONE
 
     def _noted(self, epcs: Iterable[int], now: float) -> Iterator[Noted]:
         """What a person may want to know; of one that changes all the time no more than so much."""

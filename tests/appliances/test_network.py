@@ -277,6 +277,17 @@ def test_set_by_hand() -> None:
     assert {0x80} in [each.by_hand for each in told(house.run(100.0), LAMP)]
 
 
+def test_what_nobody_can_set_nobody_did() -> None:
+    """Whatever a damaged set map says: a room becomes warmer by itself."""
+    node = hall()
+    node.objects[AIR_CONDITIONER][0x9E] = bytes((3, 0xB0, 0xB3, 0xBB))
+    house = House({HALL: node})
+    house.run(60.0)
+    assert 0xBB in of(house, AIR_CONDITIONER).device.settable
+    house.comes(HALL, node.tell(AIR_CONDITIONER, (0xB3, b"\x1c"), (0xBB, b"\x19")), multicast=True)
+    assert told(house.run(0.5), AIR_CONDITIONER)[0].by_hand == {0xB3}
+
+
 def test_what_follows_from_an_order_is_not_by_hand() -> None:
     """4.7: what else changes soon after an order, and what was ordered and shows much later, is our doing."""
     house = House({HALL: hall()})

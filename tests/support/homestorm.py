@@ -224,6 +224,7 @@ class HomeStorm:
         self.told_anew: Counter[str] = Counter()
         self.intervals: Counter[float] = Counter()  # as told with each of those
         self._excused = [FIRST_S] * len(self.nodes)  # until then each node may be late and away
+        self._repeated: set[int] = set()  # nodes that said things twice, of which less gets lost
         self._garbage = False  # somebody spoke nonsense, and perhaps for objects that there are not
         self._ordered: dict[str, float] = {}
         self._last: dict[tuple[str, int], tuple[float, float]] = {}  # when each was told, and with what interval
@@ -280,6 +281,8 @@ class HomeStorm:
         if trouble.hampered:
             unheard = trouble.kind in ("moves", "moves silently") and self.segment.loses_one_of
             self._excuse(trouble.node, end + (UNHEARD_S if unheard else RECOVERY_S))
+        if trouble.kind == "repeats":
+            self._repeated.add(trouble.node)
         match trouble.kind:
             case "silent":
                 node.fall_silent(trouble.seconds)
@@ -499,8 +502,9 @@ class HomeStorm:
         return None if tempo is Tempo.ONCE else tempo.value
 
     def _is_promised(self, appliance: Appliance, key: int) -> bool:
-        """Where nothing gets lost a state is read seldom, while the device keeps its promise to tell changes."""
+        """Where little gets lost a state is read seldom, while the device keeps its promise to tell changes."""
         fine = not (self.segment.loses_one_of or self.segment.loses)
+        fine |= self._number(self._where[appliance.id][0]) in self._repeated
         return fine and self._every(appliance, key) == Tempo.STATE.value and key in appliance.device.announced
 
     def look(self) -> None:
