@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 
 from hemsd.appliances.manners import LIMIT_S, PROPERTIES_MAX, Manners
@@ -11,7 +12,8 @@ from hemsd.echonet.exchange import Missing
 from hemsd.echonet.frame import ESV, Frame, Property, encode
 from hemsd.echonet.objects import CONTROLLER
 
-PLAN_LIMIT = 64  # datagrams ready to be sent again
+PLAN_LIMIT = 64  # datagrams ready to be sent again, of one node
+REQUESTS: Final = 1024  # of all
 REFUSED_LIMIT = 256  # properties known to be refused
 SIZES_LIMIT = 256  # properties whose size is known
 
@@ -53,10 +55,9 @@ class Batches:
             key = (ticket.eoj, wanted, size)
         if (plan := self._plans.get(key)) is None:
             properties = ticket.written if writes else self._batch(ticket.eoj, wanted, size)
-            frame = Frame(0, CONTROLLER, ticket.eoj, ESV.SETC if writes else ESV.GET, properties)
             if len(self._plans) >= PLAN_LIMIT:
                 self._plans.clear()
-            plan = self._plans[key] = Plan(tuple([each.epc for each in properties]), encode(frame)[BODY_AT:])
+            plan = self._plans[key] = Plan(*_request(ticket.eoj, ESV.SETC if writes else ESV.GET, properties))
         return plan
 
     def told(self, asking: Asking, esv: int, told: Mapping[int, bytes]) -> bool:
@@ -174,3 +175,9 @@ class Batches:
             self._sizes.clear()
         self._sizes[key] = size
         self._plans.clear()
+
+
+@lru_cache(REQUESTS)
+def _request(eoj: int, esv: int, properties: tuple[Property, ...]) -> tuple[tuple[int, ...], bytes]:
+    """The EPCs of a request, and what follows its TID. Nodes alike are asked alike, and share both."""
+    return tuple([each.epc for each in properties]), encode(Frame(0, CONTROLLER, eoj, esv, properties))[BODY_AT:]

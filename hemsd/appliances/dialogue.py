@@ -25,7 +25,7 @@ from hemsd.appliances.manners import LIMIT_S, PROPERTIES_MAX, SOFT_MIN_S, Manner
 from hemsd.appliances.tickets import Asking, Ticket
 from hemsd.echonet.classes.device import Section
 from hemsd.echonet.exchange import Missing, QueueFull
-from hemsd.echonet.frame import ANSWERS, EHD, ESV, Frame, Property, Shape
+from hemsd.echonet.frame import ANSWERS, EHD, ESV, Frame, Property, shape_of
 
 GAP_S = 0.2  # after an answer; adapters that get two requests at once drop the second
 PAUSE_S = 1.0  # before a read is asked again, where little gets lost
@@ -188,7 +188,7 @@ class Dialogue:
             asking.named += len(told)
             before = ticket.wanted
             if self._settle(asking, frame.esv, told):
-                asking.plan.shape = Shape(frame) if len(told) == len(frame.properties) else None
+                asking.plan.shape = shape_of(frame) if len(told) == len(frame.properties) else None
             if first or ticket.wanted != before:
                 self._progress(ticket, now)
         if asking is self._asking:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from enum import IntEnum
+from functools import lru_cache
 from io import BytesIO
 from typing import Final
 
@@ -130,6 +131,7 @@ _LAYOUT: Final[Mapping[int, Construct]] = {esv: _TWO_LISTS if esv in TWO_LISTS e
 _ESV: Final[Mapping[int, ESV]] = {esv: esv for esv in ESV}
 _BODY_AT: Final = 4  # after EHD and TID
 _ESV_AT: Final = 10
+SHAPES: Final = 1024  # that are remembered
 _SHORTEST: Final = 12  # bytes, with OPC 0
 
 
@@ -190,6 +192,16 @@ class Shape:
             return None
         fields = self._unpack(data)
         return dict(zip(self._epcs, fields[2::2], strict=True)) if fields[1::2] == self._marks else None
+
+
+def shape_of(frame: Frame) -> Shape:
+    """The shape of a frame; frames of devices alike have the same, and share it."""
+    return _shape(frame.seoj, frame.deoj, frame.esv, tuple([(each.epc, len(each.edt)) for each in frame.properties]))
+
+
+@lru_cache(SHAPES)
+def _shape(seoj: int, deoj: int, esv: int, sizes: tuple[tuple[int, int], ...]) -> Shape:
+    return Shape(Frame(0, seoj, deoj, esv, tuple([Property(epc, bytes(size)) for epc, size in sizes])))
 
 
 def _refused(data: bytes) -> FrameError:

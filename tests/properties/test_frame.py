@@ -12,7 +12,7 @@ from support.echonet import frames
 
 from hemsd.echonet import meter
 from hemsd.echonet.describe import describe_frame
-from hemsd.echonet.frame import ESV, TWO_LISTS, Frame, FrameError, Property, Shape, decode, encode
+from hemsd.echonet.frame import ESV, TWO_LISTS, Frame, FrameError, Property, decode, encode, shape_of
 from hemsd.echonet.objects import NODE_CLASS, decode_property_map, encode_property_map
 from hemsd.echonet.values import PropertyError
 
@@ -97,7 +97,7 @@ def test_a_shape_reads_what_decode_reads(frame: Frame, changes: list[tuple[int, 
     data = bytearray(encode(frame))
     for at, byte in changes:
         data[at % (len(data) - 2) + 2] = byte
-    told = Shape(frame).told(bytes(data) + more)
+    told = shape_of(frame).told(bytes(data) + more)
     try:
         other = decode(bytes(data) + more)
     except FrameError:
