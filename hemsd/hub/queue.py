@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -93,39 +93,43 @@ POLICIES: Mapping[type[Message], Policy] = {
 
 
 class Queue:
-    """Messages in the order they came; each kind has a lane of its own, so that a flood of one costs no other."""
+    """Messages in the order they came; each kind is counted by itself, so that a flood of one costs no other."""
 
     def __init__(self) -> None:
-        self._lanes: dict[type[Message], OrderedDict[object, tuple[int, Message]]] = {}
+        self._waiting: OrderedDict[tuple[object, ...], Message] = OrderedDict()  # by kind, and what tells them apart
+        self._counts: Counter[object] = Counter()  # of each kind
         self._arrivals = 0
 
     def __len__(self) -> int:
-        return sum(map(len, self._lanes.values()))
+        return len(self._waiting)
 
     def put(self, message: Message) -> bool:
         """Add a message; False when it was refused or another one lost for it."""
-        kind = type(message)
+        kind, waiting = type(message), self._waiting
         policy = POLICIES[kind]
-        lane = self._lanes.setdefault(kind, OrderedDict())
-        self._arrivals += 1
-        key: object = self._arrivals
-        if policy.latest_by is not None:
-            key = tuple(getattr(message, field) for field in policy.latest_by)
-            if key in lane:
-                lane[key] = (lane[key][0], message)  # keeps the place in the line
+        key: tuple[object, ...]
+        if policy.latest_by is None:
+            self._arrivals += 1
+            key = (kind, self._arrivals)
+        else:
+            key = (kind, *[getattr(message, field) for field in policy.latest_by])
+            if key in waiting:
+                waiting[key] = message  # keeps the place in the line
                 return True
-        full = len(lane) >= policy.cap
+        full = self._counts[kind] >= policy.cap
         if full and policy.refuse_newest:
             return False
         if full:
-            lane.popitem(last=False)
-        lane[key] = (self._arrivals, message)
+            del waiting[next(each for each in waiting if each[0] is kind)]
+        else:
+            self._counts[kind] += 1
+        waiting[key] = message
         return not full
 
     def take(self) -> Message | None:
         """Remove and return the message that waits longest."""
-        lanes = [lane for lane in self._lanes.values() if lane]
-        if not lanes:
+        if not self._waiting:
             return None
-        first = min(lanes, key=lambda lane: next(iter(lane.values()))[0])
-        return first.popitem(last=False)[1][1]
+        key, message = self._waiting.popitem(last=False)
+        self._counts[key[0]] -= 1
+        return message

@@ -111,7 +111,7 @@ class Collector:
             await self._meter.online()
             self._round_began = self._now()
             try:
-                with self._backfiller.giving_way():
+                with self._backfiller.turns.giving_way():
                     async with asyncio.timeout(ROUND_S):
                         await self._round()
             except (RouteBError, TimeoutError):
@@ -254,7 +254,7 @@ class Collector:
                     self._meter.offer(offered(message))
 
     async def _answer_read(self, asked: ReadMeter) -> None:
-        with self._backfiller.giving_way():
+        with self._backfiller.turns.giving_way():
             with suppress(RouteBError):
                 await self._meter.identify()  # nothing to do but for one who asks at the very start
             answers = await answer(self._meter, asked)
