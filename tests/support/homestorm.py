@@ -224,6 +224,7 @@ class HomeStorm:
         self.told_anew: Counter[str] = Counter()
         self.intervals: Counter[float] = Counter()  # as told with each of those
         self._excused = [FIRST_S] * len(self.nodes)  # until then each node may be late and away
+        self._silent_until = [0.0] * len(self.nodes)
         self._repeated: set[int] = set()  # nodes that said things twice, of which less gets lost
         self._garbage = False  # somebody spoke nonsense, and perhaps for objects that there are not
         self._ordered: dict[str, float] = {}
@@ -279,12 +280,15 @@ class HomeStorm:
     def _befalls(self, trouble: Trouble) -> None:
         node, end = self.nodes[trouble.node], trouble.at + trouble.seconds
         if trouble.hampered:
-            unheard = trouble.kind in ("moves", "moves silently") and self.segment.loses_one_of
-            self._excuse(trouble.node, end + (UNHEARD_S if unheard else RECOVERY_S))
+            silent = trouble.at < self._silent_until[trouble.node] or not node.temper.greets
+            unheard = trouble.kind in ("moves", "moves silently") and (silent or self.segment.loses_one_of)
+            since = max(end, self._silent_until[trouble.node])
+            self._excuse(trouble.node, since + (UNHEARD_S if unheard else RECOVERY_S))
         if trouble.kind == "repeats":
             self._repeated.add(trouble.node)
         match trouble.kind:
             case "silent":
+                self._silent_until[trouble.node] = max(self._silent_until[trouble.node], end)
                 node.fall_silent(trouble.seconds)
             case "reboot":
                 node.reboot(trouble.seconds)
