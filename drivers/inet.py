@@ -11,6 +11,7 @@ import logging
 import socket
 import struct
 from abc import ABC, abstractmethod
+from functools import lru_cache
 from typing import ClassVar
 
 from drivers.interface import Interface, is_link_local
@@ -20,6 +21,7 @@ RECEIVE_BUFFER = 1 << 20  # bytes asked of the kernel: the answers of a few hund
 RECEIVE_BUFFER_MIN = 256 << 10  # many kernels give 416 KiB: some 150 at once, as Ethernet drivers count
 NODES_MAX = 1024  # of which is remembered whether they are of this link
 ANCILLARY_SIZE = 64
+ARRIVALS = 64  # ways to us that are not looked at again: interface and destination
 TRUNCATED = int(socket.MSG_TRUNC)  # the enumeration itself takes longer to compare with than recvmsg() takes
 IP_PKTINFO, IP_MULTICAST_ALL, IPV6_MULTICAST_ALL = 8, 49, 29  # linux/in.h, in6.h
 IN_PKTINFO = struct.Struct("i4s4s")  # interface, our address that it is for, destination
@@ -89,8 +91,9 @@ class Inet(ABC):
     def _set_up(self) -> None:
         """Set what only this family has, and bind."""
 
+    @staticmethod
     @abstractmethod
-    def _arrival(self, pktinfo: bytes) -> tuple[int, bool]:
+    def _arrival(pktinfo: bytes) -> tuple[int, bool]:
         """By which interface a packet came in, and whether it was for all."""
 
     @abstractmethod
@@ -130,7 +133,9 @@ class Inet4(Inet):
         self.socket.bind(("0.0.0.0", ECHONET_PORT))
         self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
 
-    def _arrival(self, pktinfo: bytes) -> tuple[int, bool]:
+    @staticmethod
+    @lru_cache(ARRIVALS)
+    def _arrival(pktinfo: bytes) -> tuple[int, bool]:
         index, ours, destination = IN_PKTINFO.unpack(pktinfo)
         return index, destination != ours
 
@@ -187,7 +192,9 @@ class Inet6(Inet):
         group = socket.inet_pton(socket.AF_INET6, ALL_NODES) + struct.pack("i", self._interface.index)
         self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, group)
 
-    def _arrival(self, pktinfo: bytes) -> tuple[int, bool]:
+    @staticmethod
+    @lru_cache(ARRIVALS)
+    def _arrival(pktinfo: bytes) -> tuple[int, bool]:
         destination, index = IN6_PKTINFO.unpack(pktinfo)
         return index, destination[0] == 0xFF
 

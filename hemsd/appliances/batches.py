@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 
-from msgspec import Struct
-
 from hemsd.appliances.manners import LIMIT_S, PROPERTIES_MAX, Manners
-from hemsd.appliances.tickets import Asking, Ticket
+from hemsd.appliances.tickets import Asking, Plan, Ticket
 from hemsd.echonet.exchange import Missing
 from hemsd.echonet.frame import ESV, Frame, Property, encode
 from hemsd.echonet.objects import CONTROLLER
 
-PLAN_LIMIT = 64  # datagrams ready to be sent again
+PLAN_LIMIT = 64  # datagrams ready to be sent again, of one node
+REQUESTS: Final = 1024  # of all
 REFUSED_LIMIT = 256  # properties known to be refused
 SIZES_LIMIT = 256  # properties whose size is known
 
@@ -23,13 +23,6 @@ LAST_S = 6.0  # of the time that a request has, in which it may be company that 
 USUAL_BYTES = 17  # of one property, where it was not seen to have more; maps and identifiers have as many
 
 BODY_AT: Final = 4  # in a frame, after EHD and TID
-
-
-class Plan(Struct, frozen=True):
-    """The EPCs of one frame, and what follows its TID."""
-
-    epcs: tuple[int, ...]
-    body: bytes
 
 
 class Batches:
@@ -62,14 +55,16 @@ class Batches:
             key = (ticket.eoj, wanted, size)
         if (plan := self._plans.get(key)) is None:
             properties = ticket.written if writes else self._batch(ticket.eoj, wanted, size)
-            frame = Frame(0, CONTROLLER, ticket.eoj, ESV.SETC if writes else ESV.GET, properties)
             if len(self._plans) >= PLAN_LIMIT:
                 self._plans.clear()
-            plan = self._plans[key] = Plan(tuple([each.epc for each in properties]), encode(frame)[BODY_AT:])
+            plan = self._plans[key] = Plan(*_request(ticket.eoj, ESV.SETC if writes else ESV.GET, properties))
         return plan
 
-    def told(self, asking: Asking, esv: int, told: Mapping[int, bytes]) -> None:
-        """Work an answer to a read into its ticket: properties of those asked, empty where there is no value."""
+    def told(self, asking: Asking, esv: int, told: Mapping[int, bytes]) -> bool:
+        """Work an answer to a read into its ticket: properties of those asked, empty where there is no value.
+
+        Whether it had all that was asked.
+        """
         ticket, size = asking.ticket, len(asking.epcs)
         answers, node = ticket.answers, ticket.eoj << 8
         given = told if all(told.values()) else {epc: edt for epc, edt in told.items() if edt}
@@ -79,7 +74,7 @@ class Batches:
             if len(edt) > USUAL_BYTES and self._sizes.get(node | epc, USUAL_BYTES) < len(edt):
                 self._grown(node | epc, len(edt))
         if 0 < len(given) < size:  # some answer in two frames, 72 and 52
-            asking.given.update(given)
+            asking.given = asking.given.union(given)
         if size in (len(given), len(asking.given)):
             self.manners.answered(size)
         if given:
@@ -87,6 +82,7 @@ class Batches:
         if not told or given is not told:
             self._not_given(asking, esv, [epc for epc in told if epc not in given], len(given))
         ticket.settle()
+        return len(given) == size
 
     def going_on(self, ticket: Ticket) -> bool:
         """Before a read goes on: whether the last answer lacked properties at its end, which may show a limit."""
@@ -132,6 +128,7 @@ class Batches:
         if ticket.failed and any(epc in given for epc in ticket.failed):
             manners.fell_short(ticket.failed_size, ticket.managed)
             ticket.failed = ()
+            self._plans.clear()
         if ticket.alone and len(asking.epcs) == 1:
             (epc,) = asking.epcs
             company = ticket.company if epc in ticket.company else ticket.alone.intersection(given)
@@ -154,6 +151,7 @@ class Batches:
             if len(self._refused) >= REFUSED_LIMIT:
                 self._refused.clear()
             self._refused.add(node | asking.epcs[0])
+            self._plans.clear()
             answers.setdefault(asking.epcs[0], Missing.REFUSED)
         else:
             for epc in empty:
@@ -177,3 +175,9 @@ class Batches:
             self._sizes.clear()
         self._sizes[key] = size
         self._plans.clear()
+
+
+@lru_cache(REQUESTS)
+def _request(eoj: int, esv: int, properties: tuple[Property, ...]) -> tuple[tuple[int, ...], bytes]:
+    """The EPCs of a request, and what follows its TID. Nodes alike are asked alike, and share both."""
+    return tuple([each.epc for each in properties]), encode(Frame(0, CONTROLLER, eoj, esv, properties))[BODY_AT:]

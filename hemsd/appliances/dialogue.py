@@ -25,7 +25,7 @@ from hemsd.appliances.manners import LIMIT_S, PROPERTIES_MAX, SOFT_MIN_S, Manner
 from hemsd.appliances.tickets import Asking, Ticket
 from hemsd.echonet.classes.device import Section
 from hemsd.echonet.exchange import Missing, QueueFull
-from hemsd.echonet.frame import ANSWERS, EHD, ESV, Frame, Property
+from hemsd.echonet.frame import ANSWERS, EHD, ESV, Frame, Property, shape_of
 
 GAP_S = 0.2  # after an answer; adapters that get two requests at once drop the second
 PAUSE_S = 1.0  # before a read is asked again, where little gets lost
@@ -57,12 +57,19 @@ class Dialogue:
     """Requests and answers with one node. `now` is seconds on a monotonic clock and never goes back.
 
     `next_tid` gives transaction numbers that no other node has at present. After asking something call tick(); it and
-    receive() fill outgoing() and events().
+    receive() fill outgoing() and events(). `counters` counts requests, repeats, silences, late and partial answers.
     """
 
-    def __init__(self, manners: Manners, next_tid: Callable[[], int], *, gap_s: float = GAP_S) -> None:
+    def __init__(
+        self,
+        manners: Manners,
+        next_tid: Callable[[], int],
+        *,
+        gap_s: float = GAP_S,
+        counters: Counter[str] | None = None,
+    ) -> None:
         self.manners = manners
-        self.counters: Counter[str] = Counter()  # requests, repeats, silences, late, partial
+        self.counters = Counter[str]() if counters is None else counters
         self._next_tid = next_tid
         self._batches = Batches(manners)
         self.gap_s, self._answer_s = gap_s, 0.0
@@ -73,7 +80,8 @@ class Dialogue:
         self._asking: Asking | None = None  # in flight
         self._soft_at = math.inf  # its soft deadline
         self._free_at = 0.0  # when the gap is over
-        self._recent: dict[int, Asking] = {}  # by TID
+        self._recent = deque[Asking](maxlen=RECENT_LIMIT)  # the last one first
+        self._recognised = -1  # TID of the last answer that was: it may come twice
         self._outgoing: list[bytes] = []
         self._events: list[DialogueEvent] = []
 
@@ -113,7 +121,10 @@ class Dialogue:
     def cancel(self, ticket: Ticket) -> None:
         """Forget a ticket; nothing more is told of it. One in flight keeps the line until answered or overdue."""
         ticket.dropped = True
-        if ticket.done or (self._asking is not None and self._asking.ticket is ticket):
+        if self._asking is not None and self._asking.ticket is ticket:
+            self._asking.shape = None
+            return
+        if ticket.done:
             return
         if self._held is ticket:
             self._held = None
@@ -133,10 +144,33 @@ class Dialogue:
 
     # --- hearing
 
+    def recognise(self, data: bytes, now: float) -> Ticket | None:
+        """Take a datagram that answers all that is in flight, and is like its last answer but for its data.
+
+        Nothing else is to be learnt of it. Its ticket is done, of which no event tells. None for any other.
+        """
+        asking = self._asking
+        if asking is None or (shape := asking.shape) is None or not data.startswith(asking.head):
+            return None
+        if (told := shape.told(data)) is None:
+            return None
+        self._asking = None
+        self._recent.popleft()
+        self._recognised = asking.tid
+        self._free_at = now + self.gap_s
+        self.manners.took(now - asking.asked_at)
+        ticket = asking.ticket
+        ticket.answers, ticket.recognised, ticket.wanted, ticket.last = dict(told), told, (), None
+        ticket.done = True
+        return ticket
+
     def receive(self, frame: Frame, now: float) -> bool:
         """Take a frame of this node; whether it belongs to something asked, be it late, split or partial."""
-        asking = self._recent.get(frame.tid)
-        if asking is None or now > asking.asked_at + LATE_S or frame.seoj != asking.ticket.eoj:
+        tid = frame.tid
+        asking = next((each for each in self._recent if each.tid == tid), None)
+        if asking is None:
+            return tid == self._recognised
+        if now > asking.asked_at + LATE_S or frame.seoj != asking.ticket.eoj:
             return False
         if frame.esv not in (WRITE_ANSWERS if asking.writes else READ_ANSWERS):
             return False
@@ -153,7 +187,8 @@ class Dialogue:
         if not ticket.done and not asking.void:
             asking.named += len(told)
             before = ticket.wanted
-            self._settle(asking, frame.esv, told)
+            if self._settle(asking, frame.esv, told):
+                asking.plan.shape = shape_of(frame) if len(told) == len(frame.properties) else None
             if first or ticket.wanted != before:
                 self._progress(ticket, now)
         if asking is self._asking:
@@ -166,8 +201,8 @@ class Dialogue:
             self._free_at = now + self.gap_s
         return True
 
-    def tick(self, now: float) -> None:
-        """Let time pass: send what is due, give up what is over."""
+    def tick(self, now: float) -> bool:
+        """Let time pass: send what is due, give up what is over; whether there are events."""
         if self._asking is not None and now >= self._soft_at:
             self._overdue(self._asking, now)
         if self._open:
@@ -177,8 +212,9 @@ class Dialogue:
                     self._expired(ending, now)
         if self._asking is None and now >= self._free_at and (ticket := self._next(now)) is not None:
             self._ask(ticket, now)
+        return bool(self._events)
 
-    def deadline(self) -> float | None:
+    def deadline(self) -> float:
         """When tick() is wanted next; in the past where something can go at once."""
         at = math.inf
         if self._asking is not None:
@@ -189,7 +225,7 @@ class Dialogue:
             at = min(at, ticket.limit_at)
             if self._asking is None:
                 at = min(at, max(ticket.retry_at, self._free_at))
-        return None if at == math.inf else at
+        return at
 
     def outgoing(self) -> list[bytes]:
         """Datagrams to send, in order; empties."""
@@ -227,7 +263,9 @@ class Dialogue:
             self._open.append(held)
         if self._urgent:
             return self._urgent.popleft()
-        if self._open and (ready := [each for each in self._open if now >= each.retry_at]):
+        if not self._open:
+            return self._routine.popleft() if self._routine else None
+        if ready := [each for each in self._open if now >= each.retry_at]:
             ticket = next((each for each in ready if each.urgent), ready[0])
             if ticket.kind == "section" and self._routine and not ticket.stood_back and not self._blocked():
                 ticket.stood_back = True
@@ -238,45 +276,46 @@ class Dialogue:
         return self._routine.popleft() if self._routine and not self._blocked() else None
 
     def _ask(self, ticket: Ticket, now: float) -> None:
-        writes = ticket.kind == "write" or ticket.selecting
-        if ticket.last is not None and self._batches.going_on(ticket):
+        writes = ticket.kind != "read" and (ticket.kind == "write" or ticket.selecting)
+        last = ticket.last
+        if last is not None and self._batches.going_on(ticket):
             self.counters["partial"] += 1
         plan = self._batches.plan(ticket, writes=writes)
-        tid = self._next_tid()
-        last = ticket.last
-        tries = last.tries + 1 if last is not None and last.epcs == plan.epcs and not last.heard else 0
-        asking = ticket.last = self._asking = Asking(ticket, plan.epcs, writes, now, tries)
-        recent = self._recent
-        recent.pop(tid, None)
-        if len(recent) >= RECENT_LIMIT:
-            del recent[next(iter(recent))]
-        recent[tid] = asking
-        if not ticket.sent:
+        epcs, tid = plan.epcs, self._next_tid()
+        head = EHD + tid.to_bytes(2, "big")
+        self._asking = ticket.last = asking = Asking(ticket, tid, head, plan, epcs, writes, now)
+        self._recent.appendleft(asking)
+        if last is None:
             ticket.asked_at = now
-        if ticket.limit_at == math.inf:
-            ticket.limit_at = now + (SECTION_LIMIT_S if ticket.kind == "section" else LIMIT_S)
+            if epcs == ticket.epcs:
+                asking.shape = plan.shape
+        elif last.epcs == epcs and not last.heard:
+            asking.tries = last.tries + 1
+        if (limit_at := ticket.limit_at) == math.inf:
+            ticket.limit_at = limit_at = now + (SECTION_LIMIT_S if ticket.kind == "section" else LIMIT_S)
         soft_s, answer_s = self.manners.soft_s, self._answer_s
         soft_at = now + (soft_s if soft_s > answer_s else answer_s)
-        self._soft_at = soft_at if soft_at < ticket.limit_at else ticket.limit_at
+        self._soft_at = soft_at if soft_at < limit_at else limit_at
         self.counters["requests"] += 1
         if ticket.repeats:
             self.counters["repeats"] += 1
-        self._outgoing.append(EHD + tid.to_bytes(2, "big") + plan.body)
+        self._outgoing.append(head + plan.body)
 
     # --- where a ticket goes
 
-    def _settle(self, asking: Asking, esv: int, told: Mapping[int, bytes]) -> None:
-        """Work an answer into its ticket."""
+    def _settle(self, asking: Asking, esv: int, told: Mapping[int, bytes]) -> bool:
+        """Work an answer into its ticket; whether it gave all that was to be read."""
         ticket = asking.ticket
         if not asking.writes:
-            self._batches.told(asking, esv, told)
-        elif ticket.kind == "write":
+            return self._batches.told(asking, esv, told)
+        if ticket.kind == "write":
             _taken(ticket, esv, told)
         elif esv == ESV.SET_RES:
             ticket.selected = True
         else:
             ticket.answers.update(dict.fromkeys(ticket.epcs, Missing.REFUSED))
             ticket.settle()
+        return False
 
     def _progress(self, ticket: Ticket, now: float) -> None:
         """Something new came: what is left makes a new batch, with a limit of its own."""
@@ -312,7 +351,7 @@ class Dialogue:
         if ticket.kind == "read":
             self._batches.overdue(asking, now)
             return
-        for each in self._recent.values():
+        for each in self._recent:
             each.void = each.void or each.ticket is ticket
         ticket.selected = False
         ticket.answers.clear()
@@ -339,10 +378,11 @@ class Dialogue:
             self._open.remove(ticket)
         if self._held is ticket:
             self._held = None
-        answers = ticket.answers
         if ticket.wanted:
+            answers = ticket.answers
             answers.update([(epc, Missing.TIMEOUT) for epc in ticket.epcs if epc not in answers])
         if ticket.kind == "section":
+            answers = ticket.answers
             for why in [each for each in answers.values() if isinstance(each, Missing)][:1]:
                 answers.update(dict.fromkeys(answers, why))
         ticket.wanted, ticket.last = (), None

@@ -7,12 +7,15 @@ from typing import Literal
 
 from msgspec import Struct
 
-from hemsd.echonet.classes.device import Device, Tempo
+from hemsd.echonet.classes.device import Device, Known, Tempo
 
 Source = Literal["read", "notified"]
 
+Ages = Mapping[int, tuple[float, Source]]
+"""When each property was told last, and how, by key of device.Known."""
 
-class Appliance(Struct, frozen=True, kw_only=True):
+
+class Appliance(Struct, frozen=True, kw_only=True, gc=False):
     """One device object as it is known now. Times are seconds on the monotonic clock of its network."""
 
     id: str  # stable whatever its address: class code, hyphen, 8 hexadecimal digits of a hash of its identity
@@ -41,17 +44,18 @@ class Forgotten(Struct, frozen=True):
     appliance: Appliance
 
 
-class Told(Struct, frozen=True):
+class Told(Struct, frozen=True, gc=False):
     """Properties that an appliance told, by key of device.Known.
 
-    `known` is all that is believed of it now, with ages; it is live: to be used before the network goes on. `by_hand`
-    names those that changed without an order of ours: a person or another controller set them.
+    `known` and `ages` are all that is believed of it now; they are live: to be used before the network goes on.
+    `by_hand` names those that changed without an order of ours: a person or another controller set them.
     """
 
     appliance: Appliance
     source: Source
     properties: Mapping[int, bytes]
-    known: Mapping[int, tuple[bytes, float, Source]]  # EDT, when it was told, and how
+    known: Known
+    ages: Ages
     by_hand: frozenset[int] = frozenset()
 
 

@@ -49,7 +49,8 @@ class Instance:
         self.heard_at: float | None = None
         self.silences = 0  # in a row, of this object
         self.listed = True  # its node says that it has it
-        self.values: dict[int, tuple[bytes, float, Source]] = {}  # by key of device.Known
+        self.values: dict[int, bytes] = {}  # by key of device.Known
+        self._ages: dict[int, tuple[float, Source]] = {}  # of these
         self._noted_at = deque[float](maxlen=BY_HAND_MAX)  # changes by hand
         self._notified_at = float("-inf")
         self._orders = 0  # of ours, under way
@@ -85,10 +86,6 @@ class Instance:
         """What people recognise it by, as far as is known."""
         made = " ".join(filter(None, (self.device.product, self.serial)))
         return f"{class_name(self.device.code).replace('_', ' ')} {self.id}" + (f" ({made})" if made else "")
-
-    def known_values(self) -> dict[int, bytes]:
-        """Values alone, as classes.device.Known."""
-        return {key: told[0] for key, told in self.values.items()}
 
     @property
     def gone(self) -> bool:
@@ -136,26 +133,23 @@ class Instance:
         self.heard_at = now
         if source == "notified":
             self._notified_at = now
-        values, by_hand = self.values, []
-        for key, edt in properties.items():
-            before = values.get(key)
-            if before is None:
-                if len(values) >= KEPT_MAX:
-                    continue
-            elif before[0] != edt and key in self.device.settable and self._is_by_hand(key, edt, source, now):
-                by_hand.append(key)
-            values[key] = (edt, now, source)
+        values, ages = self.values, self._ages
+        by_hand = () if properties.items() <= values.items() else self._changed(properties, source, now)
+        ages.update(dict.fromkeys(properties, (now, source)))
+        if len(ages) > len(values):  # there was no room for all
+            for key in ages.keys() - values.keys():
+                del ages[key]
         if self._unseen:
             self._unseen.difference_update(properties)
-        told = Told(self.shown(), source, properties, values, frozenset(by_hand))
+        told = Told(self.shown(), source, properties, values, ages, frozenset(by_hand))
         return [told, *self._noted(by_hand, now)] if by_hand else [told]
 
     def overtaken(self, epcs: Iterable[int], asked_at: float) -> list[int]:
         """Of what was asked then, what it has notified since: the answer to that is older."""
         if self._notified_at <= asked_at:
             return []
-        values = self.values
-        return [epc for epc in epcs if epc in values and values[epc][2] == "notified" and values[epc][1] > asked_at]
+        ages = self._ages
+        return [epc for epc in epcs if epc in ages and ages[epc][1] == "notified" and ages[epc][0] > asked_at]
 
     def ordered(self, writes: Iterable[Write]) -> None:
         """An order of ours begins: what changes from now is its doing."""
@@ -167,6 +161,19 @@ class Instance:
         """One is over; its effects may be seen a little later."""
         self._orders -= 1
         self._echo_until = now + ECHO_S
+
+    def _changed(self, properties: Mapping[int, bytes], source: Source, now: float) -> list[int]:
+        """Take values that are not all as before, as far as there is room; those that somebody else set."""
+        values, by_hand = self.values, []
+        for key, edt in properties.items():
+            before = values.get(key)
+            if before is None:
+                if len(values) >= KEPT_MAX:
+                    continue
+            elif before != edt and key in self.device.settable and self._is_by_hand(key, edt, source, now):
+                by_hand.append(key)
+            values[key] = edt
+        return by_hand
 
     def _is_by_hand(self, epc: int, edt: bytes, source: Source, now: float) -> bool:
         """Whether a change of what can be set is somebody else's doing; a poll may find late what an order did."""
@@ -196,7 +203,7 @@ class Instance:
                 return
             self._noted_at.append(now)
             often = len(self._noted_at) == BY_HAND_MAX and now < self._noted_at[0] + BY_HAND_S
-            said = in_words(self.device, epc, self.values[epc][0], self.known_values())
+            said = in_words(self.device, epc, self.values[epc], self.values)
             text = f"{self.name}: {said}, set by a person or another controller"
             rest = f"; it changes all the time: no more is told for {BY_HAND_S / 60:.0f} minutes" if often else ""
             yield Noted("appliance.by_hand", "info", text + rest)

@@ -117,7 +117,7 @@ class Ledger:
                 return [self._forget(appliance)]
             case Told():
                 self._appliances[event.appliance.id] = event.appliance
-                self._believed[event.appliance.id] = dict(event.known)
+                self._believed[event.appliance.id] = Believed(dict(event.known), dict(event.ages))
                 self._changed[event.appliance.id] = None
                 return []
             case Answered():
@@ -177,7 +177,8 @@ class Ledger:
         return told
 
     def _known(self, appliance: str) -> Known:
-        return {key: edt for key, (edt, _, _) in self._believed.get(appliance, {}).items()}
+        believed = self._believed.get(appliance)
+        return {} if believed is None else believed.known
 
     def _settle(self, settled: Settled, now: float) -> list[Message]:
         order = self._orders.pop(settled.command, None)

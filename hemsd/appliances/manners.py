@@ -28,11 +28,13 @@ WORST_SHARE = 0.8  # of requests lost; more is an absence
 LOST_MAX = 3  # in a row, counted: more are an absence
 LOSSY_SHARE = 0.2  # of requests lost; from there on an answer that is late is more likely to be lost
 SAMPLES = 64  # answers by which the loss is judged: when they are full, they count half
+FORGOTTEN = 0.1  # fewer lost among those are as good as none
 ALONE_MAX = 256  # properties of one node known to fail in company
 
 SOFT_FIRST_S = 5.0  # wired and Wi-Fi adapters answer within one second, gateways to radio within three
 SOFT_MIN_S = 1.0
 SOFT_FACTOR = 3  # times the observed p95, where little gets lost,
+FAST_S = SOFT_MIN_S / SOFT_FACTOR  # shorter makes no difference
 RECENT = 8  # or the slowest of as many answers, where that is less: it has become faster
 LIMIT_S = 20.0  # after which a node is silent: the slowest adapters in the field keep to it
 
@@ -67,9 +69,14 @@ class Manners:
         self._answers, self._missed = 2.0, 0.0  # requests answered, and those lost
         self.usual_s = SOFT_FIRST_S / SOFT_FACTOR  # an answer takes, at most
         self.soft_s = SOFT_FIRST_S
+        self._fast = 0  # answers in a row within FAST_S, with no loss remembered
 
     def took(self, round_trip_s: float, *, lost: int = 0) -> None:
         """It answered after so long, when so many requests for the same had been lost."""
+        fast = round_trip_s <= FAST_S and not lost
+        if fast and self._fast == SAMPLES:
+            return  # all that is remembered is like that
+        self._fast = self._fast + 1 if fast and self._missed < FORGOTTEN else 0
         self._answers += 1
         self._missed += min(lost, LOST_MAX)
         if self._answers > SAMPLES:

@@ -90,11 +90,8 @@ class Network:
             self._registry.enter(Node.restored(self._commons, kept))
 
     def counters(self) -> Counter[str]:
-        """For health: frames by what became of them, and how the dialogues with all known nodes have gone."""
-        total = Counter(self._commons.counters)
-        for node in self._registry.known:
-            total += node.dialogue.counters
-        return total
+        """For health: frames by what became of them, and how the dialogues with all nodes have gone."""
+        return Counter(self._commons.counters)
 
     # --- the machine
 
@@ -103,6 +100,10 @@ class Network:
         address, counters = packet.address, self._commons.counters
         if address in self._own:
             counters["own"] += 1
+            return True
+        node = self._registry.by_address.get(address)
+        if node is not None and node.recognise(packet.payload, now):
+            self._turn(node, now)
             return True
         try:
             frame = decode(packet.payload)
@@ -116,7 +117,7 @@ class Network:
         if frame.seoj >> 8 == METER >> 8:
             self._astray(address, now)
             return True
-        if (node := self._registry.by_address.get(address)) is not None:
+        if node is not None:
             node.heard(now)
         elif (node := self._greet(address, now)) is None:
             counters["nodes_too_many"] += 1
@@ -306,12 +307,12 @@ class Network:
 
     def _turn(self, node: Node, now: float) -> None:
         """A node had a frame or the time: send what it wants sent, heed what it found out, wake it when it wants."""
-        if payloads := node.dialogue.outgoing():
-            for payload in payloads:
-                self._send(node.address, payload)
+        for payload in node.dialogue.outgoing():
+            self._send(node.address, payload)
         if node.concluded:
             self._concluded(node, now)
-        self._arm(node, node.deadline())
+        if (at := node.deadline()) < node.armed:
+            self._arm(node, at)
 
     def _arm(self, node: Node, at: float) -> None:
         """Wake it then at the latest; sooner does no harm."""

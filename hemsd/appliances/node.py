@@ -78,7 +78,7 @@ class Node:
         self.fickle = False  # its number changes, and says nothing of who it is
         self.said = Particulars()
         self.manners = manners or Manners()
-        self.dialogue = Dialogue(self.manners, commons.next_tid, gap_s=commons.gap_s)
+        self.dialogue = Dialogue(self.manners, commons.next_tid, gap_s=commons.gap_s, counters=commons.counters)
         self.instances: dict[int, Instance] = {}
         self.orders = Orders(self.dialogue, commons.events)
         self.heard_at = -math.inf
@@ -148,10 +148,22 @@ class Node:
 
     # --- time and frames
 
+    def recognise(self, data: bytes, now: float) -> bool:
+        """A datagram of it; whether that answers what is asked of it, as it did the last time but for its data."""
+        if (ticket := self.dialogue.recognise(data, now)) is None:
+            return False
+        self.heard(now)
+        self._finished(ticket, now)
+        self._work(now)
+        return True
+
     def receive(self, frame: Frame, now: float) -> bool:
         """An answer of it; whether it belongs to something asked."""
         if not self.dialogue.receive(frame, now):
             return False
+        if self.manners.proven >= 2 * self._proven_told:
+            self._proven_told = self.manners.proven
+            self.tell(Changed(each.shown()) for each in self.instances.values())
         self._watch.progressed(now)
         self._work(now)
         return True
@@ -193,42 +205,43 @@ class Node:
         """Let time pass."""
         if now >= self._retry_at:
             self.meet(now)
-        if now >= self._watch.due:
-            self._watch.tick(now)
-        if self.orders:
-            self.orders.tick(now)
-        self.dialogue.tick(now)
+        self.orders.tick(now)
         self._work(now)
 
     def deadline(self) -> float:
         """When tick() is wanted next."""
-        at, due = self._retry_at, self._watch.due
-        if due < at:
+        at = self.dialogue.deadline()
+        if self._retry_at < at:
+            at = self._retry_at
+        if self._watch.due < at:
+            at = self._watch.due
+        if self.orders.commands and (due := self.orders.deadline()) < at:
             at = due
-        if self.orders and (due := self.orders.deadline()) < at:
-            at = due
-        asking = self.dialogue.deadline()
-        return at if asking is None or at < asking else asking
+        return at
 
     def _work(self, now: float) -> None:
-        """Take what the dialogue has concluded, and what that gives rise to."""
-        dialogue = self.dialogue
-        while events := dialogue.events():
-            for event in events:
-                ticket = event.ticket
+        """Take what the dialogue has concluded, and ask what is to be asked now."""
+        dialogue, watch, happened = self.dialogue, self._watch, True
+        while happened:
+            for event in dialogue.events():
                 if isinstance(event, Quiet):
-                    self._quiet(ticket, now)
-                elif self._watch.finished(ticket, now):
-                    continue
-                elif self._courses.finished(ticket, now):
-                    self._exploring.go_on(now)
+                    self._quiet(event.ticket, now)
                 else:
-                    self._ordered(ticket, now)
-            if now >= self._watch.due:
-                self._watch.tick(now)
-            dialogue.tick(now)
-        if self.orders:
+                    self._finished(event.ticket, now)
+            if now >= watch.due:
+                watch.tick(now)
+            happened = dialogue.tick(now)
+        if self.orders.commands or self.orders.queries:
             self.orders.settle(now)
+
+    def _finished(self, ticket: Ticket, now: float) -> None:
+        """Whoever asked has the answers."""
+        if self._watch.finished(ticket, now):
+            return
+        if self._courses.finished(ticket, now):
+            self._exploring.go_on(now)
+        else:
+            self._ordered(ticket, now)
 
     def tell(self, events: Iterable[NetworkEvent]) -> None:
         """Something happened."""
@@ -379,10 +392,7 @@ class Node:
             self.tell(instance.stands(online=True, detail="", now=now))
         known_before = len(instance.values)
         self._commons.events += instance.told(told, source, now)
-        if self.orders:
+        if self.orders.commands:
             self.orders.told(instance, told, now)
         if len(instance.values) > known_before:
             self._watch.select(instance, now)
-        if self.manners.proven >= 2 * self._proven_told:
-            self._proven_told = self.manners.proven
-            self.tell(Changed(each.shown()) for each in self.instances.values())

@@ -36,29 +36,28 @@ class _Query:
 
 
 class Orders:
-    """Of one node. Its events go to `events`; every one that is begun ends with one that says so."""
+    """Of one node. Its events go to `events`; every one that is begun ends with one that says so.
+
+    Where there are neither `commands` nor `queries` under way, it need not be told anything.
+    """
 
     def __init__(self, dialogue: Dialogue, events: list[NetworkEvent]) -> None:
         self._dialogue = dialogue
         self._events = events
-        self._commands: list[_Command] = []
-        self._queries: dict[Ticket, _Query] = {}
-
-    def __bool__(self) -> bool:
-        """Whether anything is under way."""
-        return bool(self._commands or self._queries)
+        self.commands: list[_Command] = []
+        self.queries: dict[Ticket, _Query] = {}
 
     def set(self, instance: Instance, command: str, values: Mapping[str, Scalar], *, from_outside: bool) -> None:
         """Set it by words, as far as it can be."""
         self._begin(
             instance,
             command,
-            lambda: plan(instance.device, values, instance.known_values(), from_outside=from_outside),
+            lambda: plan(instance.device, values, instance.values, from_outside=from_outside),
         )
 
     def identify(self, instance: Instance, command: str) -> None:
         """Have it show itself."""
-        self._begin(instance, command, lambda: identify(instance.device, instance.known_values()))
+        self._begin(instance, command, lambda: identify(instance.device, instance.values))
 
     def query(self, instance: Instance, query: str, epcs: tuple[int, ...]) -> None:
         """Read properties now, () for all that it has."""
@@ -70,56 +69,56 @@ class Orders:
             shown = instance.shown()
             self._events += [Answered(query, shown, epc, None, "refused", epc == last) for epc in wanted]
         else:
-            self._queries[ticket] = _Query(query, instance)
+            self.queries[ticket] = _Query(query, instance)
 
     def finished(self, ticket: Ticket, now: float) -> None:
         """A ticket of the dialogue is done; perhaps one of these."""
-        if (query := self._queries.pop(ticket, None)) is not None:
+        if (query := self.queries.pop(ticket, None)) is not None:
             self._answered(ticket, query, over=True)
             return
-        for each in self._commands:
+        for each in self.commands:
             if each.setting.finished(ticket, now):
                 return
 
     def told(self, instance: Instance, properties: Mapping[int, bytes], now: float) -> None:
         """An appliance told values, by whatever way."""
-        for each in self._commands:
+        for each in self.commands:
             if each.instance is instance:
                 each.setting.told(properties, now)
 
     def tick(self, now: float) -> None:
         """Let time pass."""
-        for each in self._commands:
+        for each in self.commands:
             each.setting.tick(now)
 
     def deadline(self) -> float:
         """When tick() is wanted next."""
-        return min([at for each in self._commands if (at := each.setting.deadline()) is not None], default=math.inf)
+        return min([at for each in self.commands if (at := each.setting.deadline()) is not None], default=math.inf)
 
     def settle(self, now: float) -> None:
         """Tell of the commands that are over, and of queries as far as they are answered."""
-        for ticket, query in self._queries.items():
+        for ticket, query in self.queries.items():
             self._answered(ticket, query, over=False)
-        for each in self._commands[:]:
+        for each in self.commands[:]:
             if (outcome := each.setting.outcome) is not None:
-                self._commands.remove(each)
+                self.commands.remove(each)
                 self._end(each, outcome, now)
 
     def drop(self, instances: Collection[Instance]) -> None:
         """Nothing more becomes of what is wanted of these."""
-        for each in [each for each in self._commands if each.instance in instances]:
-            self._commands.remove(each)
+        for each in [each for each in self.commands if each.instance in instances]:
+            self.commands.remove(each)
             detail = "it was sent perhaps, and what became of it is not known any more"
             self._events.append(Settled(each.name, each.instance.shown(), "timeout", "timeout", detail))
-        for ticket, query in list(self._queries.items()):
+        for ticket, query in list(self.queries.items()):
             if query.instance in instances:
-                del self._queries[ticket]
+                del self.queries[ticket]
                 self._dialogue.cancel(ticket)
                 self._answered(ticket, query, over=True)
 
     def _begin(self, instance: Instance, command: str, planned: Callable[[], tuple[Write, ...]]) -> None:
         try:
-            if len(self._commands) >= ORDERS_MAX:
+            if len(self.commands) >= ORDERS_MAX:
                 raise QueueFull
             writes = planned()
             properties = properties_of(instance.device)
@@ -135,11 +134,11 @@ class Orders:
             self._refuse(instance, command, "busy", BUSY)
         else:
             newer = frozenset().union(*map(subjects, writes))
-            for each in self._commands:
+            for each in self.commands:
                 if each.instance is instance:
                     each.setting.overtake(newer)
             instance.ordered(writes)
-            self._commands.append(_Command(command, instance, setting))
+            self.commands.append(_Command(command, instance, setting))
 
     def _refuse(self, instance: Instance, command: str, code: str, detail: str) -> None:
         self._events.append(Settled(command, instance.shown(), "refused", code, detail))

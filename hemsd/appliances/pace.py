@@ -15,6 +15,7 @@ from typing import Final
 from hemsd.appliances.manners import Manners
 from hemsd.echonet.classes.device import Tempo
 
+LIVE_S: Final = Tempo.LIVE.value
 BUSY: Final = 0.9  # of the time; the rest is for people and for getting to know it
 RARELY: Final = 0.0001  # of reads wait for longer than reckoned with
 STEP: Final = 1.25  # from one interval to the next,
@@ -33,24 +34,26 @@ class Pace:
     def __init__(self, manners: Manners) -> None:
         self._manners = manners
         self._steps = 0
+        self.interval_s = LIVE_S
         self._read_s = 0.0  # a turn takes, with what is repeated and the gap after it
         self._turns = 0  # so many taken
-
-    @property
-    def interval_s(self) -> float:
-        return Tempo.LIVE.value * STEP**self._steps
 
     def took(self, turn_s: float) -> None:
         """A read took so long."""
         self._turns += 1
-        self._read_s += (turn_s - self._read_s) * max(WEIGHT, 1 / self._turns)
+        weight = WEIGHT if self._turns > 1 / WEIGHT else 1 / self._turns
+        self._read_s += (turn_s - self._read_s) * weight
 
     def settle(self, reads: Reads) -> None:
         """Find the interval again."""
         while self._steps < STEPS_MAX and not self._fits(reads, self.interval_s):
-            self._steps += 1
+            self._step(1)
         while self._steps and self._fits(reads, self.interval_s / STEP, MARGIN):
-            self._steps -= 1
+            self._step(-1)
+
+    def _step(self, by: int) -> None:
+        self._steps += by
+        self.interval_s = LIVE_S * STEP**self._steps
 
     def _fits(self, reads: Reads, interval_s: float, margin: float = 1.0) -> bool:
         read_s = margin * self._read_s

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -82,11 +83,9 @@ class Polls:
     ) -> None:
         """`chance` gives numbers in [0, 1)."""
         self._chance = chance
-        self._tempo = {epc: each.value for epc, each in sorted(tempo.items(), key=lambda item: item[1].value)}
-        self._tempos = Counter(every for every in self._tempo.values() if every < math.inf)
+        self._tempo = tuple(sorted([(epc, each.value) for epc, each in tempo.items()], key=lambda each: each[1]))
         self._interval_s = 0.0  # nothing is read more often
-        self._every = self._tempo
-        self._pace = {epc: every if every < math.inf else AGAIN_S for epc, every in self._every.items()}
+        self._every, self._pace = _paced(self._tempo, 0.0)
         self._relied = True  # on notifications, where they come
         self._due = dict.fromkeys(self._every, now)
         self._failed: dict[int, int] = {}  # times in a row, by EPC
@@ -114,8 +113,7 @@ class Polls:
         self._relied = relied
         if interval_s != self._interval_s:
             self._interval_s = interval_s
-            self._every = {epc: max(every, interval_s) for epc, every in self._tempo.items()}
-            self._pace = {epc: every if every < math.inf else AGAIN_S for epc, every in self._every.items()}
+            self._every, self._pace = _paced(self._tempo, interval_s)
 
     def reads(self, interval_s: float, read_s: float, most: int) -> float:
         """Requests a second of `most` properties that it takes to keep such an interval, where a read takes so long.
@@ -123,8 +121,9 @@ class Polls:
         What is slower goes along with what is faster, as far as there is room.
         """
         counts = Counter[float]()
-        for every_s, count in self._tempos.items():
-            counts[max(every_s, interval_s) + read_s] += count
+        for _, every_s in self._tempo:
+            if every_s < math.inf:
+                counts[max(every_s, interval_s) + read_s] += 1
         fastest_s = min(counts, default=math.inf)
         shared = sum(count / period_s for period_s, count in counts.items()) / most
         return max(math.ceil(counts[fastest_s] / most) / fastest_s, shared)
@@ -168,13 +167,14 @@ class Polls:
             candidates.sort(key=lambda epc: (failed.get(epc, 0), due[epc]))
         else:
             pace = self._pace
-            candidates = [epc for epc, at in due.items() if at <= now + SOON * pace[epc]]
-            candidates.sort(key=lambda epc: (due[epc] - now) / pace[epc])
+            candidates = [epc for epc, at in due.items() if at - SOON * pace[epc] <= now]
+            if len(candidates) > most:
+                candidates.sort(key=lambda epc: (due[epc] - now) / pace[epc])
         if suspects or failed:  # by themselves, and last: others may not be answered in their company
             sure = [epc for epc in candidates if epc not in suspects and failed.get(epc, 0) < DOUBTFUL]
             candidates = sure or candidates
-        self._turn = tuple(candidates[:most])
-        return self._turn
+        self._turn = turn = tuple(candidates[:most])
+        return turn
 
     def concluded(self, ticket: Ticket, given: Mapping[int, bytes], now: float) -> None:
         """A turn was read: Ticket of a Dialogue, done, and what it brought that was not told() before."""
@@ -188,11 +188,12 @@ class Polls:
             self._turn = None
             if given:
                 self.told(given, now, "read")
-            missing = [epc for epc, answer in answers.items() if not isinstance(answer, bytes)]
-            if len(missing) == 1 or not ticket.silent:
-                for epc in missing:
-                    self._not_given(epc, now, lost=answers[epc] is Missing.TIMEOUT)
-            self._suspects.update(ticket.unanswered)
+            if len(given) < len(answers):
+                missing = [epc for epc, answer in answers.items() if not isinstance(answer, bytes)]
+                if len(missing) == 1 or not ticket.silent:
+                    for epc in missing:
+                        self._not_given(epc, now, lost=answers[epc] is Missing.TIMEOUT)
+                self._suspects.update(ticket.unanswered)
         if ticket.silent:
             self._silent(now)
         else:
@@ -204,21 +205,23 @@ class Polls:
 
     def told(self, properties: Mapping[int, bytes], now: float, source: Source) -> None:
         """Properties came: in answer to whatever request, or by themselves. Any of them shows that it is there."""
-        due, promises = self._due, self._promises
+        due, every, promises = self._due, self._every, self._promises
         if self._silences:
             if self._silences > 1:  # it is back: never mind what it did not give meanwhile
                 due.update(dict.fromkeys(self._failed, now))
                 self._failed.clear()
             self._silences, self._held_until = 0, now
         for epc in properties:
-            if (every := self._every.get(epc)) is None:
-                continue
-            if promises and (promise := promises.get(epc)) is not None:
-                promise.told(properties[epc], now, source)
-                if promise.holds and self._relied:
-                    every = max(every, SELDOM_S)
-            due[epc] = now + every
-            if self._failed:
+            if epc in every:
+                due[epc] = now + every[epc]
+        if promises:
+            for epc, promise in promises.items():
+                if epc in properties:
+                    promise.told(properties[epc], now, source)
+                    if promise.holds and self._relied:
+                        due[epc] = now + max(every[epc], SELDOM_S)
+        if self._failed:
+            for epc in properties:
                 self._failed.pop(epc, None)
         if self._suspects:
             self._suspects.difference_update(properties)
@@ -254,3 +257,10 @@ class Polls:
         if self._silences > AT_ONCE:
             pause_s = FIRST_PAUSE_S * 2.0 ** (self._silences - AT_ONCE - 1)
             self._held_until += min(SELDOM_S, pause_s * (1 + JITTER * self._chance()))
+
+
+@lru_cache(256)
+def _paced(tempo: tuple[tuple[int, float], ...], interval_s: float) -> tuple[dict[int, float], dict[int, float]]:
+    """How often each property is to be read, in seconds; and what is read once, too. Appliances alike share them."""
+    every = {epc: max(every_s, interval_s) for epc, every_s in tempo}
+    return every, {epc: every_s if every_s < math.inf else AGAIN_S for epc, every_s in every.items()}

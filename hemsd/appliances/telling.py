@@ -11,11 +11,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
+from functools import lru_cache
+from typing import NamedTuple, cast
 
 from msgspec.structs import replace
 
-from hemsd.appliances.events import Answered, Appliance, Noted, Settled, Source
+from hemsd.appliances.events import Ages, Answered, Appliance, Noted, Settled
 from hemsd.echonet.classes.catalogue import GET_MAP, PropertyClass, class_name, properties_of
 from hemsd.echonet.classes.device import Device, Known, Scalar, Tempo
 from hemsd.echonet.classes.views import normal, tempo, wishes
@@ -45,8 +46,12 @@ _ID = re.compile("[0-9a-f]{4}-[0-9a-f]{8}")  # of an appliance
 Clock = Callable[[float], datetime]
 """From seconds on the monotonic clock of a network to UTC."""
 
-Believed = Mapping[int, tuple[bytes, float, Source]]
-"""As `known` of events.Told."""
+
+class Believed(NamedTuple):
+    """As in events.Told."""
+
+    known: Known
+    ages: Ages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,10 +123,12 @@ class Teller:
 
         Words for what is not told any more, though other things are, are left out.
         """
-        known = _with_map(appliance.device, {key: edt for key, (edt, _, _) in believed.items()})
-        newest = max((at for _, at, _ in believed.values()), default=appliance.since)
+        known = _with_map(appliance.device, believed.known)
+        newest = max((at for at, _ in believed.ages.values()), default=appliance.since)
         fresh = self._without_old(appliance, known, believed, newest)
-        values = {word: value for word, value in normal(appliance.device, fresh).items() if not holds_frame(value)}
+        values = normal(appliance.device, fresh)
+        if holds_frame(values):
+            values = {word: value for word, value in values.items() if not holds_frame(value)}
         return ApplianceState(
             appliance=appliance.id,
             at=self._clock(newest),
@@ -144,7 +151,7 @@ class Teller:
         interval_s = appliance.interval_s
         old = [
             key
-            for key, (_, at, _) in believed.items()
+            for key, (at, _) in believed.ages.items()
             if newest - at > FRESH_S and newest - at > OLD_POLLS * max(every_s.get(key, math.inf), interval_s)
         ]
         return {key: edt for key, edt in known.items() if key not in old} if old else known
@@ -155,20 +162,22 @@ class Teller:
         """Those that its class defines, by name; a further page of a list has its number behind it."""
         defined = properties_of(appliance.device)
         meanings = self._meanings.setdefault(appliance.id, {})
-        for key, (edt, at, source) in believed.items():
+        times = {at: self._clock(at) for at in {at for at, _ in believed.ages.values()}}  # what came together has one
+        for key, edt in believed.known.items():
             epc, page = (key, 0) if key <= 0xFF else divmod(key, 0x100)
             if epc in MAPS or (property_ := defined.get(epc)) is None:
                 continue
             meaning = meanings.get(key)
             if meaning is None or not meaning.holds(edt, known):
                 meaning = meanings[key] = _Meaning(property_, edt, known)
+            at, source = believed.ages[key]
             yield (
                 f"{property_.name}_{page}" if page else property_.name,
                 PropertyValue(
                     value=meaning.value,
                     unit=property_.unit,
                     state=meaning.state,
-                    at=self._clock(at),
+                    at=times[at],
                     source=source,
                 ),
             )
@@ -244,7 +253,9 @@ class _Meaning:
             self.value = content
 
     def holds(self, edt: bytes, known: Known) -> bool:
-        return edt == self._edt and all(known.get(epc) == scale for epc, scale in self._scales)
+        if self._scales and any(known.get(epc) != scale for epc, scale in self._scales):
+            return False
+        return edt == self._edt
 
 
 def epcs_of(device: Device, names: Iterable[str]) -> dict[str, int | None]:
@@ -272,7 +283,12 @@ def _names(device: Device, epcs: Iterable[int]) -> tuple[str, ...]:
 
 def _with_map(device: Device, known: Known) -> Known:
     """With the get map, which says what is never told: a coefficient that a device does not have is 1."""
-    return {GET_MAP: encode_property_map(device.readable), **known} if device.readable else known
+    return {GET_MAP: _get_map(device.readable), **known} if device.readable else known
+
+
+@lru_cache(256)
+def _get_map(readable: frozenset[int]) -> bytes:
+    return encode_property_map(readable)
 
 
 def _crossable(text: str) -> str:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 from msgspec import Struct
 
 from hemsd.appliances.manners import PROPERTIES_MAX
 from hemsd.echonet.exchange import Missing
-from hemsd.echonet.frame import Property
+from hemsd.echonet.frame import Property, Shape
 
 
 class Ticket(Struct, eq=False):
-    """Something asked of one object. To others only the first twelve are of interest.
+    """Something asked of one object. To others only the first thirteen are of interest.
 
     When done, `answers` has every EPC: its EDT (empty for a write that was accepted) or why not: REFUSED; ABSENT, it
     was said to be given and was empty; TIMEOUT. Of a section they are all EDTs, or none is. Before that, answers of a
@@ -27,6 +28,7 @@ class Ticket(Struct, eq=False):
     urgent: bool = False
     answers: dict[int, bytes | Missing] = {}
     done: bool = False
+    recognised: Mapping[int, bytes] | None = None  # its answer, where that is like the one before but for its data
     silent: bool = False  # nothing was heard in answer within the limit
     unanswered: tuple[int, ...] = ()  # what was asked last before that
     dropped: bool = False  # nobody waits for it any more
@@ -64,16 +66,28 @@ class Ticket(Struct, eq=False):
         self.wanted = tuple([epc for epc in self.wanted if epc not in answers])
 
 
+class Plan(Struct, eq=False):
+    """One frame to be sent: its EPCs, and what follows its TID."""
+
+    epcs: tuple[int, ...]
+    body: bytes
+    shape: Shape | None = None  # of the last answer, where that had all of them and nothing else
+
+
 class Asking(Struct, eq=False):
     """One frame that was sent for a ticket."""
 
     ticket: Ticket
+    tid: int
+    head: bytes  # EHD and TID, as in its answer
+    plan: Plan
     epcs: tuple[int, ...]
     writes: bool
     asked_at: float
+    shape: Shape | None = None  # of an answer that has nothing new but data
     tries: int = 0  # of the same just before, not answered in time
     overdue: bool = False  # its soft deadline has passed
     heard: bool = False
     void: bool = False  # of an attempt at a section that was given up
     named: int = 0  # of its EPCs, in all answers to it
-    given: set[int] = set()  # those with data, where one answer did not give all
+    given: frozenset[int] = frozenset()  # those with data, where one answer did not give all

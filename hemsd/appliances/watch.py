@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
+
+from msgspec import Struct
 
 from hemsd.appliances.dialogue import Dialogue
 from hemsd.appliances.events import Source
@@ -24,11 +25,11 @@ SETTLE_S: Final = 60.0  # after which the pace is settled anew
 Told = Callable[[Instance, Mapping[int, bytes], Source, float], None]
 
 
-@dataclass(slots=True)
-class _Turn:
+class _Turn(Struct, eq=False):
     """A request for an appliance, `page` that of a section; so many of its answers have been taken."""
 
     instance: Instance
+    polls: Polls
     page: int | None = None
     taken: int = 0
 
@@ -54,7 +55,7 @@ class Watch:
             self._settle_at = now + SETTLE_S
         device, values = instance.device, instance.values
         wanted = {epc: kept for epc, kept in tempo(device).items() if kept is not Tempo.ONCE or epc not in values}
-        selected = sections(device, instance.known_values())
+        selected = sections(device, instance.values)
         instance.selectors = frozenset(each.epc for section in selected for each in section.select)
         polls = Polls(wanted, selected, announced=device.announced, now=now, chance=chance)
         polls.keep(self._pace.interval_s, now, relied=not self._dialogue.manners.lossy)
@@ -74,8 +75,7 @@ class Watch:
         """Nobody is there: read nothing until resumed."""
         for ticket, turn in self._turns.items():
             self._dialogue.cancel(ticket)
-            if (polls := self._polls.get(turn.instance)) is not None:
-                polls.abandoned()
+            turn.polls.abandoned()
         self._turns.clear()
         self.due = math.inf
 
@@ -92,7 +92,7 @@ class Watch:
     def select(self, instance: Instance, now: float) -> None:
         """There may be more to select than was known."""
         if (polls := self._polls.get(instance)) is not None:
-            polls.select(sections(instance.device, instance.known_values()), now)
+            polls.select(sections(instance.device, instance.values), now)
             self._next(polls)
 
     def progressed(self, now: float) -> None:
@@ -108,12 +108,11 @@ class Watch:
         """Take a ticket of the dialogue that is done; whether it was one of these."""
         if (turn := self._turns.pop(ticket, None)) is None:
             return False
-        told = _brought(ticket, turn)
+        told, polls = _brought(ticket, turn), turn.polls
         if turn.page is None and not ticket.silent:
             self._took(now - ticket.asked_at, now)
-        if (polls := self._polls.get(turn.instance)) is not None:
-            polls.concluded(ticket, told, now)
-            self._next(polls)
+        polls.concluded(ticket, told, now)
+        self._next(polls)
         if len(self._turns) == TURNS_MAX - 1:
             self.due = now
         if told:
@@ -125,21 +124,23 @@ class Watch:
     def tick(self, now: float) -> None:
         """Put in line what is due, those first that have waited longest."""
         self.due = math.inf
-        waiting = list(self._polls.items())
-        if len(waiting) > 1:
-            waiting.sort(key=lambda each: each[1].deadline())
+        most = self._dialogue.manners.properties_per_request
+        waiting: Iterable[tuple[Instance, Polls]] = self._polls.items()
+        if len(self._polls) > 1:
+            waiting = sorted(waiting, key=lambda each: each[1].deadline())
         for instance, polls in waiting:
             if len(self._turns) >= TURNS_MAX:
                 return
-            if (at := polls.deadline()) > now:
-                self.due = at
+            if (turn := polls.due(now, most)) is None:
+                self.due = polls.deadline()
                 return
-            match polls.due(now, self._dialogue.manners.properties_per_request):
-                case Section() as section:
-                    self._turns[self._dialogue.section(instance.device.eoj, section)] = _Turn(instance, section.page)
-                case tuple(epcs):
-                    self._turns[self._dialogue.read(instance.device.eoj, epcs)] = _Turn(instance)
-            self._next(polls)  # it may have both
+            eoj = instance.device.eoj
+            if isinstance(turn, Section):
+                self._turns[self._dialogue.section(eoj, turn)] = _Turn(instance, polls, turn.page)
+            else:
+                self._turns[self._dialogue.read(eoj, turn)] = _Turn(instance, polls)
+            if polls.sections:  # both may be due
+                self._next(polls)
 
     def _took(self, turn_s: float, now: float) -> None:
         """A read took so long: now and then, see what interval there is room for."""
@@ -164,12 +165,11 @@ class Watch:
             self.due = at
 
 
-def _brought(ticket: Ticket, turn: _Turn) -> dict[int, bytes]:
+def _brought(ticket: Ticket, turn: _Turn) -> Mapping[int, bytes]:
     """What has come since the last look, but for what a notification has overtaken."""
     answers = ticket.answers
-    told = given(dict(list(answers.items())[turn.taken :]) if turn.taken else answers)
+    told = ticket.recognised or given(dict(list(answers.items())[turn.taken :]) if turn.taken else answers)
     turn.taken = len(answers)
-    if turn.page is None:
-        for epc in turn.instance.overtaken(told, ticket.asked_at):
-            del told[epc]
+    if turn.page is None and (overtaken := turn.instance.overtaken(told, ticket.asked_at)):
+        return {epc: edt for epc, edt in told.items() if epc not in overtaken}
     return told

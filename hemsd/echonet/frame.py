@@ -6,8 +6,10 @@ there is neither a checksum nor a length of the whole.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from enum import IntEnum
+from functools import lru_cache
 from io import BytesIO
 from typing import Final
 
@@ -153,7 +155,9 @@ class _Datagram(Construct):
 _ONE_LIST: Final = _Datagram(two_lists=False)
 _TWO_LISTS: Final = _Datagram(two_lists=True)
 _LAYOUT: Final[Mapping[int, Construct]] = {esv: _TWO_LISTS if esv in TWO_LISTS else _ONE_LIST for esv in ESV}
+_BODY_AT: Final = 4  # after EHD and TID
 _ESV_AT: Final = 10
+SHAPES: Final = 1024  # that are remembered
 _SHORTEST: Final = 12  # bytes, with OPC 0
 
 
@@ -177,6 +181,40 @@ def encode(frame: Frame) -> bytes:
     if frame.get_properties and layout is _ONE_LIST:
         raise ValueError("only SetGet and its answers have a second list of properties")
     return build(layout, frame)
+
+
+class Shape:
+    """All of a frame but its TID and its data: another like it is read at one go. It has one list, not empty."""
+
+    def __init__(self, frame: Frame) -> None:
+        data, form, marks, at = encode(frame), f"{_BODY_AT}s", [], _BODY_AT
+        end = _SHORTEST
+        for each in frame.properties:
+            end += 2
+            marks.append(data[at:end])  # all between the data of two
+            form += f"{end - at}s{len(each.edt)}s"
+            at = end = end + len(each.edt)
+        packing = struct.Struct(form)
+        self._size, self._unpack = packing.size, packing.unpack
+        self._marks = tuple(marks)
+        self._epcs = tuple([each.epc for each in frame.properties])
+
+    def told(self, data: bytes) -> dict[int, bytes] | None:
+        """The data by EPC of a datagram of this shape; None for others. EHD and TID are not looked at."""
+        if len(data) != self._size:
+            return None
+        fields = self._unpack(data)
+        return dict(zip(self._epcs, fields[2::2], strict=True)) if fields[1::2] == self._marks else None
+
+
+def shape_of(frame: Frame) -> Shape:
+    """The shape of a frame; frames of devices alike have the same, and share it."""
+    return _shape(frame.seoj, frame.deoj, frame.esv, tuple([(each.epc, len(each.edt)) for each in frame.properties]))
+
+
+@lru_cache(SHAPES)
+def _shape(seoj: int, deoj: int, esv: int, sizes: tuple[tuple[int, int], ...]) -> Shape:
+    return Shape(Frame(0, seoj, deoj, esv, tuple([Property(epc, bytes(size)) for epc, size in sizes])))
 
 
 def _refused(data: bytes) -> FrameError:

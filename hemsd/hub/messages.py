@@ -21,6 +21,8 @@ from msgspec import Meta, Struct
 _EDT = re.compile("([0-9A-Fa-f]{2}){0,255}")  # one byte counts them (ECHONET Lite specification, part 2, 3.2)
 _FRAME = re.compile("108[12]([0-9A-Fa-f]{2}){10,}")  # EHD, and at least TID, SEOJ, DEOJ, ESV and OPC (same)
 
+_NESTED = (dict, list, tuple)  # once and for all: to write list | tuple makes a type each time
+
 PROPERTY_CODE = re.compile("0[xX]([89A-Fa-f][0-9A-Fa-f])")
 """How a property is meant by its code in the place of a name: 0xB3."""
 
@@ -66,10 +68,8 @@ def _texts(values: Iterable[object]) -> Iterator[str]:
     for value in values:
         if isinstance(value, str):
             yield value
-        elif isinstance(value, dict):
-            yield from _texts([*value, *value.values()])
-        elif isinstance(value, list | tuple):
-            yield from _texts(value)
+        elif isinstance(value, _NESTED):
+            yield from _texts([*value, *value.values()] if isinstance(value, dict) else value)
 
 
 def _no_frame(*values: object) -> None:

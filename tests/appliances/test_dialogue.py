@@ -228,6 +228,39 @@ def test_a_doubled_answer_ends_nothing_twice(line: Line) -> None:
     assert line.happened == [Finished(ticket)]
 
 
+def test_an_answer_like_the_last_one_is_recognised(line: Line) -> None:
+    """All of it but its data, with the TID of now, and no other: then only its data are taken."""
+    for number in range(3):
+        told = {ON: b"\x30", ROOM: bytes([number])}
+        ticket = line.dialogue.read(AIRCON, (ON, ROOM))
+        (request,) = line.wait(GAP_S)
+        like = answer(request, ESV.GET_RES, list(told.items()))
+        longer = answer(request, ESV.GET_RES, [(ON, b"\x30"), (ROOM, b"\1\2")])
+        other = answer(request, ESV.GET_RES, [(ON, b"\x30"), (MODE, b"\1")])
+        refusal = answer(request, ESV.GET_SNA, list(told.items()))
+        for data in (b"", like[:-1], longer, other, refusal, b"\x10\x81\xff\xff" + like[4:]):
+            assert line.dialogue.recognise(data, line.now) is None
+        assert line.dialogue.recognise(like, line.now) is (ticket if number else None)
+        assert line.hear(like), "a doubled answer, or the first"
+        assert ticket.answers == told and ticket.done
+        assert ticket.recognised == (told if number else None)
+    assert line.dialogue.counters["late"] == 0
+    line.dialogue.read(AIRCON, (ROOM,))
+    (request,) = line.wait(GAP_S)
+    assert (
+        line.dialogue.recognise(answer(request, ESV.GET_RES, list(told.items())), line.now) is None
+    )  # something else
+
+
+def test_an_answer_that_lacks_something_is_read_each_time(line: Line) -> None:
+    """What is missing from it is worked out anew, for it may teach something."""
+    for _ in range(3):
+        ticket = line.dialogue.read(AIRCON, (ON, MODE))
+        line.talk(Node({ON: b"\x30"}))
+        assert ticket.answers == {ON: b"\x30", MODE: Missing.REFUSED}
+        assert ticket.recognised is None
+
+
 def test_mistake_8_late_answers_count(line: Line) -> None:
     """Asked again after the soft deadline with another TID; the answer to the first asking, 19 s late, is as good."""
     ticket = line.dialogue.read(AIRCON, (ON,))

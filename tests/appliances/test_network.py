@@ -521,8 +521,8 @@ def test_a_list_is_selected_and_read() -> None:
     house = House({HALL: board})
     events = house.run(200.0)
     shown = told(events, BOARD)[-1].known
-    assert shown[0xB3 << 8 | 0][0][:6] == b"\x01\x3c" + (1).to_bytes(4, "big")
-    assert shown[0xB3 << 8 | 1][0][:6] == b"\x3d\x0a" + (61).to_bytes(4, "big")
+    assert shown[0xB3 << 8 | 0][:6] == b"\x01\x3c" + (1).to_bytes(4, "big")
+    assert shown[0xB3 << 8 | 1][:6] == b"\x3d\x0a" + (61).to_bytes(4, "big")
     assert not noted(events, "by_hand")
 
 

@@ -9,7 +9,7 @@ import pytest
 from support.telling import AC, appliance, believed, utc
 
 from hemsd.appliances.events import Answered, Noted, Settled
-from hemsd.appliances.telling import Label, Teller, epcs_of
+from hemsd.appliances.telling import Believed, Label, Teller, epcs_of
 from hemsd.echonet.classes.catalogue import PropertyClass, class_names, device_class
 from hemsd.echonet.classes.device import Device
 from hemsd.echonet.values import PropertyError, plain
@@ -109,12 +109,13 @@ def test_what_is_not_told_any_more_is_left_out(epc: int, word: str, kept_s: floa
     """After three polls, though others go on; the property keeps its time, and what is read once is never old."""
     says, device = teller(), replace(AC, announced=frozenset({0x80}))
     for age_s, there in ((kept_s, True), (kept_s + 1.0, False)):
-        known = believed(ROOM, at=2000.0) | believed({epc: ROOM[epc]}, at=2000.0 - age_s)
-        state = says.state(appliance(device=device), known, {})
+        known, ages = believed(ROOM, at=2000.0)
+        told = Believed(known, {**ages, epc: (2000.0 - age_s, "read")})
+        state = says.state(appliance(device=device), told, {})
         assert (word in state.values) is there
         assert state.at == utc(2000.0)
         assert len(state.properties) == len(ROOM)
-    slow = says.state(appliance(device=device, interval_s=1000.0), known, {})
+    slow = says.state(appliance(device=device, interval_s=1000.0), told, {})
     assert word in slow.values
 
 
@@ -176,7 +177,7 @@ def test_the_pages_of_a_list_stay_apart() -> None:
     board = Device(eoj=0x028701, release="R", readable=frozenset({0x80, 0xB3}))
     state = teller().state(
         appliance("0287-00000001", board),
-        {0xB3: (bytes.fromhex("010100000001"), 1.0, "read"), 0xB321: (bytes.fromhex("210100000002"), 2.0, "read")},
+        believed({0xB3: "010100000001", 0xB321: "210100000002"}),
         {},
     )
     first, second = sorted(state.properties)

@@ -279,7 +279,7 @@ def test_a_silent_node_is_lost_and_comes_back() -> None:
     house.comes(HALL, house.nodes[HALL].announcement(), multicast=True)
     events = house.run(5.0)
     assert len(noted(events, "back")) == 2
-    assert told(events, AIR_CONDITIONER)[-1].known[0xBB][0] == b"\x15"
+    assert told(events, AIR_CONDITIONER)[-1].known[0xBB] == b"\x15"
     assert all(each.online for each in house.network.appliances())
 
 

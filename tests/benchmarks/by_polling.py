@@ -51,7 +51,7 @@ async def hemsd(poller: Poller, count: int) -> None:
         elif isinstance(event, Changed):
             poller.found += event.appliance.known
 
-    at_once: Any = SimpleNamespace(value=sys.float_info.min)  # a tempo
+    at_once: Any = SimpleNamespace(value=sys.float_info.min)  # a tempo, which no pace of the node makes slower
     network = Network(
         NetworkSettings(name="bench", gap_s=0.0),
         own=Addresses(ipv4=WHO_ASKS[0]),
@@ -60,7 +60,10 @@ async def hemsd(poller: Poller, count: int) -> None:
         chance=lambda: 0.0,
     )
     poller.announcements = lambda: network.counters()["notifications"]
-    with patch("hemsd.appliances.watch.tempo", lambda device: dict.fromkeys(POLLED, at_once)):
+    with (
+        patch("hemsd.appliances.watch.tempo", lambda device: dict.fromkeys(POLLED, at_once)),
+        patch("hemsd.appliances.watch.Polls.keep"),
+    ):
         await Pump(network, open_udp("lo", ipv4=True, ipv6=False), happened).run()
 
 

@@ -28,7 +28,7 @@ from support.scripted import (
 from support.simulated import world
 
 from hemsd.appliances.events import Answered
-from hemsd.appliances.telling import Teller
+from hemsd.appliances.telling import Believed, Teller
 from hemsd.echonet.classes.catalogue import properties_of
 from hemsd.echonet.classes.device import Scalar
 from hemsd.echonet.values import State
@@ -50,7 +50,8 @@ def having(eoj: int, edts: str, settable: tuple[int, ...] = ()) -> House:
 def published(bench: House, eoj: int) -> ApplianceState:
     """The message that the rest of the house gets of it."""
     last = told(bench.events, eoj)[-1]
-    return Teller("living", (), lambda at: datetime.fromtimestamp(at, UTC)).state(last.appliance, last.known, {})
+    teller = Teller("living", (), lambda at: datetime.fromtimestamp(at, UTC))
+    return teller.state(last.appliance, Believed(last.known, last.ages), {})
 
 
 # --- 12: sentinels

@@ -46,7 +46,7 @@ from hemsd.appliances import dialogue
 from hemsd.appliances.events import Told
 from hemsd.appliances.memory import INSTANCES_MAX, NODES_MAX
 from hemsd.appliances.network import Addresses, Network
-from hemsd.appliances.telling import Teller
+from hemsd.appliances.telling import Believed, Teller
 from hemsd.echonet.classes.catalogue import properties_of
 from hemsd.echonet.classes.typed import VIEWS
 from hemsd.echonet.objects import METER
@@ -262,7 +262,7 @@ def test_malformed_data_of_every_property_of_every_class(group: int, how: str) -
     house.run(30.0)
     for event in house.events:
         if isinstance(event, Told):
-            STATES.encode(TELLER.state(event.appliance, event.known, {}))
+            STATES.encode(TELLER.state(event.appliance, Believed(event.known, event.ages), {}))
     for eoj, edts in sound.items():
         objects[eoj] = dict(edts)
     house.run(70.0)

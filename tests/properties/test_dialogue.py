@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
+from copy import deepcopy
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from support.dialogues import AIRCON, Node, answer, properties
+from support.dialogues import AIRCON, Node, answer, hear, properties
 
 from hemsd.appliances.batches import PLAN_LIMIT, REFUSED_LIMIT, SIZES_LIMIT
 from hemsd.appliances.dialogue import GAP_S, QUEUE_LIMIT, RECENT_LIMIT, SECTION_LIMIT_S, Dialogue, Finished, Quiet
@@ -68,6 +69,7 @@ class World:
 
     node: Node
     air: Air
+    forgetful: bool = False  # it reads every answer
     now: float = 50.0
     tid: int = 0xFFF0
     arrivals: list[tuple[float, int, str, bytes]] = field(default_factory=list)
@@ -96,19 +98,22 @@ class World:
             sent, events = self.dialogue.outgoing(), self.dialogue.events()
             for data in sent:
                 self._leaves(data)
-            for event in events:
-                match event:
-                    case Finished(ticket):
-                        self.done.append(ticket)
-                        for setting in self.settings:
-                            setting.finished(ticket, self.now)
-                    case Quiet(ticket):
-                        self.quiet.append(ticket)
+            self._happened(events)
             if not sent and not events:
                 break
         else:
             raise AssertionError("it never comes to rest")
         self.check_bounds()
+
+    def _happened(self, events: list[Finished | Quiet]) -> None:
+        for event in events:
+            match event:
+                case Finished(ticket):
+                    self.done.append(ticket)
+                    for setting in self.settings:
+                        setting.finished(ticket, self.now)
+                case Quiet(ticket):
+                    self.quiet.append(ticket)
 
     def _leaves(self, data: bytes) -> None:
         if self.last:
@@ -142,8 +147,12 @@ class World:
                         for piece in self.air.pieces(each):
                             self._carry("us", piece)
                 else:
-                    frame = decode(data)
-                    if self.dialogue.receive(frame, self.now) and data[2:4] == self.last[2:4]:
+                    if self.forgetful:
+                        taken = self.dialogue.receive(decode(data), self.now)
+                    else:
+                        taken, happened = hear(self.dialogue, data, self.now)
+                        self._happened(happened)
+                    if taken and data[2:4] == self.last[2:4]:
                         self.heard_at = self.now
             self.step()
         else:
@@ -247,6 +256,34 @@ def test_a_network_that_loses_nothing(node: Node, air: Air) -> None:
         ticket = world.dialogue.read(AIRCON, EPCS)
         world.run(world.now + 200.0)
         assert ticket.answers == {epc: node.values.get(epc, Missing.REFUSED) for epc in EPCS}
+
+
+QUESTIONS = ((*EPCS[:4],), (*EPCS[2:6],), (EPCS[0],), (*EPCS[:12],))
+
+
+@given(nodes, airs, chances)
+def test_an_answer_that_is_recognised_is_worth_as_much(node: Node, air: Air, random: Random) -> None:
+    """Polls go the same way, tell and teach the same, whether answers that say nothing new are read or recognised."""
+    node.values = dict.fromkeys(EPCS, b"\x01")
+    worlds = [World(deepcopy(node), deepcopy(air), forgetful=forgetful) for forgetful in (True, False)]
+    tickets: list[list[Ticket]] = [[], []]
+    for number in range(30):
+        pause_s, question = random.uniform(0.3, 30.0), random.choice(QUESTIONS)
+        changed, edt = random.choice(EPCS[:8]), random.choice([b"", bytes([number])])
+        changes = random.random() < 0.1
+        for world, asked in zip(worlds, tickets, strict=True):
+            asked.append(world.dialogue.read(AIRCON, question))
+            world.run(world.now + pause_s)
+            if changes:
+                world.node.values[changed] = edt
+    for world in worlds:
+        world.run(world.now + 300.0)
+    for one, other in zip(*tickets, strict=True):
+        assert one.answers == other.answers and one.silent == other.silent
+        assert not one.recognised
+    assert worlds[0].sent == worlds[1].sent
+    assert worlds[0].dialogue.counters == worlds[1].dialogue.counters
+    assert worlds[0].dialogue.manners.plain() == worlds[1].dialogue.manners.plain()
 
 
 @given(

@@ -12,7 +12,7 @@ from support.echonet import frames
 
 from hemsd.echonet import meter
 from hemsd.echonet.describe import describe_frame
-from hemsd.echonet.frame import ESV, TWO_LISTS, Frame, FrameError, Property, decode, encode
+from hemsd.echonet.frame import ESV, TWO_LISTS, Frame, FrameError, Property, decode, encode, shape_of
 from hemsd.echonet.objects import NODE_CLASS, decode_property_map, encode_property_map
 from hemsd.echonet.values import PropertyError
 
@@ -85,6 +85,29 @@ def test_mutations_of_real_frames(data: bytes, changes: list[tuple[int, int]]) -
     for at, code in changes:
         mutated[at % len(mutated)] = code
     decoded_or_refused(bytes(mutated))
+
+
+@given(
+    whole_frames().filter(lambda frame: frame.properties and frame.esv not in TWO_LISTS and not frame.trailing),
+    st.lists(st.tuples(st.integers(2, 300), codes), max_size=2),
+    st.binary(max_size=2),
+)
+def test_a_shape_reads_what_decode_reads(frame: Frame, changes: list[tuple[int, int]], more: bytes) -> None:
+    """Whatever bytes differ: the same data by EPC, or nothing where anything but TID and data is another."""
+    data = bytearray(encode(frame))
+    for at, byte in changes:
+        data[at % (len(data) - 2) + 2] = byte
+    told = shape_of(frame).told(bytes(data) + more)
+    try:
+        other = decode(bytes(data) + more)
+    except FrameError:
+        assert told is None
+        return
+    blank = [
+        replace(each, tid=0, properties=[(p.epc, len(p.edt)) for p in each.properties]) for each in (frame, other)
+    ]
+    assert (told is not None) == (blank[0] == blank[1])
+    assert told is None or told == {each.epc: each.edt for each in other.properties}
 
 
 @given(codes, st.binary(max_size=255))

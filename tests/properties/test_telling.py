@@ -44,7 +44,7 @@ def crossed(message: Any, kind: type[Any]) -> str:
 def test_whatever_a_device_says_can_be_told(device: Device, said: dict[int, bytes], wanted: dict[str, Any]) -> None:
     """Any data in any property of any class: status and state, readable in another process, no frame in them."""
     teller, one = Teller("home", (), utc), appliance(device=device)
-    believed: Believed = {key: (edt, 1.0, "notified") for key, edt in said.items()}
+    believed = Believed(said, dict.fromkeys(said, (1.0, "notified")))
     crossed(teller.status(one), ApplianceStatus)
     for _ in range(2):  # the second time out of what was worked out before
         crossed(teller.state(one, believed, wanted), ApplianceState)

@@ -30,6 +30,13 @@ def answer(request: bytes, esv: int, told: list[tuple[int, bytes]]) -> bytes:
     return request[:4] + request[7:10] + request[4:7] + bytes([esv, len(told)]) + body
 
 
+def hear(dialogue: Dialogue, data: bytes, now: float) -> tuple[bool, list[Finished | Quiet]]:
+    """Give it a datagram as a network does; whether it belongs to something asked, and what came of it."""
+    if (ticket := dialogue.recognise(data, now)) is not None:
+        return True, [Finished(ticket)]
+    return dialogue.receive(decode(data), now), dialogue.events()
+
+
 @dataclass
 class Node:
     """Answers Get and SetC of any of its objects out of `values`, by EPC."""
@@ -122,8 +129,8 @@ class Line:
 
     def hear(self, data: bytes) -> bool:
         """A datagram of the node comes now."""
-        known = self.dialogue.receive(decode(data), self.now)
-        self.happened += self.dialogue.events()
+        known, happened = hear(self.dialogue, data, self.now)
+        self.happened += happened
         return known
 
     def tell(self, request: bytes, esv: int, told: dict[int, bytes]) -> bool:

@@ -66,7 +66,7 @@ class Link:
 
     def network_known(self, eoj: int) -> dict[int, bytes]:
         """All that is believed of an appliance now."""
-        return {key: edt for key, (edt, _, _) in told(self.events, eoj)[-1].known.items()}
+        return dict(told(self.events, eoj)[-1].known)
 
     def passed(self, since: float = 0.0) -> Iterator[Passed]:
         """What was said on the link."""
@@ -123,4 +123,4 @@ def settled(bench: Bench, eoj: int, within_s: float = 60.0, **values: Scalar) ->
 def spoken(events: list[NetworkEvent], eoj: int) -> dict[str, Scalar]:
     """What all that was told of an appliance means in the common language."""
     last = told(events, eoj)[-1]
-    return normal(last.appliance.device, {epc: edt for epc, (edt, _, _) in last.known.items()})
+    return normal(last.appliance.device, last.known)

@@ -195,7 +195,7 @@ class Home:
     def _hear(self, event: NetworkEvent) -> None:
         self.told.append(event)
         if isinstance(event, Told):
-            self.known[event.appliance.id] = {key: edt for key, (edt, _, _) in event.known.items()}
+            self.known[event.appliance.id] = dict(event.known)
         self._news.set()
 
 

@@ -249,7 +249,10 @@ class House:
                     self._deliver(packet)
             events = list(self.network.events())
             self.events += events
-            self._values |= {each.appliance.id: each.known for each in events if isinstance(each, Told)}
+            for each in events:
+                if isinstance(each, Told):
+                    believed = {key: (edt, *each.ages[key]) for key, edt in each.known.items()}
+                    self._values[each.appliance.id] = believed
             if not packets and not events:
                 return
 

@@ -28,12 +28,13 @@ def appliance(id: str = "0130-00000001", device: Device = AC, **changes: Any) ->
 
 def believed(edts: Mapping[int, str], at: float = 60.0, source: Source = "read") -> Believed:
     """Hexadecimal digits, all told at the same time."""
-    return {key: (bytes.fromhex(edt), at, source) for key, edt in edts.items()}
+    known = {key: bytes.fromhex(edt) for key, edt in edts.items()}
+    return Believed(known, dict.fromkeys(known, (at, source)))
 
 
 def told(of: Appliance, edts: Mapping[int, str], at: float = 60.0, source: Source = "read") -> Told:
-    known = believed(edts, at, source)
-    return Told(of, source, {key: edt for key, (edt, _, _) in known.items()}, known)
+    known, ages = believed(edts, at, source)
+    return Told(of, source, dict(known), known, ages)
 
 
 def utc(at: float) -> datetime:
