@@ -45,6 +45,7 @@ class Client(aiomqtt.Client):
         self._packet_max = PACKET_MAX
         self.dropped = 0  # messages that came faster than they were taken
         self._unanswered: dict[int, Answer] = {}
+        self._blocked = False  # the socket takes no more for now: the loop says when it does
 
     def post(self, publication: Publication, answered: Answer) -> None:
         """Publish; `answered` is called once that is written (QoS 0) or acknowledged (QoS 1), perhaps at once.
@@ -90,6 +91,22 @@ class Client(aiomqtt.Client):
         """Send pings. aiomqtt looks every second; a broker waits half as long again as the keepalive (3.1.2.10)."""
         while self._client.loop_misc() == MQTTErrorCode.MQTT_ERR_SUCCESS:  # noqa: ASYNC110 (paho has no event for it)
             await asyncio.sleep(max(1.0, self._client.keepalive / LOOKS_PER_KEEPALIVE))
+
+    def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:
+        """Paho has a packet. The socket nearly always takes it at once, and then no turn of the loop is needed."""
+        if self._connected.done():  # before, it is said from another thread
+            client.on_publish = None  # post() sees what is written; paho would make a reason code for it
+            client.loop_write()
+            client.on_publish = self._on_publish
+            if not client.want_write() or client.socket() is None:
+                return
+        self._blocked = True
+        super()._on_socket_register_write(client, userdata, sock)
+
+    def _on_socket_unregister_write(self, client: Any, userdata: Any, sock: Any) -> None:
+        if self._blocked:
+            self._blocked = False
+            super()._on_socket_unregister_write(client, userdata, sock)
 
     def _on_publish(self, client: Any, userdata: Any, mid: int, reason_code: Any, properties: Any) -> None:
         if (answered := self._unanswered.pop(mid, None)) is not None:

@@ -92,6 +92,8 @@ class Connection:
         """Publish, and with QoS 1 wait for the broker's answer: empty, or why it refused. Raises BrokerError."""
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.send(publication, lambda why: None if answer.done() else answer.set_result(why))
+        if answer.done():
+            return answer.result()
         try:
             async with asyncio.timeout(self._client.timeout):
                 return await answer
