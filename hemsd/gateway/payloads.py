@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, to_builtins
 from msgspec.structs import fields
 
 JST = timezone(timedelta(hours=9))
@@ -279,4 +279,4 @@ def schema_id(kind: type[Struct]) -> str:
 
 def timestamp(at: datetime) -> Timestamp:
     """RFC 3339 to the second in Japan's time, +09:00. `at` is aware."""
-    return at.astimezone(JST).isoformat(timespec="seconds")
+    return f"{to_builtins(at.astimezone(JST)):.19}+09:00"  # without a fraction; isoformat() takes twice as long

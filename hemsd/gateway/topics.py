@@ -7,7 +7,6 @@ alone: registers at its end, no difference to the record before, which a consume
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import msgspec
@@ -39,8 +38,7 @@ Key = tuple[str, str]
 """A topic of exposure.TOPICS, and what stands for its + (empty where there is none)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Publication:
+class Publication(Struct, frozen=True):
     """One message for the broker; an empty payload clears what is retained. `correlation`: of MQTT 5 (4.10.2)."""
 
     topic: str

@@ -111,7 +111,7 @@ class Seat:
         self.domain = domain
         self._hub = hub
         self._queue = Queue()
-        self._arrived = asyncio.Event()
+        self._waiting: asyncio.Future[None] | None = None  # the reader, for something to come
         self._closed = False
 
     def publish(self, message: Message) -> None:
@@ -121,24 +121,40 @@ class Seat:
     async def messages(self) -> AsyncIterator[Message]:
         """What this domain may hear, in order, until close(). For one reader at a time."""
         while not self._closed:
-            self._arrived.clear()
-            while (message := self._queue.take()) is not None:
+            if (message := self._queue.take()) is not None:
                 yield message
-            if not self._closed:
-                await self._arrived.wait()
+            else:
+                self._waiting = asyncio.get_running_loop().create_future()
+                await self._waiting
 
     def close(self) -> None:
         """Leave: what still waits is forgotten and messages() ends. Safe to call twice."""
         self._closed = True
         self._queue = Queue()
         self._hub.leave(self)
-        self._arrived.set()
+        self._wake()
 
     def put(self, message: Message) -> bool:
         """For the hub: add to what waits here; False when something was lost by it."""
         kept = self._queue.put(message)
-        self._arrived.set()
+        self._wake()
         return kept
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
+
+
+class _Listener(NamedTuple):
+    """Stands among the seats for one who hears at once."""
+
+    domain: Domain
+    hear: Callable[[Message], None]
+
+    def put(self, message: Message) -> bool:
+        self.hear(message)
+        return True
 
 
 class Hub:
@@ -154,18 +170,24 @@ class Hub:
         self.lost: Counter[Loss] = Counter()
         self._routes = routes
         self._clock = clock
-        self._seats: list[Seat] = []
+        self._seats: list[Seat | _Listener] = []
         self._latest = Latest()
         self._reported: dict[Denial | Loss, float] = {}
 
     def seat(self, domain: Domain) -> Seat:
         """Take a seat; it hears how things stand, then what is published from now on."""
-        seat = Seat(self, domain)
+        self._place(seat := Seat(self, domain))
+        return seat
+
+    def listen(self, domain: Domain, hear: Callable[[Message], None]) -> None:
+        """Hear all that a seat would, as it is published. `hear` is quick, raises nothing and publishes nothing."""
+        self._place(_Listener(domain, hear))
+
+    def _place(self, seat: Seat | _Listener) -> None:
         for sender, message in self._latest:
-            if domain in self._routes[sender, type(message)]:
+            if seat.domain in self._routes[sender, type(message)]:
                 seat.put(message)
         self._seats.append(seat)
-        return seat
 
     def latest(self, kind: type[M]) -> list[M]:
         """The last of a kind that says how things stand."""

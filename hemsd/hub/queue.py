@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 
 from hemsd.hub.messages import (
     ApplianceCommand,
@@ -92,11 +93,21 @@ POLICIES: Mapping[type[Message], Policy] = {
 }
 
 
+def key_of(by: tuple[str, ...]) -> Callable[[Message], object]:
+    """Gives the values of a message in these fields."""
+    return attrgetter(*by) if by else lambda _: None
+
+
+_KEYS: Mapping[type[Message], Callable[[Message], object]] = {
+    kind: key_of(policy.latest_by) for kind, policy in POLICIES.items() if policy.latest_by is not None
+}
+
+
 class Queue:
     """Messages in the order they came; each kind has a lane of its own, so that a flood of one costs no other."""
 
     def __init__(self) -> None:
-        self._lanes: dict[type[Message], OrderedDict[object, tuple[int, Message]]] = {}
+        self._lanes: dict[type[Message], OrderedDict[object, tuple[int, Message]]] = {}  # none is empty
         self._arrivals = 0
 
     def __len__(self) -> int:
@@ -105,15 +116,16 @@ class Queue:
     def put(self, message: Message) -> bool:
         """Add a message; False when it was refused or another one lost for it."""
         kind = type(message)
-        policy = POLICIES[kind]
-        lane = self._lanes.setdefault(kind, OrderedDict())
+        if (lane := self._lanes.get(kind)) is None:
+            lane = self._lanes[kind] = OrderedDict()
         self._arrivals += 1
         key: object = self._arrivals
-        if policy.latest_by is not None:
-            key = tuple(getattr(message, field) for field in policy.latest_by)
+        if kind in _KEYS:
+            key = _KEYS[kind](message)
             if key in lane:
                 lane[key] = (lane[key][0], message)  # keeps the place in the line
                 return True
+        policy = POLICIES[kind]
         full = len(lane) >= policy.cap
         if full and policy.refuse_newest:
             return False
@@ -124,8 +136,14 @@ class Queue:
 
     def take(self) -> Message | None:
         """Remove and return the message that waits longest."""
-        lanes = [lane for lane in self._lanes.values() if lane]
-        if not lanes:
+        if not self._lanes:
             return None
-        first = min(lanes, key=lambda lane: next(iter(lane.values()))[0])
-        return first.popitem(last=False)[1][1]
+        kind, lane = min(self._lanes.items(), key=_first_arrival)
+        _, (_, message) = lane.popitem(last=False)
+        if not lane:
+            del self._lanes[kind]
+        return message
+
+
+def _first_arrival(lane: tuple[type[Message], OrderedDict[object, tuple[int, Message]]]) -> int:
+    return next(iter(lane[1].values()))[0]

@@ -102,6 +102,18 @@ async def test_a_new_seat_hears_how_things_stand(hub: Hub) -> None:
     assert await heard(hub.seat(Domain.APPLIANCES)) == []
 
 
+async def test_a_listener_hears_at_once_what_a_seat_of_its_domain_would(hub: Hub) -> None:
+    """How things stand first, then each message before publish() returns; nothing that its domain may not hear."""
+    routeb, told = hub.seat(Domain.ROUTEB), list[Message]()
+    routeb.publish(reading(1))
+    hub.listen(Domain.OPERATOR, told.append)
+    assert told == [reading(1)]
+    interval = MeterInterval(meter=METER, end=AT, source="read")
+    for message in (reading(2), interval, make(ReadMeter, Domain.OPERATOR, Domain.ROUTEB)):
+        (hub.seat(Domain.OPERATOR) if isinstance(message, ReadMeter) else routeb).publish(message)
+    assert told == [reading(1), reading(2), interval]
+
+
 async def test_an_appliance_that_was_forgotten_is_told_to_nobody_new(hub: Hub) -> None:
     """Its last status reaches who is there; a later seat hears nothing of it, and all of another one."""
     appliances, operator = hub.seat(Domain.APPLIANCES), hub.seat(Domain.OPERATOR)
