@@ -61,15 +61,14 @@ class Controller:
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._listen(), name="control listens")
+            tasks.create_task(self._seat.listen(self._take), name="control listens")
             tasks.create_task(self._keep_time(), name="control keeps time")
 
-    async def _listen(self) -> None:
-        async for message in self._seat.messages():
-            self._hear(message, self._now(), self._clock())
-            self._turn()
-            if self._deadline() < self._waits_until:
-                self._sooner.set()
+    def _take(self, message: Message) -> None:
+        self._hear(message, self._now(), self._clock())
+        self._turn()
+        if self._deadline() < self._waits_until:
+            self._sooner.set()
 
     async def _keep_time(self) -> None:
         while True:

@@ -98,7 +98,8 @@ def _house(start: Start, *, alone: bool) -> Process:
     declared = f", declared not to meet {', '.join(config.accept)}" if config.accept else ""
     log.info("hemsd %s: site %s, profile %s%s", __version__, site, config.profile, declared)
     hub = Hub(routes := _doors(config))
-    hub.listen(Domain.OPERATOR, Report(start.manager, elsewhere=frozenset(() if alone else GUESTS)).hear)
+    report = Report(start.manager, elsewhere=frozenset(() if alone else GUESTS))
+    process.work["report"] = partial(hub.seat(Domain.OPERATOR).listen, report.hear)
     _operator(process, start, hub, site, operator, path)
     apart = _watch(process, config, hub, Domain.APPLIANCES, *((Domain.ROUTEB,) if alone else ()))
     _household(process, config, state, hub, apart)

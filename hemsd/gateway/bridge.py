@@ -99,16 +99,12 @@ class Bridge:
         with ExitStack() as held:
             if self._log_topic is not None:
                 held.enter_context(self._log_topic.listening(lambda: loop.call_soon_threadsafe(self._changed.set)))
-            await together(self._listen(), staying, self._forwarder.keep())
+            await together(self._seat.listen(self._hear), staying, self._forwarder.keep())
 
     # --- the house
 
-    async def _listen(self) -> None:
-        async for message in self._seat.messages():
-            self._note(message, self._clock())
-            self._changed.set()
-
-    def _note(self, message: Message, now: float) -> None:
+    def _hear(self, message: Message) -> None:
+        now = self._clock()
         match message:
             case HistoryHead() | Records():
                 self._forwarder.note(message)
@@ -117,6 +113,7 @@ class Bridge:
             case _:
                 self._standing.hear(message, now, self._wall())
                 self._discovery.hear(message, now)
+        self._changed.set()
 
     def _take(self, incoming: Incoming) -> None:
         if incoming.topic == self._discovery.status_topic:

@@ -101,7 +101,7 @@ class Historian:
         """Until cancelled; then what waits is written. Raises NewerDatabase."""
         self._samples_at, self._tidy_at = self._now() + SAMPLES_EVERY_S, self._now() + TIDY_FIRST_S
         with self._executor:
-            listening = asyncio.create_task(self._listen(), name="history listens")
+            listening = asyncio.create_task(self._seat.listen(self._hear), name="history listens")
             try:
                 while True:
                     await self._turn()
@@ -112,18 +112,15 @@ class Historian:
 
     # --- hearing
 
-    async def _listen(self) -> None:
-        async for message in self._seat.messages():
-            self._hear(message)
-            if not isinstance(message, MeterReading):  # those wait for their time
-                self._woken.set()
-
     def _hear(self, message: Message) -> None:
         match message:
             case MeterInterval() | MeterDay():
                 if why_not := self._inbox.hear_half_hours(message):
                     log.warning("%s", why_not)
-            case MeterReading() | Event():
+            case MeterReading():
+                self._inbox.hear(message, self._clock(), self._now())
+                return  # it waits for its time
+            case Event():
                 self._inbox.hear(message, self._clock(), self._now())
             case MeterMinute():
                 self._inbox.hear_minute(message)
@@ -137,6 +134,7 @@ class Historian:
                 self._questions.append(message)
             case _:
                 pass  # not kept
+        self._woken.set()
 
     def _hear_status(self, status: MeterStatus) -> None:
         meter, now = status.meter if status.online else None, self._clock()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -73,10 +73,13 @@ class Place(Protocol):
         """Hand a message to whoever may hear it; never blocks."""
 
     def messages(self) -> AsyncIterator[Message]:
-        """What this domain may hear, in order, until close(). For one reader at a time."""
+        """What this domain may hear, in order, until close(). For one reader at a time, which may be busy."""
+
+    async def listen(self, hear: Callable[[Message], None]) -> None:
+        """The same, handed on as it is published; raises what `hear` raises, which is to take no time."""
 
     def close(self) -> None:
-        """Leave: messages() ends. Safe to call twice."""
+        """Leave: messages() and listen() end. Safe to call twice."""
 
 
 class Hall(Protocol):
@@ -111,7 +114,8 @@ class Seat:
         self.domain = domain
         self._hub = hub
         self._queue = Queue()
-        self._waiting: asyncio.Future[None] | None = None  # the reader, for something to come
+        self._hear: Callable[[Message], None] | None = None  # who listens
+        self._waiting: asyncio.Future[None] | None = None  # for something to come, or for the end
         self._closed = False
 
     def publish(self, message: Message) -> None:
@@ -119,42 +123,59 @@ class Seat:
         self._hub.carry(message, self)
 
     async def messages(self) -> AsyncIterator[Message]:
-        """What this domain may hear, in order, until close(). For one reader at a time."""
+        """What this domain may hear, in order, until close(). For one reader at a time, which may be busy."""
         while not self._closed:
             if (message := self._queue.take()) is not None:
                 yield message
             else:
-                self._waiting = asyncio.get_running_loop().create_future()
-                await self._waiting
+                await self._wait()
+
+    async def listen(self, hear: Callable[[Message], None]) -> None:
+        """The same, handed on as it is published: no queue, no turn of the loop.
+
+        Raises what `hear` raises, which is to take no time; whoever published knows nothing of it.
+        """
+        while (message := self._queue.take()) is not None:
+            hear(message)
+        if not self._closed:
+            self._hear = hear
+            try:
+                await self._wait()
+            finally:
+                self._hear = None
 
     def close(self) -> None:
-        """Leave: what still waits is forgotten and messages() ends. Safe to call twice."""
+        """Leave: what still waits is forgotten, messages() and listen() end. Safe to call twice."""
         self._closed = True
         self._queue = Queue()
         self._hub.leave(self)
         self._wake()
 
     def put(self, message: Message) -> bool:
-        """For the hub: add to what waits here; False when something was lost by it."""
-        kept = self._queue.put(message)
-        self._wake()
-        return kept
-
-    def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None and not waiting.done():
-            waiting.set_result(None)
-
-
-class _Listener(NamedTuple):
-    """Stands among the seats for one who hears at once."""
-
-    domain: Domain
-    hear: Callable[[Message], None]
-
-    def put(self, message: Message) -> bool:
-        self.hear(message)
+        """For the hub: hand on, or add to what waits here; False when something was lost by it."""
+        if self._hear is None:
+            kept = self._queue.put(message)
+            self._wake()
+            return kept
+        try:
+            self._hear(message)
+        except Exception as error:
+            self._hear = None
+            self._wake(error)
         return True
+
+    async def _wait(self) -> None:
+        self._waiting = asyncio.get_running_loop().create_future()
+        await self._waiting
+
+    def _wake(self, error: Exception | None = None) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is None or waiting.done():
+            return
+        if error is None:
+            waiting.set_result(None)
+        else:
+            waiting.set_exception(error)
 
 
 class Hub:
@@ -170,24 +191,19 @@ class Hub:
         self.lost: Counter[Loss] = Counter()
         self._routes = routes
         self._clock = clock
-        self._seats: list[Seat | _Listener] = []
+        self._seats: list[Seat] = []
+        self._delivering: deque[tuple[Message, frozenset[Domain], Seat | None]] = deque()
         self._latest = Latest()
         self._reported: dict[Denial | Loss, float] = {}
 
     def seat(self, domain: Domain) -> Seat:
         """Take a seat; it hears how things stand, then what is published from now on."""
-        self._place(seat := Seat(self, domain))
-        return seat
-
-    def listen(self, domain: Domain, hear: Callable[[Message], None]) -> None:
-        """Hear all that a seat would, as it is published. `hear` is quick, raises nothing and publishes nothing."""
-        self._place(_Listener(domain, hear))
-
-    def _place(self, seat: Seat | _Listener) -> None:
+        seat = Seat(self, domain)
         for sender, message in self._latest:
-            if seat.domain in self._routes[sender, type(message)]:
+            if domain in self._routes[sender, type(message)]:
                 seat.put(message)
         self._seats.append(seat)
+        return seat
 
     def latest(self, kind: type[M]) -> list[M]:
         """The last of a kind that says how things stand."""
@@ -215,9 +231,19 @@ class Hub:
             self._deliver(message, frozenset({to}) if to else allowed, sender)
 
     def _deliver(self, message: Message, to: frozenset[Domain], sender: Seat | None = None) -> None:
-        for seat in self._seats:
-            if seat.domain in to and seat is not sender and not seat.put(message):
-                self._lose(Loss(seat.domain, type(message).__name__))
+        """One message after the other: what is published by one who hears this goes to everyone after this."""
+        self._delivering.append((message, to, sender))
+        if len(self._delivering) > 1:
+            return
+        try:
+            while self._delivering:
+                message, to, sender = self._delivering[0]
+                for seat in list(self._seats):
+                    if seat.domain in to and seat is not sender and not seat.put(message):
+                        self._lose(Loss(seat.domain, type(message).__name__))
+                self._delivering.popleft()
+        finally:
+            self._delivering.clear()
 
     def _deny(self, message: Message, sender: Domain, to: Domain | None, why: str) -> None:
         denial = Denial(sender, type(message).__name__, to)
