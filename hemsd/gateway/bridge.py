@@ -12,8 +12,8 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -87,6 +87,7 @@ class Bridge:
             anew=lambda text: self._tell("gateway.replay", text),
         )
         self._changed = asyncio.Event()
+        self._alarm_at = math.inf  # when it rings: at the deadline, or before
 
     async def run(self) -> None:
         """Publish until cancelled; then say offline and disconnect within 2 s. Trouble with the broker is logged."""
@@ -169,7 +170,7 @@ class Bridge:
                 self._hear_refusal(topic, why)
         standing, requests, discovery = self._standing, self._requests, self._discovery
         self._renew_at = self._clock()
-        await self._expect(map(self._topics.path, standing.retained()))
+        await self._expect(*map(self._topics.path, standing.retained()))
         tidied_for = 0.0
         while True:
             self._changed.clear()
@@ -191,7 +192,7 @@ class Bridge:
                 for question in standing.questions(now, self._wall()):
                     self._seat.publish(question)
                 await self._tidy(now, connection)
-            await self._expect(())  # or the next run clears again what was cleared
+            await self._expect()  # or the next run clears again what was cleared
             times = (requests.deadline(), discovery.deadline(), self._renew_at)
             await self._rest(min(deadline, *(time for time in times if time is not None)))
 
@@ -207,7 +208,7 @@ class Bridge:
     async def _send(self, publication: Publication, connection: Connection) -> None:
         """Publish; what is retained is noted first, so that it can be cleared whatever happens to us."""
         if publication.retain and publication.payload:
-            await self._expect([publication.topic])
+            await self._expect(publication.topic)
         elif publication.retain and publication.topic not in self._retained.topics:
             return  # there is nothing to clear
         if why := await connection.publish(publication):
@@ -215,8 +216,8 @@ class Bridge:
         elif publication.retain and not publication.payload:
             self._retained.cleared(publication.topic)
 
-    async def _expect(self, topics: Iterable[str]) -> None:
-        if self._retained.expect(topics):
+    async def _expect(self, *topics: str) -> None:
+        if self._retained.expect(*topics):
             await asyncio.to_thread(self._retained.write)
 
     async def _tidy(self, now: float, connection: Connection) -> None:
@@ -229,9 +230,14 @@ class Bridge:
                 await self._send(publication, connection)
 
     async def _rest(self, until: float) -> None:
-        """Until something changes, or for as long as this."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(until - self._clock()):
-                await self._changed.wait()
-                return
-        self._standing.lag_s = max(0.0, self._clock() - until)
+        """Until something changes, or until then. A later time than the last leaves the alarm: this is cheaper."""
+        if until < self._alarm_at:
+            self._alarm_at = until
+            asyncio.get_running_loop().call_later(until - self._clock(), self._ring, until)
+        await self._changed.wait()
+
+    def _ring(self, at: float) -> None:
+        if at == self._alarm_at:  # otherwise an earlier one was set after this
+            self._alarm_at = math.inf
+            self._standing.lag_s = max(0.0, self._clock() - at)
+            self._changed.set()

@@ -40,7 +40,8 @@ class Client(aiomqtt.Client):
         if protocol is ProtocolVersion.V5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.MaximumPacketSize = PACKET_TAKEN_MAX
-        super().__init__(*arguments, protocol=protocol, properties=properties, **settings)
+        # How many may be in flight is for those who post() to see to; paho's own bound would send from within a callback.
+        super().__init__(*arguments, protocol=protocol, properties=properties, max_inflight_messages=0, **settings)
         self.receive_maximum = RECEIVE_MAXIMUM
         self._packet_max = PACKET_MAX
         self.dropped = 0  # messages that came faster than they were taken
@@ -53,14 +54,14 @@ class Client(aiomqtt.Client):
         What is longer than the broker takes is refused here (MQTT 5, 3.2.2.3.6): it would hang up, each time anew.
         Raises MqttError where the connection is gone.
         """
-        said = len(publication.topic) + len(publication.payload) + len(publication.correlation or b"")
+        said, properties = len(publication.topic) + len(publication.payload), None
+        if (correlation := publication.correlation) is not None:
+            said += len(correlation)
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.CorrelationData = correlation
         if said + OVERHEAD_MAX > self._packet_max:
             answered(TOO_LARGE)
             return
-        properties = None
-        if publication.correlation is not None:
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            properties.CorrelationData = publication.correlation
         told = publication.topic, publication.payload, publication.qos, publication.retain
         info = self._client.publish(*told, properties)
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:

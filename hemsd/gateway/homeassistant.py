@@ -98,12 +98,12 @@ class Discovery:
         match message:
             case MeterReading():
                 self._meet(message.meter, now)
-                self._learn(f"meter-{message.meter}", _known(message, METER), now)
+                self._learn_of(f"meter-{message.meter}", message, METER, now)
             case MeterStatus(meter=str(meter)):
                 self._meet(meter, now)
                 self._hear_meter(f"meter-{meter}", message, now)
             case SiteAggregate():
-                self._learn(SITE_DEVICE, _known(message, SITE), now)
+                self._learn_of(SITE_DEVICE, message, SITE, now)
             case LifetimeEnergy():
                 known = {f"{name}_total_kwh" for name in REGISTERS if getattr(message, name) is not None}
                 self._learn(SITE_DEVICE, known, now)
@@ -183,7 +183,7 @@ class Discovery:
             self._change(SITE_DEVICE, now)  # it says whether the meter is there
 
     def _hear_meter(self, name: str, status: MeterStatus, now: float) -> None:
-        self._learn(name, _known(status.link, METER), now)
+        self._learn_of(name, status.link, METER, now)
         device = self._devices[name]
         if status.identity is not None and status.identity != device.identity:
             device.identity = status.identity
@@ -205,6 +205,13 @@ class Discovery:
         if device is not None and not words <= device.words:
             device.words |= words
             self._change(name, now)
+
+    def _learn_of(
+        self, name: str, message: MeterReading | Link | SiteAggregate, fields: Mapping[str, Meaning], now: float
+    ) -> None:
+        device = self._device(name)
+        if device is not None and (unknown := fields.keys() - device.words):
+            self._learn(name, {word for word in unknown if getattr(message, word, None) is not None}, now)
 
     def _device(self, name: str) -> _Device | None:
         if name not in self._devices and len(self._devices) >= DEVICES_MAX:
@@ -334,10 +341,6 @@ class Discovery:
 
 
 _OFF_IS_GOOD = {"payload_on": "False", "payload_off": "True"}
-
-
-def _known(message: MeterReading | Link | SiteAggregate, fields: Mapping[str, Meaning]) -> set[str]:
-    return {name for name in fields if getattr(message, name, None) is not None}
 
 
 def _is_known(status: ApplianceStatus | None) -> bool:

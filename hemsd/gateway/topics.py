@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 import msgspec
 from msgspec import Struct
@@ -32,6 +33,7 @@ from hemsd.hub.messages import (
 from hemsd.hub.routes import Exposure
 
 MAJOR = "v1"
+CHECKED_MAX = 1024  # ids remembered to be in order
 INTERVAL = timedelta(minutes=30)  # of a meter's load profile (ECHONET Lite class 0x0288, EPC EA and EB)
 
 Key = tuple[str, str]
@@ -212,6 +214,7 @@ def _property(told: PropertyValue) -> payloads.Property:
     )
 
 
+@lru_cache(CHECKED_MAX)
 def _checked(name: str) -> str:
     if not re.fullmatch("[a-z0-9-]{1,64}", name):
         raise ValueError(f"{name!r} cannot be part of a topic: only a-z, 0-9 and hyphen, at most 64")
