@@ -48,10 +48,9 @@ class AnyModule:
             self._given, self._began, self._turns = command, now, 1
             self._aside = VERSION.wire if isinstance(self._engine, skstack.Engine) else b""
 
-    def receive(self, data: bytes, now: float) -> None:
+    def receive(self, data: bytes, now: float) -> bool:
         if self._found:
-            self._engine.receive(data, now)
-            return
+            return self._engine.receive(data, now)
         seen = self._tail + data
         self._tail = seen[1 - len(CODE) :]
         at = seen.find(CODE)
@@ -60,6 +59,7 @@ class AnyModule:
             self._settle(now)
         else:
             self._go_over(j11.Engine(), now, seen[at:])
+        return True
 
     def tick(self, now: float) -> None:
         self._engine.tick(now)

@@ -349,8 +349,11 @@ class Module(Protocol[ItemT]):
     def command(self, command: Command, now: float) -> None:
         """Begin a command; its bytes are in outgoing(). Raises RuntimeError when busy."""
 
-    def receive(self, item: ItemT, now: float, /) -> None:
-        """Take bytes from the line, cut anywhere, or one packet. Never raises for what it is."""
+    def receive(self, item: ItemT, now: float, /) -> bool:
+        """Take bytes from the line, cut anywhere, or one packet; False while it is the beginning of something only.
+
+        Never raises for what it is.
+        """
 
     def tick(self, now: float) -> None:
         """Let time pass: what is due by `now` happens."""

@@ -97,7 +97,7 @@ EventT_co = TypeVar("EventT_co", covariant=True)
 class Machine(Protocol[ItemT, EventT_co]):
     """A sans-I/O protocol machine on bytes or packets; see drivers.module.Module for the contract of each method."""
 
-    def receive(self, item: ItemT, now: float, /) -> None: ...
+    def receive(self, item: ItemT, now: float, /) -> bool: ...
     def tick(self, now: float) -> None: ...
     def deadline(self) -> float | None: ...
     def outgoing(self) -> Sequence[ItemT | Line]: ...
@@ -154,14 +154,14 @@ class Pump(Generic[ItemT, EventT]):
         """Let the machine have what arrived, or the time (None), and do what it wants done."""
         if self._ended is None:
             return
-        now = self._loop.time()
+        now, heard = self._loop.time(), not items
         try:
             if items is None:
                 self._tick(now)
             else:
                 for item in items:
-                    self._machine.receive(item, now)
-            if not self._turning:  # otherwise the turn under way does the rest
+                    heard |= self._machine.receive(item, now)
+            if heard and not self._turning:  # otherwise the turn under way does the rest
                 self._turning = True
                 self._settle(now)
                 self._turning = False

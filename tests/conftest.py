@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
@@ -42,6 +43,8 @@ def pytest_configure(config: pytest.Config) -> None:
     own = tempfile.TemporaryDirectory(prefix="hemsd-tests-")
     config.add_cleanup(own.cleanup)
     os.environ["RUNTIME_DIRECTORY"] = own.name
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # `make test &`: what is started would not hear it either
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -143,9 +143,11 @@ class Engine:
             raise RuntimeError(f"busy with {self._task.command}")
         self._begin(_Task(command, now, self._standing.plan(command)), now)
 
-    def receive(self, data: bytes, now: float) -> None:
-        for frame in self._framer.receive(data):
+    def receive(self, data: bytes, now: float) -> bool:
+        frames = self._framer.receive(data)
+        for frame in frames:
             self._take(frame, now)
+        return bool(frames)
 
     def tick(self, now: float) -> None:
         if self._limit_due is not None and now >= self._limit_due:

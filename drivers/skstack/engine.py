@@ -147,8 +147,9 @@ class Engine:
             self._forget()
         self._begin(_Task(command, now, self._plan(command)), now)
 
-    def receive(self, data: bytes, now: float) -> None:
-        for frame in self._framer.receive(data):
+    def receive(self, data: bytes, now: float) -> bool:
+        frames = self._framer.receive(data)
+        for frame in frames:
             if isinstance(frame, str):
                 for heard in self._reader.read(frame):
                     if isinstance(heard, Answer):
@@ -162,6 +163,7 @@ class Engine:
                 self._events.append(step or frame)
             else:
                 self._events.append(frame)
+        return bool(frames)
 
     def tick(self, now: float) -> None:
         due = self.deadline()

@@ -98,24 +98,24 @@ class Network:
 
     # --- the machine
 
-    def receive(self, packet: Packet, now: float) -> None:
+    def receive(self, packet: Packet, now: float) -> bool:
         """Take a datagram; whatever it is, nothing is raised."""
         address, counters = packet.address, self._commons.counters
         if address in self._own:
             counters["own"] += 1
-            return
+            return True
         try:
             frame = decode(packet.payload)
         except FrameError:
             counters["malformed"] += 1
-            return
+            return True
         esv = frame.esv
         if frame.unknown_esv or frame.empty:
             counters["unknown"] += 1
-            return
+            return True
         if frame.seoj >> 8 == METER >> 8:
             self._astray(address, now)
-            return
+            return True
         if (node := self._registry.by_address.get(address)) is not None:
             node.heard(now)
         elif (node := self._greet(address, now)) is None:
@@ -133,6 +133,7 @@ class Network:
             self._unasked(node, frame, now)
         if node is not None:
             self._turn(node, now)
+        return True
 
     def tick(self, now: float) -> None:
         """Let time pass."""

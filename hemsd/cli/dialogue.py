@@ -8,6 +8,8 @@ from getpass import getpass
 
 from drivers.module import Credentials, InvalidCredentials
 from hemsd.cli.exits import UsageError
+from hemsd.daemon.install.proposal import broker_at
+from hemsd.gateway.config import BrokerConfig
 
 TRIES = 3
 
@@ -49,6 +51,31 @@ def credentials() -> Credentials | None:
         except InvalidCredentials as error:
             print(f"  {error}")
     raise UsageError("nothing was done without ID and password; they may also be in a file: --credentials FILE")
+
+
+def broker() -> BrokerConfig | None:
+    """Where an MQTT broker is and whom it knows us as; None for none. Raises UsageError after three tries."""
+    print("\nThe MQTT broker of the home gateway, like Home Assistant's: mqtt://HOST, or mqtts://HOST with TLS.")
+    for _ in range(TRIES):
+        url = _line("  address (Enter: none): ")
+        if not url:
+            return None
+        try:
+            found = broker_at(url)
+        except ValueError as error:
+            print(f"  {error}")
+            continue
+        if not found.exposed or agrees("  Everything crosses the network in clear, the password too. All the same?"):
+            return broker_at(url, _line("  user name there (Enter: none): ") or None)
+    raise UsageError("that was no broker; nothing was done")
+
+
+def broker_password(username: str) -> str:
+    """The password at the broker, not shown."""
+    try:
+        return getpass(f"  password of {username} there: ")
+    except EOFError:
+        raise UsageError("nobody answers; nothing was done") from None
 
 
 def _line(prompt: str) -> str:

@@ -19,11 +19,21 @@ from hemsd.daemon.config import UDEV_NAME, Config, load, parse
 from hemsd.daemon.credentials import SYSTEM_FILE as PLAIN
 from hemsd.daemon.credentials import find_credentials, load_credentials
 from hemsd.daemon.install.machine import Machine, look
-from hemsd.daemon.install.places import MODULE_GROUP, SECRETS, SINGLE, STATE, TARGET, Kit, load_kit
+from hemsd.daemon.install.places import (
+    BROKER_PASSWORD,
+    MODULE_GROUP,
+    SECRETS,
+    SINGLE,
+    STATE,
+    TARGET,
+    Kit,
+    load_kit,
+)
 from hemsd.daemon.install.plan import installation, overriding, removal
 from hemsd.daemon.install.proposal import (
     Wishes,
     appliance_interfaces,
+    broker_at,
     configuration,
     has_a_name,
     likely_port,
@@ -32,7 +42,10 @@ from hemsd.daemon.install.proposal import (
 )
 from hemsd.daemon.install.steps import InstallError, Step, carry_out
 from hemsd.daemon.places import SYSTEM_DIRECTORY
+from hemsd.gateway.config import BrokerConfig
+from hemsd.hub.messages import Domain
 from hemsd.hub.protocol import OPERATOR_SOCKET
+from hemsd.hub.routes import Exposure
 
 if TYPE_CHECKING:
     from hemsd.cli.asking import Told
@@ -46,6 +59,15 @@ LAN_NOTE = (
     "Appliances on the network of everything else are a deviation from G.9958, which wants one of their own;\n"
     'the configuration declares it (accept = ["R33", "R43"]), and `hemsd conformance` shows it as declared.'
 )
+EXPOSURES: dict[Exposure, str] = {
+    "aggregates": "sums of the house, and no single appliance",
+    "appliances": "each appliance too",
+    "control": "each appliance, and a say: whoever may publish there can set them",
+}
+NO_PASSWORD = (
+    f"the password of {{}} at the broker is wanted, and there is no terminal to ask at: "
+    f"write it into {BROKER_PASSWORD} (one line, mode 0600)"
+)
 LATER = "The service goes on by itself: `hemsd status` tells how it is doing."
 SILENT = "the service does not answer; `journalctl -u 'hemsd*'` says why"
 NONE_YET = (
@@ -58,6 +80,7 @@ PROFILES = {  # those that are proposed
     "6.4.3": "the meter has a link of its own",
 }
 START_S = 30.0  # for the daemon to listen
+BROKER_S = 20.0  # to be connected to
 READ_S = 600.0  # for the meter to be found and asked: two scans, a join and a second one
 
 
@@ -74,12 +97,15 @@ def run(arguments: argparse.Namespace) -> int:
     text = configuration(machine, kit, wishes)
     config = parse(text, CONFIGURATION, lan=machine.lan) if is_new else load(CONFIGURATION, lan=machine.lan)
     sealing, credentials = _credentials(arguments, machine, config)
-    steps = installation(machine, kit, wishes, sealing=sealing, credentials=credentials)
+    password = _broker_password(arguments, machine, wishes.broker) if is_new else None
+    steps = installation(machine, kit, wishes, sealing=sealing, credentials=credentials, broker_password=password)
     _show_notes(arguments, machine, kit, wishes)
     if _is_to_be_done(steps, arguments, "Everything is in place already."):
         _do(steps)
     if arguments.dry_run:
         return Exit.READ
+    if machine.booted and config.gateway.broker is not None:
+        _test_broker(config, config.gateway.broker)
     has_credentials = sealing or any(path in machine.there for path in SECRETS)
     code = _test_read(machine, config, has_credentials=has_credentials)
     if arguments.credentials and arguments.credentials != PLAIN:
@@ -123,11 +149,17 @@ def _wishes(arguments: argparse.Namespace, machine: Machine, *, may_ask: bool) -
     appliances = arguments.appliances
     if appliances is None and may_ask:
         appliances = _ask_for_appliances(machine)
+    appliances = None if appliances == "none" else appliances
+    broker, exposure = _broker(arguments, may_ask=may_ask), arguments.exposure
+    if exposure is None and may_ask and None not in (broker, appliances):
+        exposure = tuple(EXPOSURES)[dialogue.choice("What does that broker get?", tuple(EXPOSURES.values()), 0)]
     return Wishes(
         port=port,
         interface=arguments.interface,
         peer=arguments.peer,
-        appliances=None if appliances == "none" else appliances,
+        appliances=appliances,
+        broker=broker,
+        exposure=exposure,
         single=single and not arguments.three,
     )
 
@@ -160,6 +192,28 @@ def _ask_for_appliances(machine: Machine) -> str | None:
     return names[number] if number < len(names) else None
 
 
+def _broker(arguments: argparse.Namespace, *, may_ask: bool) -> BrokerConfig | None:
+    if arguments.broker is None and arguments.username is not None:
+        raise UsageError("--username is for --broker URL")
+    if arguments.broker is None:
+        return dialogue.broker() if may_ask else None
+    try:
+        return broker_at(arguments.broker, arguments.username)
+    except ValueError as error:
+        raise UsageError(f"--broker {arguments.broker}: {error}") from None
+
+
+def _broker_password(arguments: argparse.Namespace, machine: Machine, broker: BrokerConfig | None) -> str | None:
+    """What is to be written to its file; None for nothing."""
+    if broker is None or broker.username is None or BROKER_PASSWORD in machine.there:
+        return None
+    if arguments.dry_run:
+        return ""
+    if not dialogue.is_somebody_there():
+        raise UsageError(NO_PASSWORD.format(broker.username))
+    return dialogue.broker_password(broker.username)
+
+
 def _credentials(arguments: argparse.Namespace, machine: Machine, config: Config) -> tuple[bool, Credentials | None]:
     """Whether credentials are to be sealed, and which; none yet where nothing will be done."""
     if arguments.credentials is not None:
@@ -185,10 +239,8 @@ def _show_notes(arguments: argparse.Namespace, machine: Machine, kit: Kit, wishe
     print()
     if CONFIGURATION in machine.files:
         print(f"Configuration: {CONFIGURATION} is there and stays as it is.")
-        if arguments.port or arguments.interface or arguments.appliances:
-            print(
-                f"Note: what it says of ports and interfaces counts; edit it, then `{machine.command} install` again."
-            )
+        if any((arguments.port, arguments.interface, arguments.appliances, arguments.broker, arguments.exposure)):
+            print(f"Note: what it says counts; edit it, then `{machine.command} install` again.")
     elif wishes.interface is not None:
         print(f"Meter: over the network interface {wishes.interface}.")
     else:
@@ -197,6 +249,9 @@ def _show_notes(arguments: argparse.Namespace, machine: Machine, kit: Kit, wishe
             print(f"Note: udev cannot give it to the service: see that the group {MODULE_GROUP} may open it.")
     if CONFIGURATION not in machine.files:
         print(f"Profile: {(profile := profile_of(machine, wishes))} of ITU-T G.9958: {PROFILES[profile]}.")
+    if wishes.broker is not None:
+        clear = ", in clear" if wishes.broker.exposed else ""
+        print(f"Broker: {wishes.broker.url}{clear}; it gets {EXPOSURES[wishes.exposure or 'aggregates']}.")
     how = "one process (--three for three)" if wishes.single else "three processes, one for each world"
     print(f"Service: {how}.")
     for path in overriding(machine, kit):
@@ -238,7 +293,22 @@ def _do(steps: Sequence[Step]) -> None:
         raise GaveUp(Exit.USAGE, str(error)) from None
 
 
-# --- the test read --------------------------------------------------------------------------------------------
+# --- the test -------------------------------------------------------------------------------------------------
+
+
+def _test_broker(config: Config, broker: BrokerConfig) -> None:
+    """Say whether the daemon is connected to the broker, which stops nothing."""
+    daemon, until = _daemon(config), time.monotonic() + BROKER_S
+    detail = "no answer yet"
+    while (told := daemon.next(until)) is not None:
+        if told["type"] == "Health" and told["source"] == Domain.GATEWAY.value and not told.get("part"):
+            if told["ok"]:
+                print(f"\nhemsd is connected to the MQTT broker {broker.host}.")
+                return
+            detail = told["detail"]
+            if detail:
+                break
+    print(f"\nhemsd is not connected to the MQTT broker {broker.host}: {detail}\nIt goes on trying.")
 
 
 def _test_read(machine: Machine, config: Config, *, has_credentials: bool) -> int:

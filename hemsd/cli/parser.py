@@ -13,6 +13,7 @@ from hemsd.cli.exits import EXIT_CODES
 WHAT = "power current energy interval clock identity all, or a property code like 0xE7; default: power current energy"
 
 NAME = "its name, its id or a part of it from the beginning, or its address, with /OBJECT where several are there"
+EXPOSURES = ["aggregates", "appliances", "control"]
 DAEMON = "configuration of the daemon to ask"
 WISH = "on=true mode=heat, a property (one of parts as JSON), or 0xB3=1A; `show` says what is accepted"
 PACE = (
@@ -202,6 +203,14 @@ def _add_install(commands: Commands) -> None:
     install.add_argument(
         "--appliances", metavar="NAME", help="network interface to the appliances; default: asked, else none"
     )
+    install.add_argument(
+        "--broker", metavar="URL", help="MQTT broker, mqtt://HOST or mqtts://HOST; default: asked, else none"
+    )
+    install.add_argument(
+        "--username", metavar="NAME", help="there; its password is asked for, or is in /etc/hemsd/mqtt-password"
+    )
+    levels = f"what it gets: {', '.join(EXPOSURES)}; default: asked, else the first"
+    install.add_argument("--exposure", choices=EXPOSURES, metavar="LEVEL", help=levels)
     processes = install.add_mutually_exclusive_group()
     processes.add_argument("--three", action="store_true", help="three processes with rights of their own; default")
     processes.add_argument("--single", action="store_true", help="one process; the default below 512 MB")

@@ -60,7 +60,7 @@ class Snapshot:
     backfills: dict[str, BackfillProgress] = field(default_factory=dict)
     appliances: dict[str, ApplianceStatus] = field(default_factory=dict)
     house: SiteAggregate | None = None
-    isolation: dict[str, IsolationStatus] = field(default_factory=dict)
+    isolation: dict[tuple[Domain, str], IsolationStatus] = field(default_factory=dict)
     healths: dict[str, Health] = field(default_factory=dict)
 
     def note(self, told: Told) -> bool:
@@ -86,7 +86,7 @@ class Snapshot:
                 self.house = convert(told, SiteAggregate)
             case "IsolationStatus":
                 isolation = convert(told, IsolationStatus)
-                self.isolation[isolation.interface] = isolation
+                self.isolation[isolation.source, isolation.interface] = isolation
             case "Health":
                 health = convert(told, Health)
                 self.healths[health.name] = health

@@ -7,7 +7,6 @@ import logging
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from enum import IntEnum
 
 FIRST_DELAY_S = 1.0
@@ -77,7 +76,7 @@ async def supervise(
     """Run `work` again and again until cancelled, waiting after each failure as Policy says.
 
     `on_failure` is told each failure in a sentence; the same one is logged once. A wait ends early when `sooner`,
-    given the error, returns. Raises KeepsFailing.
+    given the error, returns; one that fails is of no use, and no harm. Raises KeepsFailing.
     """
     policy, clock, told = Policy(), asyncio.get_running_loop().time, ""
     while True:
@@ -104,7 +103,12 @@ async def supervise(
         log.debug("%s: again in %.1f s", name, delay)
         failed = clock()
         if sooner is not None:
-            with suppress(TimeoutError):
+            try:
                 await asyncio.wait_for(sooner(error), delay)
-            delay = min(delay, SOONEST_S)
+            except TimeoutError:
+                pass
+            except Exception as trouble:
+                log.warning("%s: that it could be tried again sooner would not be noticed: %s", name, trouble)
+            else:
+                delay = min(delay, SOONEST_S)
         await asyncio.sleep(failed + delay - clock())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from msgspec.structs import replace
 
@@ -39,14 +40,15 @@ def of_health(health: Health) -> Notice:
     return name, Alert(id=name, ts=timestamp(health.at), severity="error", code="unwell", text=health.detail)
 
 
-def of_isolation(status: IsolationStatus) -> Notice:
-    """That an interface of the meter or of appliances leads elsewhere as well."""
-    name = "isolation-" + re.sub("[^a-z0-9-]", "-", status.interface.lower())
-    if not status.breaches:
+def of_isolation(interface: str, statuses: Iterable[IsolationStatus]) -> Notice:
+    """That an interface of the meter, of appliances or of both leads elsewhere as well, as each of them sees it."""
+    name = "isolation-" + re.sub("[^a-z0-9-]", "-", interface.lower())
+    if not (wrong := [each for each in statuses if each.breaches]):
         return name, None
-    text = "; ".join(f"{each.requirement}, {each.text}" for each in status.breaches)
-    code = "refused" if status.refused else "breach"
-    return name, Alert(id=name, ts=timestamp(status.since), severity="error", code=code, text=text)
+    since = min(each.since for each in wrong)
+    told = dict.fromkeys(f"{breach.requirement}, {breach.text}" for each in wrong for breach in each.breaches)
+    code = "refused" if any(each.refused for each in wrong) else "breach"
+    return name, Alert(id=name, ts=timestamp(since), severity="error", code=code, text="; ".join(told))
 
 
 class Alerts:

@@ -25,6 +25,7 @@ from hemsd.gateway.totals import Totals
 from hemsd.hub.messages import (
     ApplianceState,
     ApplianceStatus,
+    Domain,
     Health,
     HistoryAnswer,
     HistoryQuery,
@@ -83,7 +84,7 @@ class Standing:
         self._appliances: dict[str, _Appliance] = {}
         self._alerts = Alerts()
         self._healths: dict[str, Health] = {}
-        self._breached: dict[str, frozenset[str]] = {}  # requirements, by interface
+        self._isolation: dict[str, dict[Domain, IsolationStatus]] = {}  # by interface, which two may share
         self._site: SiteAggregate | None = None
         self._totals = Totals()
         self._energy = HouseEnergy()
@@ -125,11 +126,12 @@ class Standing:
                 self._healths[message.name] = message
                 self._notice(self._alerts.hear(of_health(message)))
             case IsolationStatus():
-                self._notice(self._alerts.hear(of_isolation(message)))
-                breached = frozenset(each.requirement for each in message.breaches)
-                if breached != self._breached.get(message.interface, frozenset()):
+                breached = self._breached()
+                of_interface = self._isolation.setdefault(message.interface, {})
+                of_interface[message.source] = message
+                self._notice(self._alerts.hear(of_isolation(message.interface, of_interface.values())))
+                if breached != self._breached():
                     self._changed[INFO] = None
-                self._breached[message.interface] = breached
             case _:
                 pass  # it does not stand
 
@@ -281,6 +283,11 @@ class Standing:
         if self._energy.hear(message, at) and self._energy.complete:
             self._changed[ENERGY] = None
 
+    def _breached(self) -> tuple[str, ...]:
+        """The requirements that the network breaks just now."""
+        statuses = [each for of_interface in self._isolation.values() for each in of_interface.values()]
+        return tuple(sorted({breach.requirement for each in statuses for breach in each.breaches}))
+
     def _notice(self, alert: str | None) -> None:
         if alert is not None:
             self._change("alert/+", alert)
@@ -296,7 +303,7 @@ class Standing:
             version=__version__,
             profile=self._home.profile,
             declared=self._home.declared,
-            breached=tuple(sorted(frozenset().union(*self._breached.values()))),
+            breached=self._breached(),
             exposure=level,
             topics=tuple(
                 topic

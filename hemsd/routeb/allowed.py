@@ -7,6 +7,7 @@ traffic. A meter's selectors (E5, ED, EF) are all that a controller is to set.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Final
 
 from hemsd.echonet.frame import ESV, Frame, FrameError, decode
@@ -18,6 +19,7 @@ from hemsd.routeb.offered import OFFERED
 
 _METER, _NODE, _CONTROLLER = METER >> 8, NODE_PROFILE >> 8, CONTROLLER >> 8
 _ANY: Final = range(0x100)
+_REMEMBERED: Final = 64  # frames without their TID; a meter is asked the same few all day
 OURS: Final = frozenset({_CONTROLLER, _NODE})
 """The classes that speak here, and are spoken to."""
 
@@ -35,6 +37,12 @@ ALLOWED: Final[Mapping[tuple[int, int], Collection[int]]] = {
 
 def objection(payload: bytes) -> str:
     """Why a datagram must never leave on the link to the meter; empty for one that may."""
+    return _judged(payload[:2] + bytes(2) + payload[4:])
+
+
+@lru_cache(_REMEMBERED)
+def _judged(payload: bytes) -> str:
+    """The objection to a datagram, whichever transaction it is of."""
     try:
         frame = decode(payload)
     except FrameError:

@@ -98,7 +98,7 @@ class IpMeter:
                 self._send(to, payload)
         self._events.append(Done(command))
 
-    def receive(self, packet: Packet, now: float, /) -> None:
+    def receive(self, packet: Packet, now: float, /) -> bool:
         sender = full(packet.address)
         listed = _instances(packet.payload)
         if listed is None:
@@ -109,6 +109,7 @@ class IpMeter:
             self._answered(has_meter=_has_meter(listed))
         else:
             self._pass(sender, packet)
+        return True
 
     def tick(self, now: float) -> None:
         if self._due is None or now < self._due:

@@ -72,11 +72,13 @@ class MeterLink:
         self._exchange.cancel(request)
         self._turn(now)
 
-    def receive(self, item: Any, now: float) -> None:
-        """Take bytes from the line, or a packet."""
-        self._module.receive(item, now)
+    def receive(self, item: Any, now: float) -> bool:
+        """Take bytes from the line, or a packet; False while it is the beginning of something only."""
+        if not self._module.receive(item, now):
+            return False
         if heard := self._module.events():
             self._turn(now, heard)
+        return True
 
     def tick(self, now: float) -> None:
         """Let time pass."""

@@ -113,6 +113,28 @@ def test_a_wait_ends_when_there_is_reason_to_try_again() -> None:
     assert starts == [0, 0.5, pytest.approx(0.7), pytest.approx(4.7)]
 
 
+def test_a_reason_that_cannot_be_watched_for_does_no_harm(caplog: pytest.LogCaptureFixture) -> None:
+    """No descriptor is left for the watch, say: then it is tried again after the whole delay, and that is told."""
+    starts: list[float] = []
+
+    async def work() -> None:
+        starts.append(asyncio.get_running_loop().time())
+        raise Passing
+
+    async def sooner(error: Exception) -> None:
+        await asyncio.sleep(0.5)
+        raise OSError("too many open files")
+
+    async def main() -> None:
+        keeping = supervise("meter", work, kind_of, sooner=sooner, chance=lambda: 1.0)
+        await asyncio.wait_for(keeping, 2)
+
+    with pytest.raises(TimeoutError):
+        run_virtually(main())
+    assert starts == [0, 1.0]
+    assert "would not be noticed: too many open files" in caplog.text
+
+
 def test_an_unexpected_failure_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
     """A fault of ours can be found from the journal alone."""
     supervised(Domain(ZeroDivisionError("ours")))

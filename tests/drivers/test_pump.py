@@ -13,6 +13,8 @@ from support.drivers import MemoryPort
 from drivers.module import Line, Outgoing
 from drivers.ports import PortLost, PortStalled, Pump
 
+PART = b"only the beginning of something"
+
 
 class Machine:
     """Says what the test puts into it, and notes when it was called."""
@@ -26,8 +28,9 @@ class Machine:
         self.ticked: list[float] = []
         self.on_tick: Callable[[float], None] = lambda now: None
 
-    def receive(self, data: bytes, now: float) -> None:
+    def receive(self, data: bytes, now: float) -> bool:
         self.received.append(data)
+        return data != PART
 
     def tick(self, now: float) -> None:
         self.ticked.append(now)
@@ -94,9 +97,32 @@ def test_what_arrives_together_is_settled_once() -> None:
         machine = bench.machine
         await asyncio.sleep(0)
         before = machine.asked
-        machine.receive = lambda data, now: machine.to_send.append(data.lower())  # type: ignore[method-assign]
+
+        def echo(data: bytes, now: float) -> bool:
+            machine.to_send.append(data.lower())
+            return True
+
+        machine.receive = echo  # type: ignore[method-assign]
         bench.port.receive(b"ONE", b"TWO", b"THREE")
         assert bench.port.written == [b"one", b"two", b"three"]
+        assert machine.asked == before + 1
+        await bench.stop()
+
+    virtual(scenario)
+
+
+def test_the_beginning_of_something_changes_nothing() -> None:
+    """On a slow line most wake-ups bring a part of a message: the machine keeps it, and nothing else is done."""
+
+    async def scenario() -> None:
+        bench = Bench()
+        machine = bench.machine
+        await asyncio.sleep(0)
+        before = machine.asked
+        bench.port.receive(PART)
+        assert machine.received == [PART]
+        assert machine.asked == before
+        bench.port.receive(PART, b"rest")
         assert machine.asked == before + 1
         await bench.stop()
 

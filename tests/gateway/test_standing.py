@@ -220,7 +220,11 @@ def test_an_interface_that_is_not_kept_apart_is_an_alert() -> None:
     )
     assert broker.hear(replace(status, refused=True)) == ["alert/isolation-eth1-20"]
     assert broker.kept["alert/isolation-eth1-20"]["code"] == "refused"
-    broker.hear(replace(status, breaches=()))
+    broker.hear(replace(status, source=Domain.ROUTEB, breaches=(Breach(requirement="R52", text="it forwards too"),)))
+    broker.hear(replace(status, breaches=()))  # the meter's process, on the same interface, still sees it
+    assert broker.kept["alert/isolation-eth1-20"]["text"] == "R52, it forwards too"
+    assert broker.kept["bridge/info"]["breached"] == ["R52"]
+    broker.hear(replace(status, source=Domain.ROUTEB, breaches=()))
     assert broker.kept["bridge/info"]["breached"] == []
     assert not [topic for topic in broker.kept if topic.startswith("alert/")]
 

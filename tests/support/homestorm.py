@@ -158,10 +158,11 @@ class _Ours:
         self.network = network
         self._audit = audit
 
-    def receive(self, packet: Packet, now: float) -> None:
+    def receive(self, packet: Packet, now: float) -> bool:
         self._audit.came(packet, now)
-        self.network.receive(packet, now)
+        heard = self.network.receive(packet, now)
         self._audit.told(self.network.events(), now)
+        return heard
 
     def tick(self, now: float) -> None:
         self.network.tick(now)

@@ -104,9 +104,9 @@ class Listening(Network):
         self.heard: list[Packet] = []
         self.said: list[Packet] = []
 
-    def receive(self, packet: Packet, now: float) -> None:
+    def receive(self, packet: Packet, now: float) -> bool:
         self.heard.append(packet)
-        super().receive(packet, now)
+        return super().receive(packet, now)
 
     def outgoing(self) -> Sequence[Packet]:
         outgoing = super().outgoing()

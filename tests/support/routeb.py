@@ -221,7 +221,7 @@ class FakeModule:
         if not isinstance(event, self.drop):
             heapq.heappush(self._due, (self.now + delay_s, next(self._order), event))
 
-    def receive(self, data: bytes, now: float) -> None:
+    def receive(self, data: bytes, now: float) -> bool:
         raise AssertionError("no bytes here")
 
     def reopened(self) -> None:

@@ -76,7 +76,8 @@ class FakeNetwork:
         self.nodes = list(remembered.nodes)
         self.says: list[NetworkEvent] = []
 
-    def receive(self, packet: Packet, now: float) -> None: ...
+    def receive(self, packet: Packet, now: float) -> bool:
+        return True
 
     def tick(self, now: float) -> None:
         self.due = None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import stat
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from support.machine import booted, overlay
+from support.mosquitto import PASSWORD, USER
 from support.service import MODULE, ROUTEB, SYSTEM, TARGET, House, simulated_meter
 from support.terminal import Conversation
 
@@ -69,6 +71,18 @@ def untouched(fresh: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield house
 
 
+@contextmanager
+def broker_of(house: House, directory: Path) -> Iterator[None]:
+    """A mosquitto on the loopback interface of the machine that lets in nobody without the password."""
+    passwords, file = directory / "passwords", directory / "mosquitto.conf"
+    subprocess.run(["mosquitto_passwd", "-b", "-c", passwords, USER, PASSWORD], check=True, capture_output=True)
+    file.write_text(f"user root\nlistener 1883 127.0.0.1\nallow_anonymous false\npassword_file {passwords}\n")
+    inside = ["nsenter", "-t", str(house.init), "-n", "mosquitto", "-c", file]
+    with subprocess.Popen(inside, stderr=subprocess.DEVNULL) as broker:
+        yield
+        broker.terminate()
+
+
 def install(house: House, *options: str) -> str:
     """Install without a question, with success."""
     return house.run(HEMSD, "install", "--yes", *options)
@@ -118,6 +132,12 @@ def test_without_a_person_what_is_missing_is_said(untouched: House) -> None:
     assert "add --yes" in untouched.run(HEMSD, "install", check=False)
     assert "add --credentials FILE" in untouched.run(HEMSD, "install", "--yes", check=False)
     assert "this is for root: sudo" in untouched.run(*NOBODY, HEMSD, "install", "--yes", check=False)
+    at_broker = ("--credentials", LETTER, "--broker", "mqtt://192.168.1.10", "--username", "hemsd")
+    told = untouched.run(HEMSD, "install", "--yes", *at_broker, check=False)
+    assert "write it into /etc/hemsd/mqtt-password (one line, mode 0600)" in told
+    assert "--username is for --broker URL" in untouched.run(
+        HEMSD, "install", "--yes", "--username", "hemsd", check=False
+    )
     (untouched.root / LETTER[1:]).chmod(0o644)
     told = untouched.run(HEMSD, "install", "--yes", "--credentials", LETTER, check=False)
     assert told == f"hemsd: {LETTER}: others may read it (mode 0644); run: chmod 600 {LETTER}"
@@ -190,7 +210,10 @@ def test_an_upgrade_keeps_what_is_the_persons(house: House) -> None:
 
 
 def test_without_systemd_creds_a_key_of_roots_seals(house: House) -> None:
-    """ID and password are nowhere in clear, key and file are root's alone, and one that was changed is refused."""
+    """ID and password are nowhere in clear, key and file are root's alone, and one that was changed is refused.
+
+    One process becomes three on the way, and the meter's part still knows where the meter is.
+    """
     house.run("mv", "/usr/bin/systemd-creds", "/usr/bin/systemd-creds.away")
     told = install(house, "--credentials", LETTER, "--single")
     assert READ in told
@@ -207,7 +230,12 @@ def test_without_systemd_creds_a_key_of_roots_seals(house: House) -> None:
         "seal it again: sudo hemsd install --credentials FILE"
     )
     house.run("mv", "/usr/bin/systemd-creds.away", "/usr/bin/systemd-creds")
-    assert READ in install(house, "--credentials", LETTER)
+    assert (house.root / "var/lib/hemsd/pans.json").exists()
+    told = install(house, "--credentials", LETTER, "--three")
+    assert READ in told
+    assert not (house.root / "var/lib/hemsd/pans.json").exists()
+    assert "move    /var/lib/hemsd/pans.json -> /var/lib/hemsd-routeb/pans.json" in told
+    assert house.run("stat", "-c", "%U %a", "/var/lib/hemsd-routeb/pans.json") == "hemsd-routeb 600"
     assert not sealed.exists()
     assert not key.exists()
     by_systemd = house.root / "etc/credstore.encrypted/hemsd-routeb"
@@ -216,20 +244,30 @@ def test_without_systemd_creds_a_key_of_roots_seals(house: House) -> None:
     assert refusal.startswith("hemsd: /etc/credstore.encrypted/hemsd-routeb: systemd-creds cannot decrypt it: ")
 
 
-def test_a_person_is_asked(house: House) -> None:
+@pytest.mark.needs("mosquitto")
+def test_a_person_is_asked(house: House, tmp_path: Path) -> None:
     """What is typed is checked as it would be in a file, and never shown; the plan is shown before it is done."""
-    talk = Conversation([*house.enter, HEMSD, "install", "--appliances", "none"])
-    talk.answer("ID, 32 digits", house.meter.id[:-1])
-    talk.answer("password, 12", house.meter.password)
-    talk.answer("ID, 32 digits", " ".join(house.meter.id[at : at + 4] for at in range(0, 32, 4)).lower())
-    talk.answer("password, 12", house.meter.password)
-    talk.answer("Do it? [Y/n]", "")
-    assert talk.end() == 0
+    with broker_of(house, tmp_path):
+        talk = Conversation([*house.enter, HEMSD, "install", "--appliances", "none"])
+        talk.answer("address (Enter: none)", "127.0.0.1")
+        talk.answer("address (Enter: none)", "mqtt://127.0.0.1")
+        talk.answer("user name there", USER)
+        talk.answer("ID, 32 digits", house.meter.id[:-1])
+        talk.answer("password, 12", house.meter.password)
+        talk.answer("ID, 32 digits", " ".join(house.meter.id[at : at + 4] for at in range(0, 32, 4)).lower())
+        talk.answer("password, 12", house.meter.password)
+        talk.answer(f"password of {USER} there", PASSWORD)
+        talk.answer("Do it? [Y/n]", "")
+        assert talk.end() == 0
+    assert "url must begin with mqtt:// or mqtts://" in talk.said
+    assert "hemsd is connected to the MQTT broker 127.0.0.1." in talk.said
+    path = house.root / "etc/hemsd/mqtt-password"
+    assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == (f"{PASSWORD}\n", 0o600)
     assert "the Route B ID must have 32 characters, this one has 31" in talk.said
     before, _, after = talk.said.partition("Do it?")
     assert f"write   /{SYSTEM}/hemsd.target" in before
     assert READ in after
-    for secret in (house.meter.id, house.meter.id.lower(), house.meter.password):
+    for secret in (house.meter.id, house.meter.id.lower(), house.meter.password, PASSWORD):
         assert secret not in talk.said
         assert secret[:4] not in talk.said
 
@@ -238,6 +276,7 @@ def test_a_person_may_say_no(untouched: House) -> None:
     """Then nothing is different."""
     before = files_of(untouched)
     talk = Conversation([*untouched.enter, HEMSD, "install", "--appliances", "none", "--credentials", LETTER])
+    talk.answer("address (Enter: none)", "")
     talk.answer("Do it? [Y/n]", "n")
     assert talk.end() == 2
     assert "nothing was done" in talk.said

@@ -19,7 +19,9 @@ from drivers.usb import PortInfo, list_ports
 from hemsd.daemon.config import SYSTEM_FILE as CONFIGURATION
 from hemsd.daemon.config import UDEV_NAME
 from hemsd.daemon.install.places import (
+    APART,
     ASKERS,
+    BROKER_PASSWORD,
     COMMAND,
     DROP_INS,
     FIREWALL,
@@ -124,7 +126,17 @@ def _files() -> Iterator[Path]:
 
 
 def _others() -> Iterator[Path]:
-    yield from (*SECRETS, CONFIGURATION.parent, *STATE, *MADE, FIREWALL, UDEV_NAME)
+    yield from (
+        *SECRETS,
+        BROKER_PASSWORD,
+        CONFIGURATION.parent,
+        *STATE,
+        *APART,
+        *APART.values(),
+        *MADE,
+        FIREWALL,
+        UDEV_NAME,
+    )
     yield from DROP_INS.glob("hemsd*")
 
 

@@ -22,7 +22,12 @@ MADE = (UNITS, UNITS.parent, SYSUSERS.parent, TMPFILES.parent, RULES.parent, RUL
 # The person's, written once.
 OWN_RULE = Path("/etc/udev/rules.d/61-hemsd.rules")
 SECRETS = (CREDENTIALS, SYSTEMD_FILE, SEALED_FILE, KEY_FILE)
+BROKER_PASSWORD = Path("/etc/hemsd/mqtt-password")  # systemd hands it to the gateway
 STATE = tuple(Path("/var/lib") / name for name in ("hemsd", "hemsd-routeb", "hemsd-gateway"))
+APART = {
+    STATE[0] / name: directory / name for name, directory in zip(("pans.json", "gateway"), STATE[1:], strict=True)
+}
+"""What the meter's and the gateway's parts know: where it is in one process, and where in three."""
 DROP_INS = Path("/etc/systemd/system")
 WIFI_DROP_IN = DROP_INS / "hemsd-routeb.service.d/wifi.conf"
 FIREWALL = Path("/run/hemsd-firewall/applied")  # left by `hemsd firewall apply`

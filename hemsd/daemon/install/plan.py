@@ -10,7 +10,9 @@ from hemsd.daemon.config import SYSTEM_FILE as CONFIGURATION
 from hemsd.daemon.credentials import SYSTEM_FILE as PLAIN
 from hemsd.daemon.install.machine import Machine
 from hemsd.daemon.install.places import (
+    APART,
     ASKERS,
+    BROKER_PASSWORD,
     COMMAND,
     DROP_INS,
     FIREWALL,
@@ -29,7 +31,7 @@ from hemsd.daemon.install.places import (
     Kit,
 )
 from hemsd.daemon.install.proposal import Wishes, configuration, own_rule
-from hemsd.daemon.install.steps import Link, Remove, RemoveEmpty, Run, Seal, Step, Write
+from hemsd.daemon.install.steps import Link, Move, Remove, RemoveEmpty, Run, Seal, Step, Write
 from hemsd.daemon.sealing import SYSTEMD_FILE
 
 RELOAD_UNITS = Run(("systemctl", "daemon-reload"))
@@ -41,16 +43,26 @@ APPLY_RULES = (
 
 
 def installation(
-    machine: Machine, kit: Kit, wishes: Wishes, *, sealing: bool = False, credentials: Credentials | None = None
+    machine: Machine,
+    kit: Kit,
+    wishes: Wishes,
+    *,
+    sealing: bool = False,
+    credentials: Credentials | None = None,
+    broker_password: str | None = None,
 ) -> tuple[Step, ...]:
     """What is to be done so that hemsd runs as a service here; nothing where it does already.
 
     `sealing`: the Route B credentials are given anew, these or (in a plan that is only shown) ones to be asked for.
+    `broker_password` is written where the configuration is new; None: there is none, or it is in its place.
     """
     files = [*_files(machine, kit), *_first_files(machine, kit, wishes)]
     changed = {step.path for step in files}
     link = [] if machine.link is not None else [Link(COMMAND, machine.command)]
     secrets = list(_secrets(machine, credentials)) if sealing else []
+    if broker_password is not None:
+        content = f"{broker_password}\n".encode()
+        secrets.append(Write(BROKER_PASSWORD, content, "the password at the broker", private=True))
     rules = changed & {RULES, OWN_RULE} and "udevadm" in machine.tools and machine.booted
     told = [RELOAD_RULES, *APPLY_RULES] if rules else []
     running = _running(machine, SINGLE if wishes.single else TARGET, changed, anew=bool(secrets))
@@ -124,6 +136,7 @@ def _running(machine: Machine, unit: str, changed: set[Path], *, anew: bool) -> 
     units_changed = any(path.parent in (UNITS, WIFI_DROP_IN.parent) for path in changed)
     if other in machine.enabled | machine.active:
         yield _disable(machine, other)
+    yield from _moved(machine, single=unit == SINGLE)
     if machine.booted and units_changed:
         yield RELOAD_UNITS
     if unit not in machine.enabled:
@@ -134,6 +147,14 @@ def _running(machine: Machine, unit: str, changed: set[Path], *, anew: bool) -> 
         yield Run(("systemctl", "start", unit))
     elif units_changed or anew or machine.outdated:
         yield Run(("systemctl", "restart", unit))
+
+
+def _moved(machine: Machine, *, single: bool) -> Iterator[Move]:
+    """What the parts know, to where they look for it; what is there already stays."""
+    for one, three in APART.items():
+        path, target = (three, one) if single else (one, three)
+        if path in machine.there and target not in machine.there:
+            yield Move(path, target)
 
 
 def _disable(machine: Machine, unit: str) -> Run:

@@ -1,4 +1,4 @@
-"""What a first configuration says: where the module is, and where the appliances are."""
+"""What a first configuration says: where the module, the appliances and the broker are."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from fnmatch import fnmatchcase
 
 from drivers.usb import PortInfo
 from hemsd.daemon.install.machine import Machine
-from hemsd.daemon.install.places import MODULE_GROUP, Kit
+from hemsd.daemon.install.places import BROKER_PASSWORD, MODULE_GROUP, Kit
+from hemsd.gateway.config import BrokerConfig, LinkConfig
 from hemsd.hub.requirements import Profile
+from hemsd.hub.routes import Exposure
 
 SMALL_MB = 512  # boards with less than this do better with one process
 SAFE = re.compile(r"[A-Za-z0-9._:-]{1,64}")  # what a device says of itself, as far as it may stand in a rule
 GPIO_UART = re.compile(r"/dev/(tty(?:AMA|S)[0-9]+)")
 ON_THE_LAN = ("R33", "R43")  # what a home does not meet whose appliances are on the network of everything else
+BROKER_KEYS = ("url", "plain", "username", "password_file")
 RULE_HEAD = "# The port of the Wi-SUN module, found by `hemsd install`. This file is yours: it is not replaced.\n"
 RULE_TAIL = f'SYMLINK+="hemsd-wisun", GROUP="{MODULE_GROUP}", MODE="0660", TAG+="systemd"\n'
 
@@ -28,6 +31,8 @@ class Wishes:
     interface: str | None = None  # instead of a module: the one that leads to a second-generation meter
     peer: str | None = None  # that meter's address there
     appliances: str | None = None  # the interface that leads to them
+    broker: BrokerConfig | None = None
+    exposure: Exposure | None = None  # what that broker gets
     single: bool = False  # one process instead of three
 
 
@@ -53,6 +58,12 @@ def appliance_interfaces(machine: Machine) -> list[str]:
     home = {address.network for each in lan for address in each.ipv4}
     apart = [each for each in usable if each not in lan and home.isdisjoint(address.network for address in each.ipv4)]
     return [each.name for each in (*apart, *lan)]
+
+
+def broker_at(url: str, username: str | None = None) -> BrokerConfig:
+    """A broker; one of mqtt:// is meant to be spoken to in clear. Raises ValueError for what is no address."""
+    password_file = str(BROKER_PASSWORD) if username else None
+    return BrokerConfig(url=url, plain=LinkConfig(url=url).exposed, username=username, password_file=password_file)
 
 
 def own_rule(machine: Machine, kit: Kit, port: str | None) -> str | None:
@@ -112,10 +123,15 @@ def configuration(machine: Machine, kit: Kit, wishes: Wishes) -> str:
     apart = {wishes.interface, wishes.appliances} - {None, machine.lan}
     if machine.lan is not None and apart:  # what they are kept apart from; `hemsd firewall` has to know
         text = with_setting(text, "lan", "interface", machine.lan)
+    for key in BROKER_KEYS:
+        if value := getattr(wishes.broker, key, None):
+            text = with_setting(text, "gateway.broker", key, value)
+    if wishes.exposure is not None:
+        text = with_setting(text, "gateway", "exposure", wishes.exposure)
     return text
 
 
-def with_setting(text: str, table: str, key: str, value: str | tuple[str, ...]) -> str:
+def with_setting(text: str, table: str, key: str, value: str | bool | tuple[str, ...]) -> str:
     """The text of a configuration with one of its commented lines made to say something."""
     lines = text.splitlines(keepends=True)
     at = 0
@@ -123,7 +139,7 @@ def with_setting(text: str, table: str, key: str, value: str | tuple[str, ...]) 
         at = next(number for number, line in enumerate(lines) if line.rstrip() in (f"[{table}]", f"#[{table}]"))
         lines[at] = f"[{table}]\n"
     at = next(number for number in range(at, len(lines)) if lines[number].startswith(f"#{key} = "))
-    lines[at] = f"{key} = {json.dumps(value)}\n"
+    lines[at] = f"{key} = {json.dumps(value, ensure_ascii=False)}\n"
     return "".join(lines)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from drivers.files import replace
+from drivers.files import PRIVATE, replace
 from drivers.module import Credentials
 from hemsd.daemon.credentials import as_file
 from hemsd.daemon.places import system_path
@@ -26,11 +26,12 @@ class InstallError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Write a file for everyone to read, and the directories above it."""
+    """Write a file for everyone to read, or for root alone, and the directories above it."""
 
     path: Path
     content: bytes = field(repr=False)
     what: str = ""
+    private: bool = False
 
     def __str__(self) -> str:
         return f"write   {self.path}{f'  ({self.what})' if self.what else ''}"
@@ -38,14 +39,7 @@ class Write:
     def do(self) -> str | None:
         """Do it; a note where there is one to make. Raises OSError."""
         _make_parent(self.path)
-        draft = self.path.with_name(f".{self.path.name}.new")
-        draft.unlink(missing_ok=True)
-        with draft.open("xb") as file:
-            os.fchmod(file.fileno(), 0o644)
-            file.write(self.content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self.path)
+        replace(self.path, self.content, mode=PRIVATE if self.private else 0o644)
         return None
 
 
@@ -63,6 +57,26 @@ class Link:
         """See Write."""
         self.path.unlink(missing_ok=True)
         self.path.symlink_to(self.target)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Give a file or directory another place, and to the owner of that."""
+
+    path: Path
+    target: Path
+
+    def __str__(self) -> str:
+        return f"move    {self.path} -> {self.target}"
+
+    def do(self) -> str | None:
+        """See Write."""
+        _make_parent(self.target, 0o700)
+        owner = self.target.parent.stat()
+        for each in (self.path, *self.path.rglob("*")):
+            os.chown(each, owner.st_uid, owner.st_gid, follow_symlinks=False)
+        self.path.rename(self.target)
         return None
 
 
@@ -174,7 +188,7 @@ def _seal_with_key(content: bytes) -> None:
     SYSTEMD_FILE.unlink(missing_ok=True)
 
 
-Step = Write | Link | Remove | RemoveEmpty | Run | Seal
+Step = Write | Link | Move | Remove | RemoveEmpty | Run | Seal
 
 
 def carry_out(steps: Iterable[Step], say: Callable[[str], None]) -> None:

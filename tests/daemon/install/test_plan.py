@@ -11,9 +11,19 @@ from support.install import FRESH, KIT, THREE, usb
 
 from drivers.module import Credentials
 from hemsd.daemon.install.machine import Machine
-from hemsd.daemon.install.places import FIREWALL, OWN_RULE, RULES, SYSUSERS, TMPFILES, UNITS, USERS, WIFI_DROP_IN
+from hemsd.daemon.install.places import (
+    APART,
+    FIREWALL,
+    OWN_RULE,
+    RULES,
+    SYSUSERS,
+    TMPFILES,
+    UNITS,
+    USERS,
+    WIFI_DROP_IN,
+)
 from hemsd.daemon.install.plan import installation, overriding, removal
-from hemsd.daemon.install.proposal import Wishes
+from hemsd.daemon.install.proposal import Wishes, broker_at
 from hemsd.daemon.install.steps import Seal, Write
 from hemsd.daemon.sealing import SYSTEMD_FILE
 
@@ -63,6 +73,15 @@ def test_where_all_is_in_place_nothing_is_done() -> None:
     assert installation(INSTALLED, KIT, Wishes()) == ()
 
 
+def test_the_password_at_the_broker_is_roots_alone() -> None:
+    """It is written before the start, for nobody to read, and the plan does not show it."""
+    steps = installation(FRESH, KIT, Wishes(broker=broker_at("mqtt://127.0.0.1", "hemsd")), broker_password="kokeshi")
+    (secret,) = [step for step in steps if isinstance(step, Write) and step.private]
+    assert (secret.path, secret.content) == (Path("/etc/hemsd/mqtt-password"), b"kokeshi\n")
+    assert "kokeshi" not in "".join(map(str, steps)) + repr(steps)
+    assert steps.index(secret) < next(n for n, step in enumerate(steps) if "start" in str(step).split())
+
+
 def test_an_upgrade_replaces_what_is_ours_and_restarts() -> None:
     """A changed unit is written, one that is not shipped any more removed; an edited configuration stays."""
     old = replace(INSTALLED, files={**INSTALLED.files, THREE: b"# older\n", UNITS / "hemsd-old.service": b""})
@@ -89,6 +108,20 @@ def test_one_process_instead_of_three_and_back() -> None:
         "run systemctl enable hemsd-single.service",
         "run systemctl start hemsd-single.service",
     ]
+
+
+def test_what_the_parts_know_goes_along() -> None:
+    """The meter's channel, the place in history at the broker, the key it signs with; what is there stays."""
+    one = replace(INSTALLED, enabled=frozenset({"hemsd-single.service"}), active=frozenset({"hemsd-single.service"}))
+    with_files = replace(one, there=one.there | APART.keys())
+    assert told(with_files)[1:3] == [
+        "move /var/lib/hemsd/pans.json -> /var/lib/hemsd-routeb/pans.json",
+        "move /var/lib/hemsd/gateway -> /var/lib/hemsd-gateway/gateway",
+    ]
+    three = replace(INSTALLED, there=INSTALLED.there | set(APART.values()))
+    assert "move /var/lib/hemsd-gateway/gateway -> /var/lib/hemsd/gateway" in told(three, Wishes(single=True))
+    both = replace(with_files, there=with_files.there | set(APART.values()))
+    assert not [step for step in told(both) if step.startswith("move")]
 
 
 def test_without_a_running_systemd_nothing_is_started() -> None:

@@ -14,6 +14,7 @@ from hemsd.daemon.config import parse
 from hemsd.daemon.install.proposal import (
     Wishes,
     appliance_interfaces,
+    broker_at,
     configuration,
     has_a_name,
     likely_port,
@@ -71,6 +72,39 @@ def test_a_port_nobody_knows_is_named_in_the_configuration() -> None:
     nameless = replace(FRESH, ports=(STICK,), tools=FRESH.tools - {"udevadm"})
     assert settings(configuration(nameless, KIT, Wishes(port=STICK.path))) == [f'port = "{STICK.by_id}"']
     assert settings(configuration(FRESH, KIT, Wishes(port="/dev/ttyX0"))) == ['port = "/dev/ttyX0"']
+
+
+@pytest.mark.parametrize(
+    ("url", "username", "said"),
+    [
+        ("mqtts://broker.home", None, ['url = "mqtts://broker.home"']),
+        ("mqtt://127.0.0.1", None, ['url = "mqtt://127.0.0.1"']),
+        (
+            "mqtt://192.168.1.10",
+            "花子",
+            [
+                'url = "mqtt://192.168.1.10"',
+                "plain = true",
+                'username = "花子"',
+                'password_file = "/etc/hemsd/mqtt-password"',
+            ],
+        ),
+    ],
+)
+def test_a_broker_is_written_down(url: str, username: str | None, said: list[str]) -> None:
+    """In clear where its address says so, with a place for the password of root's; what it gets as it was chosen."""
+    text = configuration(FRESH, KIT, Wishes(broker=broker_at(url, username), exposure="control"))
+    assert [line for line in settings(text) if line != "[gateway.broker]"] == ['exposure = "control"', *said]
+    config = parse(text, PLACE)
+    assert (config.gateway.broker, config.gateway.exposure) == (broker_at(url, username), "control")
+
+
+@pytest.mark.parametrize("url", ["192.168.1.10", "http://broker", "mqtt://user:secret@broker", "mqtt://a b"])
+def test_what_is_no_address_is_refused(url: str) -> None:
+    """By what the configuration would be refused for, and a password in it is not repeated."""
+    with pytest.raises(ValueError, match="url") as refused:
+        broker_at(url)
+    assert "secret" not in str(refused.value)
 
 
 def test_appliances_on_a_network_of_their_own_need_no_declaration() -> None:

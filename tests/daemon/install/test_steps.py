@@ -14,7 +14,7 @@ from drivers.module import Credentials
 from hemsd.daemon.credentials import load_credentials
 from hemsd.daemon.install import steps
 from hemsd.daemon.install.places import UNITS, load_kit
-from hemsd.daemon.install.steps import InstallError, Link, Remove, RemoveEmpty, Run, Seal, Write, carry_out
+from hemsd.daemon.install.steps import InstallError, Link, Move, Remove, RemoveEmpty, Run, Seal, Write, carry_out
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +49,24 @@ def test_linking_and_removing(tmp_path: Path) -> None:
     assert not empty.exists()
     carry_out([Remove(full), Remove(link), Remove(link), RemoveEmpty(empty)], lambda _: None)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_moved_belongs_to_its_new_place(tmp_path: Path) -> None:
+    """A directory with all that is in it, into one of another user; a link in it is not followed."""
+    old, new, outside = tmp_path / "old", tmp_path / "new", tmp_path / "outside"
+    (old / "keys").mkdir(parents=True)
+    (old / "keys/one").touch(0o600)
+    outside.touch()
+    (old / "link").symlink_to(outside)
+    new.mkdir()
+    user = 12345 if os.geteuid() == 0 else os.geteuid()
+    os.chown(new, user, -1)
+    carry_out([Move(old / "keys", new / "keys"), Move(old / "link", new / "deep/link")], lambda _: None)
+    assert [path.lstat().st_uid for path in (new / "keys", new / "keys/one")] == [user] * 2
+    assert mode(new / "keys/one") == 0o600
+    assert (new / "deep/link").readlink() == outside
+    assert outside.stat().st_uid == os.geteuid()
+    assert list(old.iterdir()) == []
 
 
 def test_the_first_failure_ends_it_and_says_so(tmp_path: Path) -> None:

@@ -30,8 +30,9 @@ class Asker:
         self._next = 0.0
         self._out: list[Packet] = []
 
-    def receive(self, item: Packet, now: float) -> None:
+    def receive(self, item: Packet, now: float) -> bool:
         self.heard.append((now, item))
+        return True
 
     def tick(self, now: float) -> None:
         while self._next <= now:
