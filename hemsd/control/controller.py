@@ -66,6 +66,8 @@ class Controller:
 
     def _take(self, message: Message) -> None:
         self._hear(message, self._now(), self._clock())
+        if isinstance(message, MeterReading) and (self._site.due_at() or math.inf) >= self._waits_until:
+            return  # all that it can change is the sum, which has its time
         self._turn()
         if self._deadline() < self._waits_until:
             self._sooner.set()

@@ -40,7 +40,7 @@ class Client(aiomqtt.Client):
         if protocol is ProtocolVersion.V5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.MaximumPacketSize = PACKET_TAKEN_MAX
-        # How many may be in flight is for those who post() to see to; paho's own bound would send from within a callback.
+        # How many are in flight is seen to by those who post(); paho's own bound would send from within a callback.
         super().__init__(*arguments, protocol=protocol, properties=properties, max_inflight_messages=0, **settings)
         self.receive_maximum = RECEIVE_MAXIMUM
         self._packet_max = PACKET_MAX

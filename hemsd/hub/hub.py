@@ -192,6 +192,7 @@ class Hub:
         self._routes = routes
         self._clock = clock
         self._seats: list[Seat] = []
+        self._audiences: dict[frozenset[Domain], tuple[Seat, ...]] = {}  # until somebody comes or goes
         self._delivering: deque[tuple[Message, frozenset[Domain], Seat | None]] = deque()
         self._latest = Latest()
         self._reported: dict[Denial | Loss, float] = {}
@@ -203,6 +204,7 @@ class Hub:
             if domain in self._routes[sender, type(message)]:
                 seat.put(message)
         self._seats.append(seat)
+        self._audiences.clear()
         return seat
 
     def latest(self, kind: type[M]) -> list[M]:
@@ -213,6 +215,7 @@ class Hub:
         """Forget a seat; see Seat.close()."""
         if seat in self._seats:
             self._seats.remove(seat)
+            self._audiences.clear()
 
     def carry(self, message: Message, sender: Seat) -> None:
         """Deliver what a seat published; see Seat.publish()."""
@@ -238,8 +241,10 @@ class Hub:
         try:
             while self._delivering:
                 message, to, sender = self._delivering[0]
-                for seat in list(self._seats):
-                    if seat.domain in to and seat is not sender and not seat.put(message):
+                if (audience := self._audiences.get(to)) is None:
+                    audience = self._audiences[to] = tuple(seat for seat in self._seats if seat.domain in to)
+                for seat in audience:
+                    if seat is not sender and not seat.put(message):
                         self._lose(Loss(seat.domain, type(message).__name__))
                 self._delivering.popleft()
         finally:

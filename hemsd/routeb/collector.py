@@ -29,6 +29,7 @@ ROUND_S = 150.0  # a round of readings, a re-authentication in it included
 STATUS_S = 60.0
 LATE_S = 60.0  # the longest a meter may take to answer (AIF 1.01): so long after the next reading was due
 HALF_HOUR = timedelta(minutes=30)
+A_BOUNDARY = datetime(2000, 1, 1, tzinfo=UTC)
 NOTIFIED_WITHIN = timedelta(minutes=5)  # of the half-hour (AIF 1.01); after it the meter is asked
 HALF_HOUR_TRIES = 3
 HALF_HOUR_RETRY = timedelta(minutes=2)
@@ -160,7 +161,7 @@ class Collector:
     def _half_hour_due(self) -> datetime:
         """When the meter is to be asked for the half-hour that it has not notified."""
         now = self._clock()
-        boundary = now - (now - datetime.min.replace(tzinfo=UTC)) % HALF_HOUR
+        boundary = now - (now - A_BOUNDARY) % HALF_HOUR
         if self._told_at is not None and self._told_at >= boundary:
             return boundary + HALF_HOUR + NOTIFIED_WITHIN
         if boundary != self._boundary:
