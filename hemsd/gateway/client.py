@@ -42,6 +42,7 @@ class Client(aiomqtt.Client):
             properties.MaximumPacketSize = PACKET_TAKEN_MAX
         # How many are in flight is seen to by those who post(); paho's own bound would send from within a callback.
         super().__init__(*arguments, protocol=protocol, properties=properties, max_inflight_messages=0, **settings)
+        self._client.on_publish = None  # while nothing is unanswered
         self.receive_maximum = RECEIVE_MAXIMUM
         self._packet_max = PACKET_MAX
         self.dropped = 0  # messages that came faster than they were taken
@@ -71,6 +72,7 @@ class Client(aiomqtt.Client):
             answered(0)
         else:
             self._unanswered[info.mid] = answered
+            self._client.on_publish = self._on_publish
 
     def _on_connect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
         self.receive_maximum = getattr(properties, "ReceiveMaximum", RECEIVE_MAXIMUM)
@@ -96,9 +98,7 @@ class Client(aiomqtt.Client):
     def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:
         """Paho has a packet. The socket nearly always takes it at once, and then no turn of the loop is needed."""
         if self._connected.done():  # before, it is said from another thread
-            client.on_publish = None  # post() sees what is written; paho would make a reason code for it
             client.loop_write()
-            client.on_publish = self._on_publish
             if not client.want_write() or client.socket() is None:
                 return
         self._blocked = True
@@ -112,3 +112,5 @@ class Client(aiomqtt.Client):
     def _on_publish(self, client: Any, userdata: Any, mid: int, reason_code: Any, properties: Any) -> None:
         if (answered := self._unanswered.pop(mid, None)) is not None:
             answered(reason_code.value)
+        if not self._unanswered:
+            self._client.on_publish = None  # paho would make a reason code for all that is written

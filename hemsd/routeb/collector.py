@@ -129,7 +129,7 @@ class Collector:
         if not self._verified:
             await self._meter.identify(anew=True)
             self._verified = True
-        if self._half_hour_due() <= self._clock():
+        if self._half_hour_due(now := self._clock()) <= now:
             await self._ask_half_hour()
 
     def _publish_reading(self, reading: MeterReading) -> None:
@@ -158,9 +158,8 @@ class Collector:
 
     # --- half-hours
 
-    def _half_hour_due(self) -> datetime:
+    def _half_hour_due(self, now: datetime) -> datetime:
         """When the meter is to be asked for the half-hour that it has not notified."""
-        now = self._clock()
         boundary = now - (now - A_BOUNDARY) % HALF_HOUR
         if self._told_at is not None and self._told_at >= boundary:
             return boundary + HALF_HOUR + NOTIFIED_WITHIN

@@ -115,10 +115,10 @@ def live(answers: Answers, scale: Scale, meter: str, at: datetime) -> MeterReadi
     """The reading that E7, E8, E0 and E3, as far as they were asked, make; kWh only once their unit is known."""
     values: dict[str, Any] = {}
     states: dict[str, str] = {}
-    for epc, names in LIVE.items():
-        if epc not in answers:
-            continue
-        value = value_of(epc, answers[epc])
+    for epc, answer in answers.items():
+        if (names := LIVE.get(epc)) is None:
+            continue  # the unit comes along
+        value = value_of(epc, answer)
         if epc in ENERGY:
             value = scale.kwh(value)
         told = (value.r, value.t) if isinstance(value, Currents) else (value,) * len(names)
