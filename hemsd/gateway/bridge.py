@@ -174,33 +174,33 @@ class Bridge:
         tidied_for = 0.0
         while True:
             self._changed.clear()
-            now = self._clock()
+            now, at = self._clock(), self._wall()
             if now >= self._renew_at:
                 self._renew_at = math.inf
                 standing.renew(now)
                 discovery.renew(now)
             standing.behind(self._forwarder.behind, now)
             standing.tick(now)
-            requests.tick(now, self._wall())
-            while (publication := self._next()) is not None:
+            requests.tick(now, at)
+            while (publication := self._next(now, at)) is not None:
                 await self._send(publication, connection)
-                if self._clock() >= standing.deadline():
+                now, at = self._clock(), self._wall()
+                if now >= standing.deadline():
                     break  # where things change faster than a slow link takes them, the clock still has its turn
             if tidied_for != (deadline := standing.deadline()):  # once a minute, when we are awake anyway
                 tidied_for = deadline
                 self._tell_health()
-                for question in standing.questions(now, self._wall()):
+                for question in standing.questions(now, at):
                     self._seat.publish(question)
                 await self._tidy(now, connection)
             await self._expect()  # or the next run clears again what was cleared
             times = (requests.deadline(), discovery.deadline(), self._renew_at)
             await self._rest(min(deadline, *(time for time in times if time is not None)))
 
-    def _next(self) -> Publication | None:
+    def _next(self, now: float, at: datetime) -> Publication | None:
         """What is to be published next. Home Assistant gets a device after its values, and loses it before them."""
-        now = self._clock()
         told = self._requests.answer() or self._discovery.farewell()
-        told = told or self._standing.take(now, self._wall()) or self._discovery.take(now)
+        told = told or self._standing.take(now, at) or self._discovery.take(now)
         if told is None and self._log_topic is not None and (line := self._log_topic.take()) is not None:
             return self._topics.log(line)
         return told

@@ -25,7 +25,7 @@ from hemsd.routeb.offered import offered
 from hemsd.routeb.stages import Lost, Online, SessionEvent
 
 WATCHED_FOR_S = 60.0  # after someone asked
-ROUND_S = 150.0  # a round of readings, a re-authentication in it included
+ROUND_S = 150.0  # that a round of readings may take, at least, a re-authentication in it included
 STATUS_S = 60.0
 LATE_S = 60.0  # the longest a meter may take to answer (AIF 1.01): so long after the next reading was due
 HALF_HOUR = timedelta(minutes=30)
@@ -107,16 +107,24 @@ class Collector:
     # --- readings
 
     async def _poll(self) -> None:
-        """One round after the other while the meter is online."""
+        """Rounds, as long as it takes."""
         while True:
             await self._meter.online()
-            self._round_began = self._now()
             try:
-                with self._backfiller.giving_way():
-                    async with asyncio.timeout(ROUND_S):
-                        await self._round()
+                async with asyncio.timeout(None) as limit:
+                    await self._rounds(limit)
             except (RouteBError, TimeoutError):
                 pass  # the meter's status tells; the next round tries again
+            await self._rest()
+
+    async def _rounds(self, limit: asyncio.Timeout) -> None:
+        """One after the other while the meter is online. The limit is moved seldom, because that is dear."""
+        while self._meter.is_online:
+            self._round_began = now = self._now()
+            if (limit.when() or 0.0) < now + ROUND_S:
+                limit.reschedule(now + 2 * ROUND_S)
+            with self._backfiller.giving_way():
+                await self._round()
             await self._rest()
 
     async def _round(self) -> None:
