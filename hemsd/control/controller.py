@@ -65,9 +65,12 @@ class Controller:
             tasks.create_task(self._keep_time(), name="control keeps time")
 
     def _take(self, message: Message) -> None:
-        self._hear(message, self._now(), self._clock())
-        if isinstance(message, MeterReading) and (self._site.due_at() or math.inf) >= self._waits_until:
-            return  # all that it can change is the sum, which has its time
+        if isinstance(message, MeterReading):
+            self._site.hear_reading(message)
+            if (self._site.due_at() or math.inf) >= self._waits_until:
+                return  # it can change nothing but the sum, which has its time
+        else:
+            self._hear(message, self._now(), self._clock())
         self._turn()
         if self._deadline() < self._waits_until:
             self._sooner.set()
@@ -83,8 +86,6 @@ class Controller:
 
     def _hear(self, message: Message, now: float, at: datetime) -> None:
         match message:
-            case MeterReading():
-                self._site.hear_reading(message)
             case MeterStatus():
                 self._site.hear_meter(message)
             case ApplianceState():

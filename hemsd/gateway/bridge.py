@@ -12,7 +12,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -170,7 +170,7 @@ class Bridge:
                 self._hear_refusal(topic, why)
         standing, requests, discovery = self._standing, self._requests, self._discovery
         self._renew_at = self._clock()
-        await self._expect(*map(self._topics.path, standing.retained()))
+        await self._expect(map(self._topics.path, standing.retained()))
         tidied_for = 0.0
         while True:
             self._changed.clear()
@@ -193,7 +193,7 @@ class Bridge:
                 for question in standing.questions(now, at):
                     self._seat.publish(question)
                 await self._tidy(now, connection)
-            await self._expect()  # or the next run clears again what was cleared
+            await self._expect(())  # or the next run clears again what was cleared
             times = (requests.deadline(), discovery.deadline(), self._renew_at)
             await self._rest(min(deadline, *(time for time in times if time is not None)))
 
@@ -208,7 +208,7 @@ class Bridge:
     async def _send(self, publication: Publication, connection: Connection) -> None:
         """Publish; what is retained is noted first, so that it can be cleared whatever happens to us."""
         if publication.retain and publication.payload:
-            await self._expect(publication.topic)
+            await self._expect([publication.topic])
         elif publication.retain and publication.topic not in self._retained.topics:
             return  # there is nothing to clear
         if why := await connection.publish(publication):
@@ -216,8 +216,8 @@ class Bridge:
         elif publication.retain and not publication.payload:
             self._retained.cleared(publication.topic)
 
-    async def _expect(self, *topics: str) -> None:
-        if self._retained.expect(*topics):
+    async def _expect(self, topics: Iterable[str]) -> None:
+        if self._retained.expect(topics):
             await asyncio.to_thread(self._retained.write)
 
     async def _tidy(self, now: float, connection: Connection) -> None:

@@ -68,7 +68,7 @@ class Client(aiomqtt.Client):
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             why = self._disconnected.exception() if self._disconnected.done() else None
             raise aiomqtt.MqttCodeError(info.rc, "could not publish") from why
-        if info.is_published():
+        if publication.qos == 0 and not self._client.want_write():
             answered(0)
         else:
             self._unanswered[info.mid] = answered

@@ -162,7 +162,9 @@ class Discovery:
 
     def take(self, now: float) -> Publication | None:
         """The next thing to publish; None where all is told."""
-        for name in self._standing() if self._due else ():
+        if now < min(self._due.values(), default=math.inf):
+            return None
+        for name in self._standing():
             if now >= self._due.get(name, math.inf):
                 del self._due[name]
                 return self._publication(name, self._devices[name], now)

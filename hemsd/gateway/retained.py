@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterable
+from itertools import filterfalse
 from pathlib import Path
 
 import msgspec
@@ -42,13 +44,11 @@ class Retained:
         """All of them."""
         return frozenset(self._topics)
 
-    def expect(self, *topics: str) -> bool:
+    def expect(self, topics: Iterable[str]) -> bool:
         """To be called before publishing in these; whether the file is to be written first."""
-        if self._topics.issuperset(topics):
-            return self._changed
-        new = [topic for topic in topics if topic not in self._topics][: TOPICS_MAX - len(self._topics)]
+        new = list(filterfalse(self._topics.__contains__, topics))[: TOPICS_MAX - len(self._topics)]
         self._topics.update(new)
-        self._changed = True
+        self._changed |= bool(new)
         return self._changed
 
     def cleared(self, topic: str) -> None:

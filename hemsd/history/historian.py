@@ -101,7 +101,7 @@ class Historian:
         """Until cancelled; then what waits is written. Raises NewerDatabase."""
         self._samples_at, self._tidy_at = self._now() + SAMPLES_EVERY_S, self._now() + TIDY_FIRST_S
         with self._executor:
-            listening = asyncio.create_task(self._seat.listen(self._hear), name="history listens")
+            listening = asyncio.create_task(self._seat.listen(self._listen), name="history listens")
             try:
                 while True:
                     await self._turn()
@@ -112,15 +112,17 @@ class Historian:
 
     # --- hearing
 
+    def _listen(self, message: Message) -> None:
+        self._hear(message)
+        if not isinstance(message, MeterReading):  # those wait for their time
+            self._woken.set()
+
     def _hear(self, message: Message) -> None:
         match message:
             case MeterInterval() | MeterDay():
                 if why_not := self._inbox.hear_half_hours(message):
                     log.warning("%s", why_not)
-            case MeterReading():
-                self._inbox.hear(message, self._clock(), self._now())
-                return  # it waits for its time
-            case Event():
+            case MeterReading() | Event():
                 self._inbox.hear(message, self._clock(), self._now())
             case MeterMinute():
                 self._inbox.hear_minute(message)
@@ -134,7 +136,6 @@ class Historian:
                 self._questions.append(message)
             case _:
                 pass  # not kept
-        self._woken.set()
 
     def _hear_status(self, status: MeterStatus) -> None:
         meter, now = status.meter if status.online else None, self._clock()

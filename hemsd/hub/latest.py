@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
 
 from hemsd.hub.messages import ApplianceState, ApplianceStatus, BackfillProgress, Domain, Message, MeterStatus
-from hemsd.hub.queue import POLICIES, key_of
+from hemsd.hub.queue import POLICIES
 
 LATEST_MAX = 4096  # messages kept
 
+
+def _values(by: tuple[str, ...]) -> Callable[[Message], object]:
+    return attrgetter(*by) if by else lambda _: None
+
+
 LATEST: Mapping[type[Message], Callable[[Message], object]] = {
-    **{kind: key_of(policy.latest_by) for kind, policy in POLICIES.items() if policy.latest_by is not None},
-    BackfillProgress: key_of(("meter",)),
+    **{kind: _values(policy.latest_by) for kind, policy in POLICIES.items() if policy.latest_by is not None},
+    BackfillProgress: _values(("meter",)),
 }
-"""Messages that say how things stand until the next one does: the last with the same values in these fields."""
+"""Messages that say how things stand until the next one does: the last with the same of these values."""
 
 
 class Latest:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
-from operator import attrgetter
 
 from hemsd.hub.messages import (
     ApplianceCommand,
@@ -93,57 +92,44 @@ POLICIES: Mapping[type[Message], Policy] = {
 }
 
 
-def key_of(by: tuple[str, ...]) -> Callable[[Message], object]:
-    """Gives the values of a message in these fields."""
-    return attrgetter(*by) if by else lambda _: None
-
-
-_KEYS: Mapping[type[Message], Callable[[Message], object]] = {
-    kind: key_of(policy.latest_by) for kind, policy in POLICIES.items() if policy.latest_by is not None
-}
-
-
 class Queue:
-    """Messages in the order they came; each kind has a lane of its own, so that a flood of one costs no other."""
+    """Messages in the order they came; each kind is counted by itself, so that a flood of one costs no other."""
 
     def __init__(self) -> None:
-        self._lanes: dict[type[Message], OrderedDict[object, tuple[int, Message]]] = {}  # none is empty
+        self._waiting: OrderedDict[tuple[object, ...], Message] = OrderedDict()  # by kind, and what tells them apart
+        self._counts: Counter[object] = Counter()  # of each kind
         self._arrivals = 0
 
     def __len__(self) -> int:
-        return sum(map(len, self._lanes.values()))
+        return len(self._waiting)
 
     def put(self, message: Message) -> bool:
         """Add a message; False when it was refused or another one lost for it."""
-        kind = type(message)
-        if (lane := self._lanes.get(kind)) is None:
-            lane = self._lanes[kind] = OrderedDict()
-        self._arrivals += 1
-        key: object = self._arrivals
-        if kind in _KEYS:
-            key = _KEYS[kind](message)
-            if key in lane:
-                lane[key] = (lane[key][0], message)  # keeps the place in the line
-                return True
+        kind, waiting = type(message), self._waiting
         policy = POLICIES[kind]
-        full = len(lane) >= policy.cap
+        key: tuple[object, ...]
+        if policy.latest_by is None:
+            self._arrivals += 1
+            key = (kind, self._arrivals)
+        else:
+            key = (kind, *[getattr(message, field) for field in policy.latest_by])
+            if key in waiting:
+                waiting[key] = message  # keeps the place in the line
+                return True
+        full = self._counts[kind] >= policy.cap
         if full and policy.refuse_newest:
             return False
         if full:
-            lane.popitem(last=False)
-        lane[key] = (self._arrivals, message)
+            del waiting[next(each for each in waiting if each[0] is kind)]
+        else:
+            self._counts[kind] += 1
+        waiting[key] = message
         return not full
 
     def take(self) -> Message | None:
         """Remove and return the message that waits longest."""
-        if not self._lanes:
+        if not self._waiting:
             return None
-        kind, lane = min(self._lanes.items(), key=_first_arrival)
-        _, (_, message) = lane.popitem(last=False)
-        if not lane:
-            del self._lanes[kind]
+        key, message = self._waiting.popitem(last=False)
+        self._counts[key[0]] -= 1
         return message
-
-
-def _first_arrival(lane: tuple[type[Message], OrderedDict[object, tuple[int, Message]]]) -> int:
-    return next(iter(lane[1].values()))[0]

@@ -32,6 +32,7 @@ HALF_HOUR = timedelta(minutes=30)
 A_BOUNDARY = datetime(2000, 1, 1, tzinfo=UTC)
 NOTIFIED_WITHIN = timedelta(minutes=5)  # of the half-hour (AIF 1.01); after it the meter is asked
 HALF_HOUR_TRIES = 3
+TIMEOUT = Missing.TIMEOUT.value  # as a reading has it
 HALF_HOUR_RETRY = timedelta(minutes=2)
 
 
@@ -129,7 +130,7 @@ class Collector:
 
     async def _round(self) -> None:
         await self._meter.identify()
-        energy = self._now() >= self._energy_due
+        energy = self._round_began >= self._energy_due
         reading = await self._meter.read_live(energy=energy)
         self._publish_reading(reading)
         if reading.energy_import_kwh is not None:
@@ -142,7 +143,7 @@ class Collector:
 
     def _publish_reading(self, reading: MeterReading) -> None:
         self._seat.publish(reading)
-        if reading.states.get("power_w") != Missing.TIMEOUT.value:
+        if reading.states.get("power_w") != TIMEOUT:
             logbook, now = self._meter.logbook, self._now()
             was_stale = now >= logbook.fresh_until
             logbook.read_at, logbook.fresh_until = reading.measured_at, now + self._pace.idle_s + LATE_S
