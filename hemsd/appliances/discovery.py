@@ -44,6 +44,10 @@ class Discovery:
             self._looks = [now + after_s for after_s in LOOKS_S]
             self.due = min(self.due, self._looks[0])
 
+    def look(self) -> None:
+        """Ask everybody with the next tick: what was forgotten may be there."""
+        self.due = -math.inf
+
     def tick(self, now: float, ourselves: OwnNode, next_tid: Callable[[], int]) -> list[tuple[str, Frame]]:
         """What to send now, each with its address."""
         if now < self.due:

@@ -203,13 +203,17 @@ class Network:
         self._wake(instance.node)
 
     def forget(self, command: str, appliance: str) -> None:
-        """Let go of an appliance, and with the last of its node; Settled and Forgotten follow. Raises KeyError."""
+        """Let go of an appliance, and with the last of its node; Settled and Forgotten follow. Raises KeyError.
+
+        One that is still there is found anew at once.
+        """
         instance = self._commons.appliances[appliance]
         node = instance.node
         self._tell(Settled(command, instance.shown(), "applied"))
         node.forget(instance)
         if not node.instances:
             self._remove(node)
+        self._discovery.look()
 
     def remember(self) -> dict[str, Any]:
         """What the next run is to know, as plain JSON data for Remembered.restored()."""

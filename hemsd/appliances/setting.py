@@ -232,7 +232,7 @@ class Setting:
         elif self._overtaken:
             self._end("unverified", "unverified", "a newer command took its place")
         elif self._doubts:
-            self._end("unverified", "unverified", f"accepted, but {', '.join(self._doubts)}")
+            self._end("unverified", "unverified", ", ".join(self._doubts))
         else:
             self._end("applied")
 

@@ -17,7 +17,7 @@ from drivers.interface import usable
 from drivers.packet import Packet
 from drivers.ports import PortError, PortLost, PortMissing, Pump
 from drivers.udp import UdpPort, open_udp
-from hemsd.appliances.events import Changed, Forgotten, NetworkEvent
+from hemsd.appliances.events import Changed, Forgotten, NetworkEvent, Settled
 from hemsd.appliances.keeping import Keeping, unique_number
 from hemsd.appliances.ledger import Ledger
 from hemsd.appliances.memory import Remembered
@@ -147,7 +147,10 @@ class Steward:
         return Network(plan.settings, own=own, remembered=remembered, ourselves=ourselves, chance=self._chance)
 
     def _hear(self, event: NetworkEvent) -> None:
-        self._publish(*self._ledger.hear(event, self._loop.time()))
+        told = self._ledger.hear(event, self._loop.time())
+        if isinstance(event, Settled):
+            self._tell_states()  # who is told of what became of an order sees it there already
+        self._publish(*told)
         self._gather()
         if isinstance(event, Changed | Forgotten):
             self._changed.set()

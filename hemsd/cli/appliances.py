@@ -18,7 +18,7 @@ from msgspec import convert, to_builtins
 from hemsd.cli.asking import Daemon
 from hemsd.cli.exits import Exit, GaveUp, UsageError
 from hemsd.cli.household import first
-from hemsd.cli.inventory import as_json, print_all, print_one, read_back, shown
+from hemsd.cli.inventory import as_json, print_all, print_one, read_back, shown, telling
 from hemsd.cli.read import daemon_for
 from hemsd.cli.status import NONE_RUNS
 from hemsd.cli.words import plain
@@ -122,12 +122,15 @@ def _get(daemon: Daemon, arguments: argparse.Namespace) -> int:
 
 
 def _property(word: str, status: ApplianceStatus) -> str:
-    """A property as the daemon names it. Raises GaveUp for one that the appliance does not have."""
+    """A property as the daemon names it; for a word, the one that tells it. Raises GaveUp where there is none."""
     if PROPERTY_CODE.fullmatch(word):
         return f"0x{word[2:].upper()}"
     if not status.known or word in status.readable:
         return word
-    near = difflib.get_close_matches(word, status.readable, 1)
+    words = telling(status)
+    if word in words:
+        return words[word]
+    near = difflib.get_close_matches(word, [*words, *status.readable], 1)
     hint = f"did you mean {near[0]!r}?" if near else f"`hemsd appliances show {status.name}` lists what it has"
     raise GaveUp(Exit.ABSENT, f"{status.name} has no {word!r} to read; {hint}")
 

@@ -13,7 +13,7 @@ from msgspec import convert
 
 from hemsd.cli.asking import Daemon, Gone
 from hemsd.cli.household import Household, first
-from hemsd.cli.inventory import read_back, shown
+from hemsd.cli.inventory import read_back, shown, telling
 from hemsd.cli.words import clock, rfc3339
 from hemsd.hub.messages import ApplianceResult, ApplianceState, ApplianceStatus, Event, PropertyContent, Scalar
 
@@ -71,7 +71,7 @@ class Changes:
 
     def __init__(self, household: Household) -> None:
         self._household = household
-        self._values = {id_: _values(state) for id_, state in household.states.items()}
+        self._values = {id_: self._told_by(state) for id_, state in household.states.items()}
 
     def of(self, told: Told, now: datetime) -> Iterator[Change]:
         """What is new in a message."""
@@ -122,14 +122,21 @@ class Changes:
 
     def _told(self, known: ApplianceState | None, state: ApplianceState) -> Iterator[Change]:
         if (values := self._values.get(state.appliance)) is None:  # the first that is heard of it is no change
-            self._values[state.appliance] = _values(state)
+            self._values[state.appliance] = self._told_by(state)
             return
         requested = known.requested if known is not None else {}
-        for word, value in _values(state).items():
+        for word, value in self._told_by(state).items():
             if (before := values.get(word)) != value:
                 by = "hemsd" if word in requested and requested[word] == value else ""
                 yield Change(state.at, self._name(state.appliance), state.appliance, word, before, value, by)
                 values[word] = value
+
+    def _told_by(self, state: ApplianceState) -> dict[str, Scalar]:
+        """In the common language; of an appliance that has no word of it, its properties as they are."""
+        status = self._household.statuses.get(state.appliance)
+        if state.values or (status is not None and telling(status)):
+            return dict(state.values)
+        return {name: _scalar(each.value) for name, each in state.properties.items() if not each.state}
 
 
 def watch(daemon: Daemon, names: Sequence[str], *, as_json: bool) -> None:
@@ -146,13 +153,6 @@ def watch(daemon: Daemon, names: Sequence[str], *, as_json: bool) -> None:
         for change in changes.of(told, datetime.now(UTC)) if told is not None else ():
             if not wanted or change.appliance in wanted:
                 print(json.dumps(change.as_json(), ensure_ascii=False) if as_json else change.line(), flush=True)
-
-
-def _values(state: ApplianceState) -> dict[str, Scalar]:
-    """In the common language; of an appliance that has no word of it, its properties as they are."""
-    if state.values:
-        return dict(state.values)
-    return {name: _scalar(each.value) for name, each in state.properties.items() if not each.state}
 
 
 def _scalar(value: PropertyContent) -> Scalar:

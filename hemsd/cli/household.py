@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
@@ -13,13 +13,13 @@ from msgspec import convert
 
 from hemsd.cli.asking import Daemon
 from hemsd.cli.exits import Exit, GaveUp, UsageError
+from hemsd.cli.words import listed
 from hemsd.hub.messages import ApplianceState, ApplianceStatus, Domain
 
 if TYPE_CHECKING:
     from hemsd.cli.asking import Told
 
 FIRST_S = 5.0  # for the daemon to tell how things stand
-SHOWN = 12  # names in a sentence
 
 
 @dataclass(slots=True)
@@ -59,13 +59,13 @@ class Household:
                 case [status]:
                     return status
                 case [_, *_] as several:
-                    those = _listed(f"{_place(each)} ({each.name})" for each in several)
+                    those = listed(f"{_place(each)} ({each.name})" for each in several)
                     raise UsageError(f"{text!r} is more than one appliance: {those}")
         names = [each.name for each in self]
         if not names:
             raise GaveUp(Exit.ABSENT, f"there is no appliance {text!r}: none has been found yet")
         near = difflib.get_close_matches(text, [*names, *self.statuses], 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there is {_listed(names)}"
+        hint = f"did you mean {near[0]!r}?" if near else f"there is {listed(names)}"
         raise GaveUp(Exit.ABSENT, f"there is no appliance {text!r}; {hint}")
 
     def _named(self, text: str) -> Iterator[ApplianceStatus]:
@@ -98,9 +98,3 @@ def first(daemon: Daemon) -> Household:
 
 def _place(status: ApplianceStatus) -> str:
     return f"{status.address}/{status.eoj}"
-
-
-def _listed(words: Iterable[str]) -> str:
-    every = list(words)
-    rest = f" and {len(every) - SHOWN} more" if len(every) > SHOWN else ""
-    return ", ".join(every[:SHOWN]) + rest

@@ -28,6 +28,7 @@ SHORT: Mapping[str, str] = {  # words of the common language, and how they are t
     "vehicle": "vehicle: {}",
     "hot_water_l": "{} l hot",
 }
+REGISTERS: Mapping[str, str] = {"energy_import_kwh": "{} kWh", "volume_m3": "{} m³"}  # of one that tells no power
 USUAL = "normal"  # a mode or an activity that is not worth a word
 WHILE_ON = ("mode", "target_temperature_c", "brightness_percent")  # what says nothing of one that is off
 
@@ -42,6 +43,8 @@ def doing(values: Mapping[str, Scalar]) -> str:
             continue
         if (part := form.format(shown(value))) not in parts:  # a mode and an activity may be one
             parts.append(part)
+    if "power_w" not in values:
+        parts += [form.format(shown(values[word])) for word, form in REGISTERS.items() if word in values]
     power_w = values.get("power_w")
     if isinstance(power_w, int | float):
         parts.append(f"gives {shown(-power_w)} W" if power_w < 0 else f"{shown(power_w)} W")
@@ -88,7 +91,7 @@ def print_all(appliances: Sequence[tuple[ApplianceStatus, ApplianceState | None]
         there, colour = presence(status, now)
         kind = status.kind.replace("_", " ")
         rows.append(((status.name, kind, status.room, doing(values), there, status.address), colour))
-    print_table(("name", "kind", "room", "now", "", "address"), rows, painted_column=4)
+    print_table(("name", "kind", "room", "now", "", "address"), rows, typed=("name", "address"), painted_column=4)
 
 
 def print_one(status: ApplianceStatus, state: ApplianceState | None, now: datetime) -> None:
@@ -98,13 +101,21 @@ def print_one(status: ApplianceStatus, state: ApplianceState | None, now: dateti
         print(f"{label:<{width}}  {text}".rstrip())
     if rows := list(_properties(status, state, now)):
         print()
-        print_table(("code", "property", "value", "age", "", "can", "accepts"), [(row, 0) for row in rows])
+        header = ("code", "property", "value", "age", "", "can", "accepts")
+        print_table(header, [(row, 0) for row in rows], typed=("code", "property"))
 
 
 def print_table(
-    header: tuple[str, ...], rows: Sequence[tuple[tuple[str, ...], int]], *, painted_column: int | None = None
+    header: tuple[str, ...],
+    rows: Sequence[tuple[tuple[str, ...], int]],
+    *,
+    typed: tuple[str, ...],
+    painted_column: int | None = None,
 ) -> None:
-    """Rows with a colour each for one of their columns; by rich where a person looks."""
+    """Rows with a colour each for one of their columns; by rich where a person looks.
+
+    Nothing is cut off where the terminal is narrow; what will be `typed` is not even broken, up to half its width.
+    """
     if not sys.stdout.isatty():
         print("\n".join(columns([header, *(row for row, _ in rows)])))
         return
@@ -112,13 +123,17 @@ def print_table(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*header, box=None, header_style="bold", pad_edge=False)
+    console = Console()
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title, *texts in zip(header, *(row for row, _ in rows), strict=True):
+        whole = title in typed and max(map(len, texts), default=0) <= console.width // 2
+        table.add_column(title, overflow="fold", no_wrap=whole)
     for row, colour in rows:
         cells = [Text(text) for text in row]
         if painted_column is not None:
             cells[painted_column] = Text.from_ansi(painted(row[painted_column], colour))
         table.add_row(*cells)
-    Console().print(table)
+    console.print(table)
 
 
 def _about(status: ApplianceStatus, state: ApplianceState | None, now: datetime) -> Iterator[tuple[str, str]]:
@@ -140,7 +155,7 @@ def _about(status: ApplianceStatus, state: ApplianceState | None, now: datetime)
         several = status.properties_per_request > 1
         yield "", f"seen to answer {status.properties_per_request} propert{'ies' if several else 'y'} at once"
     if state is not None:
-        yield from _pairs("now", state.values)
+        yield from _pairs("now" if status.online else "told last", state.values)
         yield from _pairs("requested", state.requested)
     yield from _pairs("can be set", status.wishes)
 
@@ -210,6 +225,19 @@ def properties(
     names = dict.fromkeys((*status.readable, *status.settable, *status.announced, *told))
     for name in sorted(names, key=lambda name: (_code(name, _defined(name, defined)), name)):
         yield name, _defined(name, defined), told.get(name)
+
+
+def telling(status: ApplianceStatus) -> dict[str, str]:
+    """The words of the common language that it can tell, each with the property that does."""
+    from hemsd.echonet.classes.catalogue import properties_of  # takes a while, for those who want it
+    from hemsd.echonet.classes.device import Device
+    from hemsd.echonet.classes.typed import told_by, words_of
+
+    classes = properties_of(Device(eoj=int(status.eoj, 16), release=status.release))
+    readable = frozenset(epc for epc, each in classes.items() if each.name in status.readable)
+    device = Device(eoj=int(status.eoj, 16), release=status.release, readable=readable)
+    told = ((word, told_by(meaning, device, {})) for word, meaning in words_of(device).items())
+    return {word: classes[epc].name for word, epc in told if epc is not None}
 
 
 def _defined(name: str, defined: Mapping[str, PropertyClass]) -> PropertyClass | None:

@@ -133,7 +133,7 @@ def _add_appliances(commands: Commands) -> None:
     add("list", "show all appliances and what they do now")
     add_for_one("show", "show everything that is known of one, and what can be set")
     get = add_for_one("get", "have one read now")
-    get.add_argument("properties", nargs="*", metavar="PROPERTY", help="by name or code (0xB3); default: all")
+    get.add_argument("properties", nargs="*", metavar="PROPERTY", help="by word, name or code (0xB3); default: all")
     add_timeout(get)
     set_ = add_for_one("set", "set one, and say what became of it")
     set_.description = f"{set_.description}\n{PACE}"

@@ -16,7 +16,7 @@ from msgspec import convert
 from hemsd.cli.asking import Daemon, Gone
 from hemsd.cli.exits import TROUBLE, Exit, GaveUp
 from hemsd.cli.read import daemon_for
-from hemsd.cli.words import clock, judged, lasted, painted, plain
+from hemsd.cli.words import clock, judged, lasted, listed, painted, plain
 from hemsd.hub.messages import (
     AIR_ALLOWED_S,
     ApplianceStatus,
@@ -190,8 +190,8 @@ def lines(snapshot: Snapshot, now: datetime) -> Iterator[tuple[str, str]]:
             yield "backfill", f"{progress.done} of {progress.total} days"
     if snapshot.appliances:
         yield "appliances", _appliances(list(snapshot.appliances.values()))
-        if snapshot.house is not None:
-            yield "house", _house(snapshot.house)
+        if snapshot.house is not None and (house := _house(snapshot.house)):
+            yield "house", house
     for isolation in snapshot.isolation.values():
         yield from _isolation_lines(isolation)
     for health in snapshot.healths.values():
@@ -259,7 +259,7 @@ def _radio_lines(status: MeterStatus, now: datetime) -> Iterator[tuple[str, str]
 def _appliances(appliances: list[ApplianceStatus]) -> str:
     away = sorted(each.name for each in appliances if not each.online)
     counted = f"{len(appliances) - len(away)} of {len(appliances)} online"
-    return f"{painted(counted, YELLOW)}; not {', '.join(away)}" if away else painted(counted, GREEN)
+    return f"{painted(counted, YELLOW)}; not {listed(away)}" if away else painted(counted, GREEN)
 
 
 def _house(house: SiteAggregate) -> str:

@@ -1,11 +1,11 @@
-"""How commands tell times, ages and signals to people."""
+"""How commands tell times, ages, signals and lists to people."""
 
 from __future__ import annotations
 
 import os
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -13,6 +13,7 @@ from msgspec import to_builtins
 
 JST = timezone(timedelta(hours=9))
 GOOD_DBM, WEAK_DBM = -80.0, -90.0
+LISTED = 12  # of many, in a sentence
 
 
 def rfc3339(at: datetime) -> str:
@@ -59,6 +60,13 @@ def judged(dbm: float) -> str:
     if dbm >= GOOD_DBM:
         return "good"
     return "weak: expect retries" if dbm >= WEAK_DBM else "very weak: bring the module closer"
+
+
+def listed(words: Iterable[str]) -> str:
+    """Words as they stand in a sentence; what is too many of them is only counted."""
+    every = list(words)
+    rest = f" and {len(every) - LISTED} more" if len(every) > LISTED else ""
+    return ", ".join(every[:LISTED]) + rest
 
 
 def coloured() -> bool:

@@ -118,7 +118,7 @@ def test_mistake_7_accepted_is_not_applied() -> None:
     command = Command(write({TARGET: "1A"}))
     start = command.line.now
     outcome = command.talk(node)
-    assert outcome == Outcome("unverified", "unverified", "accepted, but target_temperature is not as wished")
+    assert outcome == Outcome("unverified", "unverified", "target_temperature is not as wished")
     assert len(node.asked) == 1 + len(AGAIN_S)
     assert len(node.written) == 1
     assert command.line.now - start < 1.0 + sum(AGAIN_S) + 2.0
@@ -218,14 +218,14 @@ def test_a_device_that_will_not_hear_of_outside() -> None:
 def test_what_cannot_be_read_back() -> None:
     """Accepted, and nothing shows its effect: unverified."""
     outcome = Command(write({TARGET: "1A"}, expects={})).talk(Node({}))
-    assert outcome == Outcome("unverified", "unverified", "accepted, but target_temperature cannot be read back")
+    assert outcome == Outcome("unverified", "unverified", "target_temperature cannot be read back")
 
 
 def test_what_is_not_given_when_read_back() -> None:
     """The same where the map promises more than the device keeps."""
     node = Node({}, effect=lambda epc, edt: b"")
     outcome = Command(write({TARGET: "1A"})).talk(node)
-    assert outcome == Outcome("unverified", "unverified", "accepted, but target_temperature was not to be read back")
+    assert outcome == Outcome("unverified", "unverified", "target_temperature was not to be read back")
 
 
 def test_mistake_20_silence_is_read_back_and_never_repeated() -> None:

@@ -177,6 +177,24 @@ def test_an_order_goes_to_the_network_and_its_end_to_whoever_gave_it(house: Any)
     virtually(live())
 
 
+def test_what_an_order_did_is_told_before_its_end(house: Any) -> None:
+    """So that whoever looks on hearing of the end sees it there, and not what was before."""
+
+    async def live() -> None:
+        home = house()
+        async with home.running():
+            await home.tell(Changed(ONE), told(ONE, {0xB0: "42"}))
+            await home.order(command())
+            await home.tell(told(ONE, {0xB0: "43"}), Settled("c1", ONE, "applied", read_back={0xB0: b"\x43"}))
+            kinds = [type(message) for _, message in home.heard]
+            last = len(kinds) - 1 - kinds[::-1].index(ApplianceState)
+            assert last < kinds.index(ApplianceResult)
+            state = home.of(ApplianceState)[-1]
+            assert (state.values["mode"], state.requested) == ("heat", {})
+
+    virtually(live())
+
+
 @pytest.mark.parametrize("operation", ["identify", "forget"])
 def test_other_orders_reach_the_network_too(house: Any, operation: Any) -> None:
     """Without values."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from support.link import noted, of, told
 from support.scripted import (
@@ -26,7 +28,7 @@ from support.scripted import (
 )
 
 from drivers.packet import ALL_NODES_IPV4
-from hemsd.appliances.events import Changed, Forgotten, Settled
+from hemsd.appliances.events import Changed, Forgotten, Noted, Settled
 from hemsd.appliances.memory import Remembered
 from hemsd.appliances.network import Addresses
 
@@ -380,16 +382,30 @@ def test_forgotten_and_found_anew() -> None:
     house = House({CELLAR: cellar()})
     house.run(100.0)
     battery_id = of(house, BATTERY).id
+    battery = house.nodes.pop(CELLAR)
     house.network.forget("c", battery_id)
-    events = house.run(1.0)
+    events = house.run(100.0)
     assert [each.outcome for each in events if isinstance(each, Settled)] == ["applied"]
     assert len([each for each in events if isinstance(each, Forgotten)]) == 1
     assert not house.network.has(battery_id)
     assert house.network.remember()["nodes"] == []
+    house.nodes[CELLAR] = battery
     house.comes(CELLAR, house.nodes[CELLAR].tell(BATTERY, (0x80, b"\x30")), multicast=True)
     events = house.run(30.0)
     assert of(house, BATTERY).id == battery_id
     assert noted(events, "found")
+
+
+@pytest.mark.parametrize(("address", "node", "eoj"), [(CELLAR, cellar, BATTERY), (HALL, hall, LAMP)])
+def test_forgotten_by_mistake(address: str, node: Callable[[], Node], eoj: int) -> None:
+    """What is still there is asked for, and back in a moment; the others of its node were never gone."""
+    house = House({address: node()})
+    house.run(100.0)
+    before = sorted(each.id for each in house.network.appliances())
+    house.network.forget("c", of(house, eoj).id)
+    events = house.run(15.0)
+    assert sorted(each.id for each in house.network.appliances()) == before
+    assert [each.kind for each in events if isinstance(each, Noted)] == ["appliance.found"]
 
 
 def test_maps_change_with_a_restart() -> None:

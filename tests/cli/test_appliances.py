@@ -113,6 +113,9 @@ def household(*statuses: ApplianceStatus) -> Household:
          "charge, 72 % full, gives 1500 W"),
         ({"on": True, "mode": "normal", "brightness_percent": 60, "power_w": 0}, "on, 60 %, 0 W"),
         ({"on": True, "fault": True}, "on, fault"),
+        ({"on": True, "volume_m3": 18.53}, "on, 18.53 m³"),
+        ({"energy_import_kwh": 186.06, "sums": "circuit"}, "186.06 kWh"),
+        ({"on": True, "power_w": 0, "energy_import_kwh": 186.06, "volume_m3": 2}, "on, 0 W"),
         ({}, ""),
     ],
 )  # fmt: skip
@@ -303,6 +306,13 @@ async def test_the_table_for_a_person_who_looks(tmp_path: Path) -> None:
     assert "\x1b[31m" not in plain and "living-ac" in plain
 
 
+async def test_nothing_is_cut_off_on_a_narrow_terminal(tmp_path: Path) -> None:
+    """Names that will be typed stand in one piece, and of what takes several lines nothing is left out."""
+    async with home(tmp_path) as house:
+        seen = await on_a_terminal(house, "appliances", "show", "living-ac", COLUMNS="60", NO_COLOR="1")
+    assert " target_temperature " in seen and "…" not in seen
+
+
 async def test_all_as_json(tmp_path: Path) -> None:
     """A list of objects; --json may stand before or behind the action."""
     async with home(tmp_path) as house:
@@ -332,6 +342,7 @@ async def test_everything_of_one(tmp_path: Path) -> None:
     assert told["living-ac"] == "home air conditioner, 居間"
     assert told["state"].startswith("online since ") and "heard" not in told["state"]  # each value tells
     assert "offline for 2 h" in away.out and ", last heard 2 h" in away.out
+    assert "told last   soc_percent  75" in away.out and "\nnow " not in away.out
     assert told["where"] == "network home, 192.168.20.31, object 013001"
     assert told["device"] == "maker 000006, product MSZ-X, release J"
     assert told["now"] == "on                    true"
@@ -430,6 +441,17 @@ async def test_a_property_it_does_not_have_is_not_asked_for(tmp_path: Path) -> N
     assert mistyped.code == Exit.ABSENT
     assert "did you mean 'target_temperature'?" in mistyped.err
     assert unknown.code == Exit.READ
+
+
+async def test_a_word_is_read_by_the_property_that_tells_it(tmp_path: Path) -> None:
+    """What `show` lists can be asked for; a word that it cannot tell is none that it has."""
+    async with home(tmp_path) as house:
+        house.answer = lambda asked: [response(asked, property=READ)]
+        read = await house.do("get", "living-ac", "target_temperature_c", "on")
+        (asked,) = house.asked
+        other = await house.do("get", "living-ac", "room_temperature_c")
+    assert (read.code, asked.properties) == (Exit.READ, ("target_temperature", "operation_status"))
+    assert other.code == Exit.ABSENT and "did you mean 'target_temperature_c'?" in other.err
 
 
 async def test_setting(tmp_path: Path) -> None:
@@ -603,6 +625,13 @@ def test_properties_of_what_has_no_words() -> None:
     assert watched.sees(first) == []
     assert watched.sees(second) == ["battery           list [1]"]
     assert watched.sees(third) == ["battery           list [1] -> [2]"]
+
+
+def test_properties_of_what_has_words_are_not_told() -> None:
+    """They come before the words do when an appliance is back, and are not what changes in the house."""
+    watched = Watched()
+    back = replace(AC_STATE, values={}, properties={"rated_power": PropertyValue(value=4000, at=NOW, source="read")})
+    assert watched.sees(back) == []
 
 
 def test_coming_going_and_moving_are_told() -> None:

@@ -118,6 +118,11 @@ def test_the_house_in_few_numbers() -> None:
     assert ("appliances", "0 of 1 online; not lamp") in lines_
     assert ("house", "grid -300 W, made 2100 W, battery 900 W, known loads 450 W") in lines_
     assert not [line for line in told(WELL, house=house) if line[0] == "house"]
+    many = {f"0290-{n}": replace(lamp, name=f"lamp-{n:02}") for n in range(40)}
+    nothing_known = told(WELL, appliances=many, house=SiteAggregate(at=NOW))
+    away = ", ".join(f"lamp-{n:02}" for n in range(12))
+    assert ("appliances", f"0 of 40 online; not {away} and 28 more") in nothing_known
+    assert not [line for line in nothing_known if line[0] == "house"]
 
 
 def test_the_rest_of_the_house() -> None:

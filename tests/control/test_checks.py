@@ -73,8 +73,9 @@ def test_from_outside() -> None:
 
 
 def test_expired() -> None:
-    """Too late is too late, at the very second as well."""
-    assert code_of(Desk(), expires_at=NOON) == "expired"
+    """Too late is too late, at the very second as well, for whatever was asked."""
+    for operation in CHECKS:
+        assert code_of(Desk(), operation, expires_at=NOON) == "expired"
     desk = Desk()
     desk.ask(expires_at=NOON + timedelta(seconds=1))
     assert desk.sent(ApplianceCommand)

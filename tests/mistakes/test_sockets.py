@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -67,19 +67,6 @@ async def serving(link: Street, *nodes: ApplianceNode, name: str = "wl") -> Asyn
         yield
     finally:
         await served.__aexit__(None, None, None)
-
-
-def deaf_lamp(**temper: object) -> ApplianceNode:
-    """One that multicast does not reach."""
-    deaf = lamp(THEIRS, **temper)
-    hear: Callable[..., None] = deaf.receive
-
-    def receive(sender: str, payload: bytes, now: float, *, multicast: bool = False) -> None:
-        if not multicast:
-            hear(sender, payload, now)
-
-    deaf.receive = receive  # type: ignore[method-assign]
-    return deaf
 
 
 def plain_socket(side: Namespace, address: str) -> socket.socket:
@@ -181,7 +168,8 @@ async def test_mistake_19_the_group_is_joined_when_the_link_comes_up_and_comes_a
             await asyncio.wait_for(waiting, 10)
             async with watching() as ours:
                 await asyncio.sleep(0.05)
-                async with serving(link, deaf_lamp()):  # its announcement to the group is all that there is of it
+                # its announcement to the group is all that there is of it
+                async with serving(link, lamp(THEIRS, hears_all=False)):
                     await ours.knows(THEIRS)
                     await ours.works(THEIRS)
 
@@ -189,7 +177,7 @@ async def test_mistake_19_the_group_is_joined_when_the_link_comes_up_and_comes_a
 @pytest.mark.parametrize("to", ["192.168.20.255", "255.255.255.255"])
 async def test_mistake_19_broadcasts_are_heard(link: Street, to: str) -> None:
     """Of a node that knows no multicast, neither hears nor sends any: its broadcast shows that it is there."""
-    deaf = deaf_lamp(greets=False)
+    deaf = lamp(THEIRS, hears_all=False, greets=False)
     async with serving(link, deaf), watching() as ours:
         await asyncio.sleep(0.1)
         assert list(ours.network.appliances()) == []

@@ -166,7 +166,10 @@ class Quantity(Settable):
             raise out_of_range(self.accepts(target))
         if exact == 0 and self.zero is not None:
             return (self.zero,)
-        return (target.encode(exact),)
+        try:
+            return (target.encode(exact),)
+        except Refusal as refusal:  # whoever wished it calls it otherwise
+            raise Refusal(refusal.code, str(refusal).removeprefix(f"{target.name}: ")) from None
 
 
 def _scales(declared: PropertyClass, known: Known, device: Device) -> Known:

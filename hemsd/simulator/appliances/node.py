@@ -72,9 +72,11 @@ class ApplianceNode:
 
     # --- time
 
-    def receive(self, sender: str, payload: bytes, now: float) -> None:
+    def receive(self, sender: str, payload: bytes, now: float, *, multicast: bool = False) -> None:
         """Take a datagram, sent to us or to everyone."""
         self.tick(now)
+        if multicast and not self.temper.hears_all:
+            return
         asked = f.parse(payload) if f.is_request(payload) else None
         if asked is None or now < max(self._silent_until, self._busy_until):
             return

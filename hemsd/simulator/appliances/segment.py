@@ -187,7 +187,7 @@ class _Host:
         return tuple(self.one.addresses)
 
     def receive(self, said: Said, now: float) -> None:
-        self.one.receive(said.source, said.payload, now)
+        self.one.receive(said.source, said.payload, now, multicast=said.to is None)
 
     def outgoing(self) -> list[Said]:
         return list(self.one.outgoing())

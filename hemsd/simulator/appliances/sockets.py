@@ -169,5 +169,5 @@ class _Plug:
             for node in [meant] if meant else self._nodes:
                 ours = any((":" in own) == (":" in sender) for own in node.addresses)
                 if ours and sender not in node.addresses:
-                    node.receive(sender, payload, self._now())
+                    node.receive(sender, payload, self._now(), multicast=meant is None)
                     self.turn(node)

@@ -19,6 +19,7 @@ class Temper:
     gone_s: float = 10.0  # how long it is away, where that is "gone"
     gap_s: float = 0.0  # a request that comes sooner after an answer is not heard
     source_port: int = ECHONET_PORT  # it answers from there
+    hears_all: bool = True  # what is sent to all reaches it, and is not dropped on the way
     splits: bool = False  # a Get is answered in two frames, 72 and 52
     copies: int = 1  # of everything that it says
     greets: bool = True  # announces its instances at the start

@@ -103,7 +103,7 @@ REFUSALS: list[tuple[int, dict[str, Scalar], str, str]] = [
     (0x0130, {"0xB3": 26}, "bad_request", "hexadecimal"),
     (0x0130, {"0xB3": ""}, "bad_request", "hexadecimal"),
     (0x0130, {"0xB3": "00" * 256}, "bad_request", "hexadecimal"),
-    (0x0130, {"target_temperature_c": 51}, "out_of_range", "0 to 50 °C"),
+    (0x0130, {"target_temperature_c": 51}, "out_of_range", "target_temperature_c: 51 is not 0 to 50 °C"),
     (0x0130, {"target_temperature_c": -1}, "out_of_range", "0 to 50 °C"),
     (0x0130, {"target_temperature_c": 22.5}, "out_of_range", "target_temperature"),
     (0x0130, {"target_temperature_c": "undefined"}, "out_of_range", "0 to 50 °C"),

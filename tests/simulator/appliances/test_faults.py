@@ -52,6 +52,14 @@ def test_a_set_of_more_than_it_can_handle_is_done_in_part() -> None:
     assert frames(node.ask(get(LAMP, 0xB6))) == ["02900105ff017201b60142"]
 
 
+def test_one_that_nothing_reaches_that_is_sent_to_all() -> None:
+    """It hears what is meant for it alone."""
+    node = lamp(hears_all=False)
+    for multicast, answers in ((True, 0), (False, 1)):
+        node.node.receive(US, get(LAMP, 0x80), node.now, multicast=multicast)
+        assert len(node.wait(1.0)) == answers
+
+
 def test_an_odd_source_port() -> None:
     """Everything comes from there."""
     assert [said.port for said in lamp(source_port=23610).ask(set_c(LAMP, (0x80, "30")))] == [23610, 23610]
