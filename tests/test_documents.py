@@ -6,8 +6,11 @@ import re
 import runpy
 from pathlib import Path
 
+from hemsd.cli.answer import GROUPS, KEYS
+from hemsd.cli.exits import Exit
 from hemsd.cli.parser import parser
 from hemsd.echonet.classes.views import VOCABULARY
+from hemsd.hub.messages import HistoryRow
 
 ROOT = Path(__file__).parents[1]
 
@@ -32,3 +35,19 @@ def test_every_command_is_in_the_readme() -> None:
     for name in ("README.md", "README.ja.md"):
         text = (ROOT / name).read_text("utf-8")
         assert [command for command in commands if f"`hemsd {command}" not in text] == []
+
+
+def test_what_commands_print_for_programs_is_documented() -> None:
+    """Exit codes, the fields of a reading with the words that bring them, and the columns of history."""
+    sections = dict(
+        part.partition("\n")[::2] for part in (ROOT / "docs" / "commands.md").read_text("utf-8").split("\n## ")[1:]
+    )
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", sections["Exit codes"], re.MULTILINE)} == {*Exit}
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| (?:`(\w*)`)?", sections["`hemsd read --json`"], re.MULTILINE)
+    fields = {tuple(re.findall(r"\w+", names)): word for names, word in rows}
+    assert {word for word in fields.values() if word} == {*GROUPS, "0xE7"}
+    assert {names: fields[names] for names in KEYS.values()} == {names: word for word, names in KEYS.items()}
+    rest = {"interval", "clock", "meter", "properties", "measured_at", "link"}
+    assert {name for names in fields for name in names} == rest.union(*KEYS.values())
+    columns = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", sections["`hemsd history --json`, `--csv`"], re.MULTILINE)
+    assert re.findall(r"\w+", " ".join(columns)) == list(HistoryRow.__struct_fields__)

@@ -299,10 +299,9 @@ class Engine:
 
     def _answered(self, task: _Task, part: Answer, now: float) -> None:
         """Take a part of the answer, if it is the one awaited; after the last, go on."""
-        (kind, _), *awaited = self._awaited
-        if type(part) is not kind:
+        if type(part) is not self._awaited[0][0]:
             return
-        self._awaited = awaited
+        self._awaited = awaited = self._awaited[1:]
         self._learn(task, part)
         if awaited:
             self._deadline = now + awaited[0][1]

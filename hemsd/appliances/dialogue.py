@@ -6,8 +6,9 @@ until every property is settled. What an answer lacks is asked again, what faile
 refused alone is refused. A frame is an answer only by node, TID, ESV, object with its instance, and properties
 (ECHONET Lite specification part 2, 3.2 and 4.2.3); a notification never is. Timing: at its soft deadline a read gives
 way to what is urgent and is asked again after a pause with a new TID, while answers to the old one still count; a
-write is not asked again, only waited for. Nothing heard within LIMIT_S is a silence. A section (select, then read)
-has the line for itself; what it was told counts only as a whole, and it is repeated only as a whole.
+write is not asked again, only waited for. Where much gets lost there is no pause. Nothing heard within LIMIT_S is a
+silence. A section (select, then read) has the line for itself; what it was told counts only as a whole, and it is
+repeated only as a whole, after whatever else waits.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from hemsd.echonet.exchange import Missing, QueueFull
 from hemsd.echonet.frame import ANSWERS, EHD, ESV, Frame, Property
 
 GAP_S = 0.2  # after an answer; adapters that get two requests at once drop the second
-PAUSE_S = 1.0  # before a read is asked again
+PAUSE_S = 1.0  # before a read is asked again, where little gets lost
 SECTION_LIMIT_S = 3 * LIMIT_S  # selecting and reading, each as slow as may be, and one of them again
 LATE_S = 2 * LIMIT_S  # a TID may still be answered, counted from when it was sent
 QUEUE_LIMIT = 32  # tickets in either line
@@ -64,7 +65,7 @@ class Dialogue:
         self.counters: Counter[str] = Counter()  # requests, repeats, silences, late, partial
         self._next_tid = next_tid
         self._batches = Batches(manners)
-        self._gap_s, self._answer_s = gap_s, 0.0
+        self.gap_s, self._answer_s = gap_s, 0.0
         self._urgent: deque[Ticket] = deque()
         self._routine: deque[Ticket] = deque()
         self._open: list[Ticket] = []  # begun and not in flight: to go on, to be repeated, or to be waited for
@@ -90,7 +91,7 @@ class Dialogue:
         All but the first hold for the whole node; of several the most cautious ones do.
         """
         self._batches.heed(eoj, alone, batch or PROPERTIES_MAX)
-        self._gap_s = max(self._gap_s, gap_s or 0.0)
+        self.gap_s = max(self.gap_s, gap_s or 0.0)
         self._answer_s = min(LIMIT_S, max(self._answer_s, answer_s or 0.0))
 
     # --- asking
@@ -123,7 +124,7 @@ class Dialogue:
 
     def rest(self, now: float) -> None:
         """Leave the gap that follows an answer: the node gave one to somebody else."""
-        self._free_at = max(self._free_at, now + self._gap_s)
+        self._free_at = max(self._free_at, now + self.gap_s)
 
     @property
     def idle(self) -> bool:
@@ -147,7 +148,7 @@ class Dialogue:
             self.counters["late"] += 1
         first, asking.heard = not asking.heard, True
         if first:
-            self.manners.took(now - asking.asked_at, lost=asking.tries)
+            self.manners.took(now - asking.asked_at, lost=0 if asking.ticket.done else asking.tries)
         ticket = asking.ticket
         if not ticket.done and not asking.void:
             asking.named += len(told)
@@ -162,7 +163,7 @@ class Dialogue:
         if not (ticket.done or ticket.wanted):
             self._finish(ticket)
         if self._asking is None:
-            self._free_at = now + self._gap_s
+            self._free_at = now + self.gap_s
         return True
 
     def tick(self, now: float) -> None:
@@ -212,8 +213,10 @@ class Dialogue:
         return ticket
 
     def _blocked(self) -> bool:
-        """Whether a routine ticket is under way already, even if it is not in flight."""
-        return bool(self._open) and any(not each.urgent and each.retry_at < math.inf for each in self._open)
+        """Whether a routine read is under way already, even if it is not in flight."""
+        return bool(self._open) and any(
+            each.kind == "read" and not each.urgent and each.retry_at < math.inf for each in self._open
+        )
 
     def _next(self, now: float) -> Ticket | None:
         if (held := self._held) is not None:
@@ -226,7 +229,11 @@ class Dialogue:
             return self._urgent.popleft()
         if self._open and (ready := [each for each in self._open if now >= each.retry_at]):
             ticket = next((each for each in ready if each.urgent), ready[0])
+            if ticket.kind == "section" and self._routine and not ticket.stood_back and not self._blocked():
+                ticket.stood_back = True
+                return self._routine.popleft()
             self._open.remove(ticket)
+            ticket.stood_back = False
             return ticket
         return self._routine.popleft() if self._routine and not self._blocked() else None
 
@@ -300,7 +307,7 @@ class Dialogue:
         self._open.append(ticket)
         if ticket.kind == "write":
             return
-        ticket.retry_at = now + PAUSE_S
+        ticket.retry_at = now if self.manners.lossy else now + PAUSE_S
         ticket.repeats += 1
         if ticket.kind == "read":
             self._batches.overdue(asking, now)

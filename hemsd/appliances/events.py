@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from hemsd.echonet.classes.device import Device
+from hemsd.echonet.classes.device import Device, Tempo
 
 Source = Literal["read", "notified"]
 
@@ -26,6 +26,7 @@ class Appliance(Struct, frozen=True, kw_only=True):
     heard_at: float | None = None  # None: not since this process began
     detail: str = ""  # one plain sentence: what is being found out, why it counts as gone
     properties_per_request: int | None = None
+    interval_s: float = Tempo.LIVE.value  # none of its properties is read more often, however short their tempo
 
 
 class Changed(Struct, frozen=True):

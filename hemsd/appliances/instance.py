@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from hemsd.appliances.events import Appliance, Changed, NetworkEvent, Noted, Source, Told
 from hemsd.appliances.introspection import Explored
 from hemsd.appliances.memory import RememberedAppliance
-from hemsd.echonet.classes.catalogue import class_name, properties_of
+from hemsd.echonet.classes.catalogue import Rule, class_name, properties_of
 from hemsd.echonet.classes.device import Device, Write
 from hemsd.echonet.values import PropertyError, State
 
@@ -22,7 +22,13 @@ BY_HAND_MAX: Final = 12  # changes by hand that are told of one appliance
 BY_HAND_S: Final = 600.0  # within this time: more are no person's doing
 WORDS_MAX: Final = 64  # letters of a value in a sentence
 BY_ITSELF: Final = frozenset({0x92, 0x93, 0x96, 0x97, 0x98})  # settable, and goes on by itself: timers, line, clock
-ENDS: Final = frozenset({(0x026B, 0xE3), (0x0272, 0xE3)})  # and so, in these classes, does the filling of a bath
+ENDS: Final[Mapping[tuple[int, int], bytes]] = {  # what comes to this by itself, by class and EPC
+    (0x026B, 0xB0): b"\x41",  # heating by hand ends when the tank is hot, and goes on as automatic
+    (0x026B, 0xE3): b"\x42",  # a bath is full
+    (0x0272, 0xE3): b"\x42",
+    (0x027E, 0xDA): b"\x44",  # a vehicle that leaves ends what was ordered for it: standby
+    (0x02A1, 0xDA): b"\x44",
+}
 
 
 class Instance:
@@ -67,6 +73,7 @@ class Instance:
             heard_at=self.heard_at,
             detail=self.detail,
             properties_per_request=node.manners.proven or None,
+            interval_s=node.interval_s,
         )
 
     def remembered(self) -> RememberedAppliance:
@@ -165,7 +172,8 @@ class Instance:
         """Whether a change of what can be set is somebody else's doing; a poll may find late what an order did."""
         if (
             epc in BY_ITSELF
-            or (self.device.code, epc) in ENDS
+            or ENDS.get((self.device.code, epc)) == edt
+            or not self._can_be_set(epc)
             or epc in self.selectors
             or self._orders
             or now < self._echo_until
@@ -175,6 +183,11 @@ class Instance:
             return False
         self._wrote.pop(epc, None)
         return True
+
+    def _can_be_set(self, epc: int) -> bool:
+        """Whether its class lets anybody set it, or knows nothing of it, whatever a damaged map says."""
+        declared = properties_of(self.device).get(epc)
+        return declared is None or declared.set is not Rule.NONE
 
     def _noted(self, epcs: Iterable[int], now: float) -> Iterator[Noted]:
         """What a person may want to know; of one that changes all the time no more than so much."""

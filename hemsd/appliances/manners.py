@@ -25,12 +25,14 @@ PROPERTIES_MAX = 16  # in one Get, however many a node would answer
 DOUBTS = 3
 CHANCE = 0.00001
 WORST_SHARE = 0.8  # of requests lost; more is an absence
+LOST_MAX = 3  # in a row, counted: more are an absence
+LOSSY_SHARE = 0.2  # of requests lost; from there on an answer that is late is more likely to be lost
 SAMPLES = 64  # answers by which the loss is judged: when they are full, they count half
 ALONE_MAX = 256  # properties of one node known to fail in company
 
 SOFT_FIRST_S = 5.0  # wired and Wi-Fi adapters answer within one second, gateways to radio within three
 SOFT_MIN_S = 1.0
-SOFT_FACTOR = 3  # times the observed p95,
+SOFT_FACTOR = 3  # times the observed p95, where little gets lost,
 RECENT = 8  # or the slowest of as many answers, where that is less: it has become faster
 LIMIT_S = 20.0  # after which a node is silent: the slowest adapters in the field keep to it
 
@@ -49,7 +51,8 @@ class Manners:
 
     `properties_per_request` is how many to ask at once: twice what the node is known to answer, while that is not
     known to be too many. `soft_s` is when an answer is overdue: three times the p95, 1 to 20 s; so a node that always
-    takes long is not asked twice, and one that took long for a while soon is again.
+    takes long is not asked twice, and one that took long for a while soon is again. Where much gets lost it is the
+    p95 itself: what has not come by then will hardly come.
     """
 
     def __init__(self) -> None:
@@ -62,18 +65,29 @@ class Manners:
         self.strikes: Counter[int] = Counter()  # by key: failed in company, answered alone, how often in a row
         self.properties_per_request = 1
         self._answers, self._missed = 2.0, 0.0  # requests answered, and those lost
+        self.usual_s = SOFT_FIRST_S / SOFT_FACTOR  # an answer takes, at most
         self.soft_s = SOFT_FIRST_S
 
     def took(self, round_trip_s: float, *, lost: int = 0) -> None:
         """It answered after so long, when so many requests for the same had been lost."""
         self._answers += 1
-        self._missed += lost
+        self._missed += min(lost, LOST_MAX)
         if self._answers > SAMPLES:
             self._answers, self._missed = self._answers / 2, self._missed / 2
         self._round_trips.observe(round_trip_s)
         self._recent_s.append(round_trip_s)
-        usual_s = min(self._round_trips.p95_s, max(self._recent_s))
-        self.soft_s = min(LIMIT_S, max(SOFT_MIN_S, SOFT_FACTOR * usual_s))
+        self.usual_s = usual_s = min(self._round_trips.p95_s, max(self._recent_s))
+        self.soft_s = min(LIMIT_S, max(SOFT_MIN_S, usual_s if self.lossy else SOFT_FACTOR * usual_s))
+
+    @property
+    def lost_share(self) -> float:
+        """Of the requests to it (0 to 1), with their answers, as far as was seen."""
+        return min(self._missed / (self._answers + self._missed), WORST_SHARE)
+
+    @property
+    def lossy(self) -> bool:
+        """Whether so much gets lost that an answer that is late is not waited for."""
+        return self.lost_share > LOSSY_SHARE
 
     @property
     def loses(self) -> bool:
@@ -83,7 +97,7 @@ class Manners:
     @property
     def doubts(self) -> int:
         """How often in a row something has to fail before it is not taken for loss."""
-        share = min(self._missed / (self._answers + self._missed), WORST_SHARE)
+        share = self.lost_share
         return max(DOUBTS, math.ceil(math.log(CHANCE) / math.log(share))) if share else DOUBTS
 
     def answered(self, size: int) -> None:

@@ -132,6 +132,11 @@ class Node:
         return self.addresses[0] if self.addresses else ""
 
     @property
+    def interval_s(self) -> float:
+        """Nothing of it is read more often."""
+        return self._watch.interval_s
+
+    @property
     def gone(self) -> bool:
         """Whether it was asked, and is not where it was."""
         return not self.addresses or (self.lost and self.failures > 0)

@@ -12,6 +12,7 @@ is left alone for longer and longer, never for more than ten minutes.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 
 from msgspec import Struct
@@ -65,7 +66,10 @@ class _Promise(Struct):
 
 
 class Polls:
-    """Of one appliance. due() gives a turn; concluded() or abandoned() ends it, and nothing is due in between."""
+    """Of one appliance. due() gives a turn; until concluded() or abandoned() ends it no other of its kind is due.
+
+    The kinds are: properties; a section.
+    """
 
     def __init__(
         self,
@@ -78,8 +82,12 @@ class Polls:
     ) -> None:
         """`chance` gives numbers in [0, 1)."""
         self._chance = chance
-        self._every = {epc: each.value for epc, each in sorted(tempo.items(), key=lambda item: item[1].value)}
+        self._tempo = {epc: each.value for epc, each in sorted(tempo.items(), key=lambda item: item[1].value)}
+        self._tempos = Counter(every for every in self._tempo.values() if every < math.inf)
+        self._interval_s = 0.0  # nothing is read more often
+        self._every = self._tempo
         self._pace = {epc: every if every < math.inf else AGAIN_S for epc, every in self._every.items()}
+        self._relied = True  # on notifications, where they come
         self._due = dict.fromkeys(self._every, now)
         self._failed: dict[int, int] = {}  # times in a row, by EPC
         self._suspects: set[int] = set()  # what was asked last when nothing was said
@@ -88,7 +96,8 @@ class Polls:
         self._missed: dict[Section, int] = {}  # times in a row
         self._held_until = now + START_S * chance()  # nothing at all before
         self._silences = 0  # of the whole appliance, in a row
-        self._turn: tuple[int, ...] | Section | None = None
+        self._turn: tuple[int, ...] | None = None
+        self._selecting: Section | None = None  # the turn of one
         self._at: float | None = None  # deadline, once worked out
         self.select(sections, now)
 
@@ -96,6 +105,34 @@ class Polls:
         """These are the sections now; those that are new are due."""
         self._sections = {each: self._sections.get(each, now) for each in sections}
         self._at = None
+
+    def keep(self, interval_s: float, now: float, *, relied: bool) -> None:
+        """Read nothing more often, from the next time on; rely on notifications where they come, or never."""
+        if self._relied and not relied:
+            self._due |= {epc: min(self._due[epc], now + self._every[epc]) for epc in self._promises}
+            self._at = None
+        self._relied = relied
+        if interval_s != self._interval_s:
+            self._interval_s = interval_s
+            self._every = {epc: max(every, interval_s) for epc, every in self._tempo.items()}
+            self._pace = {epc: every if every < math.inf else AGAIN_S for epc, every in self._every.items()}
+
+    def reads(self, interval_s: float, read_s: float, most: int) -> float:
+        """Requests a second of `most` properties that it takes to keep such an interval, where a read takes so long.
+
+        What is slower goes along with what is faster, as far as there is room.
+        """
+        counts = Counter[float]()
+        for every_s, count in self._tempos.items():
+            counts[max(every_s, interval_s) + read_s] += count
+        fastest_s = min(counts, default=math.inf)
+        shared = sum(count / period_s for period_s, count in counts.items()) / most
+        return max(math.ceil(counts[fastest_s] / most) / fastest_s, shared)
+
+    @property
+    def sections(self) -> int:
+        """So many there are, each to be read every SECTION_S."""
+        return len(self._sections)
 
     def announces(self, epc: int) -> bool | None:
         """Whether notifications of a property come when it changes; None where nothing has shown it yet."""
@@ -105,12 +142,12 @@ class Polls:
         return promise.holds
 
     def deadline(self) -> float:
-        """When something is due; infinity during a turn."""
-        if self._turn is not None:
-            return math.inf
+        """When something is due that has no turn; infinity while both have."""
         if self._at is None:
-            at = -math.inf if self._silences else min(self._due.values(), default=math.inf)
-            if self._sections:
+            at = math.inf
+            if self._turn is None:
+                at = -math.inf if self._silences else min(self._due.values(), default=math.inf)
+            if self._sections and self._selecting is None:
                 at = min(at, *self._sections.values())
             self._at = max(at, self._held_until)
         return self._at
@@ -119,12 +156,11 @@ class Polls:
         """What to read now: `most` properties at most, first what is most overdue for its tempo; None for nothing."""
         if now < self.deadline():
             return None
-        if self._sections:
+        self._at = None
+        if self._sections and self._selecting is None:
             section = min(self._sections, key=self._sections.__getitem__)
-            pace = self._pace
-            late = max([(now - at) / pace[epc] for epc, at in self._due.items()], default=-math.inf)
-            if (now - self._sections[section]) / SECTION_S >= late:
-                self._turn = section
+            if self._turn is not None or (now - self._sections[section]) / SECTION_S >= self._late(now):
+                self._selecting = section
                 return section
         due, suspects, failed = self._due, self._suspects, self._failed
         if self._silences:
@@ -141,17 +177,15 @@ class Polls:
         return self._turn
 
     def concluded(self, ticket: Ticket, given: Mapping[int, bytes], now: float) -> None:
-        """The turn was read: Ticket of a Dialogue, done, and what it brought that was not told() before."""
-        turn, self._turn, self._at = self._turn, None, None
+        """A turn was read: Ticket of a Dialogue, done, and what it brought that was not told() before."""
+        self._at = None
         answers = ticket.answers
-        if isinstance(turn, Section):
-            if turn in self._sections:
-                missed = 0 if given else min(self._missed.get(turn, 0) + 1, FAILED_MAX)
-                if Missing.REFUSED in answers.values():
-                    missed = FAILED_MAX
-                self._missed[turn] = missed
-                self._sections[turn] = now + min(SELDOM_S, SECTION_S * 2.0**missed)
+        if ticket.kind == "section":
+            section, self._selecting = self._selecting, None
+            if section in self._sections:
+                self._selected(section, answers, now)
         else:
+            self._turn = None
             if given:
                 self.told(given, now, "read")
             missing = [epc for epc, answer in answers.items() if not isinstance(answer, bytes)]
@@ -165,8 +199,8 @@ class Polls:
             self._silences = 0
 
     def abandoned(self) -> None:
-        """The turn was not read, and will not be: it is due as before."""
-        self._turn = self._at = None
+        """What has a turn was not read, and will not be: it is due as before."""
+        self._turn = self._selecting = self._at = None
 
     def told(self, properties: Mapping[int, bytes], now: float, source: Source) -> None:
         """Properties came: in answer to whatever request, or by themselves. Any of them shows that it is there."""
@@ -181,14 +215,30 @@ class Polls:
                 continue
             if promises and (promise := promises.get(epc)) is not None:
                 promise.told(properties[epc], now, source)
-                if promise.holds:
-                    every = SELDOM_S
+                if promise.holds and self._relied:
+                    every = max(every, SELDOM_S)
             due[epc] = now + every
             if self._failed:
                 self._failed.pop(epc, None)
         if self._suspects:
             self._suspects.difference_update(properties)
         self._at = None
+
+    def _late(self, now: float) -> float:
+        """How overdue the most overdue property is for its tempo."""
+        pace = self._pace
+        return max([(now - at) / pace[epc] for epc, at in self._due.items()], default=-math.inf)
+
+    def _selected(self, section: Section, answers: Mapping[int, bytes | Missing], now: float) -> None:
+        """One was read, or not: what may have got lost is due as before once, and then ever more seldom."""
+        missed, every_s = 0, max(SECTION_S, self._interval_s)
+        if Missing.REFUSED in answers.values():
+            missed = FAILED_MAX
+        elif any(isinstance(answer, Missing) for answer in answers.values()):
+            missed = min(self._missed.get(section, 0) + 1, FAILED_MAX)
+        self._missed[section] = missed
+        if missed != 1:
+            self._sections[section] = now + max(every_s, min(SELDOM_S, every_s * 2.0 ** (missed - 1)))
 
     def _not_given(self, epc: int, now: float, *, lost: bool) -> None:
         """It is asked more seldom; but what may have got lost is due as before once."""

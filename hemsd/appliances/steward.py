@@ -6,9 +6,10 @@ A steward outlives its port: when that is lost a run ends, supervision begins an
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +35,8 @@ HEALTH_S = 60.0  # and from then on
 KEEP_S = 60.0  # from a change until it is written down
 CLOCK_STEP_S = 0.05  # so far the wall clock may be off before times are told by a new reckoning
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -46,6 +49,20 @@ class Plan:
     ipv6: bool
     labels: tuple[Label, ...] = ()
     meter: str | None = None  # its address, where it is on this interface with a socket of its own
+
+
+class _LoggedNetwork(Network):
+    """The same, with every datagram in the log, at level debug."""
+
+    def receive(self, packet: Packet, now: float) -> bool:
+        log.debug("from %s: %s", packet.address, packet.payload.hex().upper())
+        return super().receive(packet, now)
+
+    def outgoing(self) -> Sequence[Packet]:
+        outgoing = super().outgoing()
+        for packet in outgoing:
+            log.debug("to %s: %s", packet.address, packet.payload.hex().upper())
+        return outgoing
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +161,8 @@ class Steward:
     def _network(self, own: Addresses) -> Network:
         plan, remembered = self._plan, self._remembered
         ourselves = OwnNode(maker=plan.maker, unique=self._unique, location=remembered.location)
-        return Network(plan.settings, own=own, remembered=remembered, ourselves=ourselves, chance=self._chance)
+        kind = _LoggedNetwork if log.isEnabledFor(logging.DEBUG) else Network
+        return kind(plan.settings, own=own, remembered=remembered, ourselves=ourselves, chance=self._chance)
 
     def _hear(self, event: NetworkEvent) -> None:
         told = self._ledger.hear(event, self._loop.time())

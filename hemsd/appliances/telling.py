@@ -6,6 +6,7 @@ device's text is a frame, which the messages refuse, it is told as malformed.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ from msgspec.structs import replace
 
 from hemsd.appliances.events import Answered, Appliance, Noted, Settled, Source
 from hemsd.echonet.classes.catalogue import GET_MAP, PropertyClass, class_name, properties_of
-from hemsd.echonet.classes.device import Device, Known, Scalar
-from hemsd.echonet.classes.views import normal, wishes
+from hemsd.echonet.classes.device import Device, Known, Scalar, Tempo
+from hemsd.echonet.classes.views import normal, tempo, wishes
 from hemsd.echonet.objects import encode_property_map
 from hemsd.echonet.values import PropertyError, State, plain
 from hemsd.hub.messages import (
@@ -36,6 +37,8 @@ from hemsd.hub.messages import (
 )
 
 MALFORMED = "malformed"  # data that its property cannot have, or that must not cross
+OLD_POLLS = 3  # and a value is not that of now,
+FRESH_S = 90.0  # unless it is no older than this
 MAPS = frozenset({0x9D, 0x9E, GET_MAP})  # told in ApplianceStatus
 _ID = re.compile("[0-9a-f]{4}-[0-9a-f]{8}")  # of an appliance
 
@@ -72,11 +75,13 @@ class Teller:
         self._clock = clock
         self._names: dict[str, str] = {}  # by id
         self._meanings: dict[str, dict[int, _Meaning]] = {}  # by id, then by key of Known
+        self._tempos: dict[str, tuple[Device, Mapping[int, float]]] = {}  # by id, as _longest() says
 
     def forget(self, appliance: str) -> None:
         """There will be no more of it."""
         self._names.pop(appliance, None)
         self._meanings.pop(appliance, None)
+        self._tempos.pop(appliance, None)
 
     def status(self, appliance: Appliance, *, down: str = "", forgotten: bool = False) -> ApplianceStatus:
         """How it stands; `down` says why nothing on its network can be reached."""
@@ -109,12 +114,17 @@ class Teller:
         )
 
     def state(self, appliance: Appliance, believed: Believed, requested: Mapping[str, Scalar]) -> ApplianceState:
-        """All that is believed of it; of what was requested, that which does not read so now."""
+        """All that is believed of it; of what was requested, that which does not read so now.
+
+        Words for what is not told any more, though other things are, are left out.
+        """
         known = _with_map(appliance.device, {key: edt for key, (edt, _, _) in believed.items()})
-        values = {word: value for word, value in normal(appliance.device, known).items() if not holds_frame(value)}
+        newest = max((at for _, at, _ in believed.values()), default=appliance.since)
+        fresh = self._without_old(appliance, known, believed, newest)
+        values = {word: value for word, value in normal(appliance.device, fresh).items() if not holds_frame(value)}
         return ApplianceState(
             appliance=appliance.id,
-            at=self._clock(max((at for _, at, _ in believed.values()), default=appliance.since)),
+            at=self._clock(newest),
             values=values,
             properties=dict(self._properties(appliance, believed, known)),
             requested={
@@ -122,7 +132,22 @@ class Teller:
                 for word, value in requested.items()
                 if values.get(word) != value and not holds_frame(word, value)
             },
+            interval_s=round(appliance.interval_s, 1),
         )
+
+    def _without_old(self, appliance: Appliance, known: Known, believed: Believed, newest: float) -> Known:
+        """Without what is older than three polls."""
+        device, every_s = self._tempos.get(appliance.id, (None, {}))
+        if device is not appliance.device:
+            every_s = _longest(appliance.device)
+            self._tempos[appliance.id] = appliance.device, every_s
+        interval_s = appliance.interval_s
+        old = [
+            key
+            for key, (_, at, _) in believed.items()
+            if newest - at > FRESH_S and newest - at > OLD_POLLS * max(every_s.get(key, math.inf), interval_s)
+        ]
+        return {key: edt for key, edt in known.items() if key not in old} if old else known
 
     def _properties(
         self, appliance: Appliance, believed: Believed, known: Known
@@ -228,6 +253,14 @@ def epcs_of(device: Device, names: Iterable[str]) -> dict[str, int | None]:
     return {
         name: int(code[1], 16) if (code := PROPERTY_CODE.fullmatch(name)) is not None else by_name.get(name)
         for name in names
+    }
+
+
+def _longest(device: Device) -> dict[int, float]:
+    """How long it may be from one poll of a property to the next, in seconds; longest of what it promised to tell."""
+    return {
+        epc: Tempo.SLOW.value if each is Tempo.STATE and epc in device.announced else each.value
+        for epc, each in tempo(device).items()
     }
 
 

@@ -34,6 +34,7 @@ class Ticket(Struct, eq=False):
 
     wanted: tuple[int, ...] = ()  # not settled yet
     selected: bool = False  # (section) in this attempt
+    stood_back: bool = False  # (section) for another, since its last attempt
     limit_at: float = math.inf  # when that counts as a silence
     retry_at: float = math.inf  # when it may be asked (again), while it is open
     repeats: int = 0  # of the present batch

@@ -11,12 +11,15 @@ from hemsd.appliances.dialogue import Dialogue
 from hemsd.appliances.events import Source
 from hemsd.appliances.instance import Instance
 from hemsd.appliances.introspection import given
-from hemsd.appliances.polling import Polls
+from hemsd.appliances.pace import Pace
+from hemsd.appliances.polling import SECTION_S, Polls
 from hemsd.appliances.tickets import Ticket
 from hemsd.echonet.classes.device import Section, Tempo
 from hemsd.echonet.classes.views import sections, tempo
 
-TURNS_MAX: Final = 8  # in line
+TURNS_MAX: Final = 2  # in line: one that is asked, and one more
+
+SETTLE_S: Final = 60.0  # after which the pace is settled anew
 
 Told = Callable[[Instance, Mapping[int, bytes], Source, float], None]
 
@@ -37,6 +40,8 @@ class Watch:
         self.due = math.inf
         self._dialogue = dialogue
         self._told = told
+        self._pace = Pace(dialogue.manners)
+        self._settle_at = math.inf
         self._polls: dict[Instance, Polls] = {}
         self._turns: dict[Ticket, _Turn] = {}
 
@@ -45,12 +50,21 @@ class Watch:
 
     def add(self, instance: Instance, now: float, chance: Callable[[], float]) -> None:
         """Keep it fresh from now on; constants that are known need not be."""
+        if not self._polls:
+            self._settle_at = now + SETTLE_S
         device, values = instance.device, instance.values
         wanted = {epc: kept for epc, kept in tempo(device).items() if kept is not Tempo.ONCE or epc not in values}
         selected = sections(device, instance.known_values())
         instance.selectors = frozenset(each.epc for section in selected for each in section.select)
-        self._polls[instance] = Polls(wanted, selected, announced=device.announced, now=now, chance=chance)
+        polls = Polls(wanted, selected, announced=device.announced, now=now, chance=chance)
+        polls.keep(self._pace.interval_s, now, relied=not self._dialogue.manners.lossy)
+        self._polls[instance] = polls
         self.due = now
+
+    @property
+    def interval_s(self) -> float:
+        """Nothing is read more often, because its node cannot keep up."""
+        return self._pace.interval_s
 
     def remove(self, instance: Instance) -> None:
         """It is not to be read any more."""
@@ -95,6 +109,8 @@ class Watch:
         if (turn := self._turns.pop(ticket, None)) is None:
             return False
         told = _brought(ticket, turn)
+        if turn.page is None and not ticket.silent:
+            self._took(now - ticket.asked_at, now)
         if (polls := self._polls.get(turn.instance)) is not None:
             polls.concluded(ticket, told, now)
             self._next(polls)
@@ -118,11 +134,29 @@ class Watch:
             if (at := polls.deadline()) > now:
                 self.due = at
                 return
-            match polls.due(now):
+            match polls.due(now, self._dialogue.manners.properties_per_request):
                 case Section() as section:
                     self._turns[self._dialogue.section(instance.device.eoj, section)] = _Turn(instance, section.page)
                 case tuple(epcs):
                     self._turns[self._dialogue.read(instance.device.eoj, epcs)] = _Turn(instance)
+            self._next(polls)  # it may have both
+
+    def _took(self, turn_s: float, now: float) -> None:
+        """A read took so long: now and then, see what interval there is room for."""
+        self._pace.took(turn_s + self._dialogue.gap_s)
+        if now < self._settle_at:
+            return
+        self._settle_at = now + SETTLE_S
+        self._pace.settle(self._reads)
+        for polls in self._polls.values():
+            polls.keep(self._pace.interval_s, now, relied=not self._dialogue.manners.lossy)
+
+    def _reads(self, interval_s: float, read_s: float) -> float:
+        """Requests a second that it takes to keep such an interval, where one takes so long."""
+        manners, every = self._dialogue.manners, self._polls.values()
+        both = 1 + 1 / (1 - manners.lost_share)  # requests of a section, which begins anew where either is lost
+        sections = both * sum(polls.sections for polls in every) / (max(SECTION_S, interval_s) + read_s)
+        return sections + sum(polls.reads(interval_s, read_s, manners.properties_per_request) for polls in every)
 
     def _next(self, polls: Polls) -> None:
         at = polls.deadline()

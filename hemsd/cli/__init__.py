@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper
 
 from hemsd.cli.exits import Exit, explain
 
@@ -36,6 +37,8 @@ RUNS = {  # command -> module here, function in it
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code (see `Exit`). Errors are told on standard error in plain words."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # where the language's encoding has no word for it
     arguments = _parsed(sys.argv[1:] if argv is None else argv)
     try:
         return _run(arguments)

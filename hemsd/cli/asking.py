@@ -115,8 +115,11 @@ def find(places: Iterable[str]) -> Daemon | None:
         except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError, Gone):
             continue
         except PermissionError:
-            join = f"sudo usermod -aG {_group_of(place)} $USER"
-            raise GaveUp(Exit.PORT, f"{place}: you may not ask the daemon; run `{join}` and log in anew") from None
+            group = _group_of(place)
+            join = f"run `sudo usermod -aG {group} $USER` and log in anew"
+            raise GaveUp(
+                Exit.PORT, f"{place}: you may not ask the daemon; {'only root may' if group == 'root' else join}"
+            ) from None
         except OSError as error:
             raise GaveUp(Exit.TIMEOUT, f"{place}: the daemon cannot be asked: {error}") from None
     return None

@@ -26,10 +26,8 @@ from hemsd.routeb.cache import PanCache
 from hemsd.routeb.meter import Meter
 from hemsd.routeb.stages import Progress, Stage
 
-AT_IT = (
-    "the daemon{} is at this meter: leave out --port, --credentials and --interface to read through it, "
-    "or end it first (sudo systemctl stop hemsd.target hemsd-single.service)"
-)
+AT_IT = "the daemon{} is at this meter: {}end it first (sudo systemctl stop hemsd.target hemsd-single.service)"
+READ_THROUGH_IT = "leave out --port, --credentials and --interface to read through it, or "
 Wrap = Callable[[BytePort, Credentials], BytePort]
 
 
@@ -49,7 +47,8 @@ async def meter_of(
     if not settings.there:
         find_port(settings.port)  # says why
     if (pid := holder_of(meter_key(settings))) is not None:
-        raise GaveUp(Exit.PORT, AT_IT.format(f" (pid {pid})" if pid else ""))
+        instead = READ_THROUGH_IT if arguments.command == "read" else ""
+        raise GaveUp(Exit.PORT, AT_IT.format(f" (pid {pid})" if pid else "", instead))
     wire = await open_wire(settings)
     port = wire.port
     if wrap is not None and wire.credentials is not None:

@@ -30,6 +30,8 @@ COMMANDS = (
     "appliances show living-ac",
     "appliances set living-ac target_temperature_c=24",
     "read",
+    "status",
+    "history week",  # fuller by the minute: the meter's memory is read
 )
 STOP_S = 10.0  # for the daemon to end, which takes it 5 s at most
 
@@ -41,6 +43,7 @@ credentials = "credentials.toml"
 live_s = 2
 watched_s = 2
 allow_fast_polling = true
+backfill_pace_s = 1
 [gateway.broker]
 url = "mqtt://{host}:{broker}"
 version = "3.1.1"

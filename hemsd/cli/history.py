@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from msgspec import convert, to_builtins
 
 from hemsd.cli.asking import Daemon
-from hemsd.cli.chart import gaps, table
+from hemsd.cli.chart import BLOCKS, gaps, table
 from hemsd.cli.connect import state_directory
 from hemsd.cli.exits import Exit, GaveUp, UsageError
-from hemsd.cli.read import daemon_for
+from hemsd.cli.read import daemon_for, look_for_a_meter
 from hemsd.cli.status import NONE_RUNS
 from hemsd.cli.words import JST, rfc3339
 from hemsd.hub.messages import SHOWN_DAYS, BackfillProgress, Domain, HistoryAnswer, HistoryQuery, HistoryRow
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 ANSWER_S = 60.0  # from one answer of history to the next
 PROGRESS_S = 600.0  # from one day of a backfill to the next: the meter may be away meanwhile
+DAYS_MAX = 36_600  # a hundred years
 MEMORY_DAYS = 100  # today and the 99 days before it (ECHONET Appendix, class 0288, E5)
 
 
@@ -64,6 +65,12 @@ def _query(arguments: argparse.Namespace) -> HistoryQuery:
 
 def _dates(arguments: argparse.Namespace) -> tuple[date | None, date | None]:
     first, last = _date(arguments, "from"), _date(arguments, "to")
+    if (number := arguments.days) is not None:
+        if first or last:
+            raise UsageError("give --days, or --from and --to")
+        if not 1 <= number <= DAYS_MAX:
+            raise UsageError(f"--days must be 1 to {DAYS_MAX}")
+        return _today() - timedelta(days=number - 1), None
     if first is not None and first > (last or _today()):
         raise UsageError(f"--from {first} is after {f'--to {last}' if last else 'today'}")
     return first, last
@@ -136,8 +143,18 @@ def _print(meter: str | None, rows: list[HistoryRow], what: str) -> None:
         print("there is no history of that time")
         return
     print(f"meter {meter}")
-    for line in table(rows, what, shutil.get_terminal_size().columns):
+    width = shutil.get_terminal_size().columns if _can_draw() else 0
+    for line in table(rows, what, width):
         print(line)
+
+
+def _can_draw() -> bool:
+    """Whether standard output has characters for bars."""
+    try:
+        BLOCKS.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _plain(row: HistoryRow) -> dict[str, Any]:
@@ -173,6 +190,7 @@ def _backfill(arguments: argparse.Namespace) -> int:
     daemon = daemon_for(arguments)
     if daemon is None:
         raise GaveUp(Exit.NO_DAEMON, f"only the daemon fetches history: {NONE_RUNS}")
+    look_for_a_meter(arguments)
     request = os.urandom(8).hex()
     daemon.send(
         {"type": "Backfill", "request": request, "asker": "operator", "days": [day.isoformat() for day in days]}
@@ -194,15 +212,14 @@ def _backfill(arguments: argparse.Namespace) -> int:
 
 def _days(arguments: argparse.Namespace) -> list[date]:
     """Newest first. Raises UsageError."""
-    first, last = _dates(arguments)
-    today, number = _today(), arguments.days
-    if number is not None and (first or last):
-        raise UsageError("give --days, or --from and --to")
-    if number is not None and not 1 <= number <= MEMORY_DAYS:
+    if arguments.json or arguments.csv is not None or arguments.meter is not None:
+        raise UsageError("a backfill has neither --json nor --csv nor --meter: it is of the meter that is there")
+    if arguments.days is not None and not 1 <= arguments.days <= MEMORY_DAYS:
         raise UsageError(f"--days must be 1 to {MEMORY_DAYS}: a meter remembers no more")
+    (first, last), today = _dates(arguments), _today()
     last = min(last or today, today)
     oldest = today - timedelta(days=MEMORY_DAYS - 1)
-    first = max(first or last - timedelta(days=(number or MEMORY_DAYS) - 1), oldest)
+    first = max(first or oldest, oldest)
     if last < first:
         raise UsageError(f"the meter remembers {oldest} and later only")
     return [last - timedelta(days=back) for back in range((last - first).days + 1)]

@@ -9,7 +9,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from hemsd.cli.words import clock, columns, lasted, painted, plain
-from hemsd.hub.messages import ApplianceState, ApplianceStatus, PropertyContent, PropertyValue, Scalar
+from hemsd.hub.messages import (
+    INTERVAL_S,
+    ApplianceState,
+    ApplianceStatus,
+    PropertyContent,
+    PropertyValue,
+    Scalar,
+)
 
 if TYPE_CHECKING:
     from hemsd.echonet.classes.catalogue import PropertyClass
@@ -155,6 +162,8 @@ def _about(status: ApplianceStatus, state: ApplianceState | None, now: datetime)
         several = status.properties_per_request > 1
         yield "", f"seen to answer {status.properties_per_request} propert{'ies' if several else 'y'} at once"
     if state is not None:
+        if state.interval_s > INTERVAL_S:
+            yield "", f"read every {lasted(state.interval_s)} at most: it is slow, or much gets lost"
         yield from _pairs("now" if status.online else "told last", state.values)
         yield from _pairs("requested", state.requested)
     yield from _pairs("can be set", status.wishes)
@@ -185,10 +194,10 @@ def _properties(status: ApplianceStatus, state: ApplianceState | None, now: date
 def as_json(status: ApplianceStatus, state: ApplianceState | None, *, whole: bool = False) -> dict[str, Any]:
     """One appliance as an object; times as RFC 3339 in Japan's time. `whole`: with its properties."""
     found: dict[str, Any] = plain(status)
-    found |= {"at": None, "values": {}, "requested": {}}
+    found |= {"at": None, "values": {}, "requested": {}, "interval_s": None}
     if state is not None:
         told = plain(state)
-        found |= {key: told[key] for key in ("at", "values", "requested")}
+        found |= {key: told[key] for key in ("at", "values", "requested", "interval_s")}
     if whole:
         found["properties"] = {
             name: _property_json(name, each, value, status) for name, each, value in properties(status, state)

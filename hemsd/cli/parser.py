@@ -152,7 +152,7 @@ def _add_history(commands: Commands) -> None:
     history.add_argument("what", nargs="?", default="day", choices=what, help="default: day")
     history.add_argument("--from", dest="from_", metavar="DATE", help="first day, like 2026-01-31")
     history.add_argument("--to", dest="to_", metavar="DATE", help="last day; default: today")
-    history.add_argument("--days", type=int, metavar="N", help="of backfill: the last N days, at most 100")
+    history.add_argument("--days", type=int, metavar="N", help="the last N days instead; of a backfill at most 100")
     history.add_argument("--meter", metavar="M", help="short name of a meter; default: the one that is there")
     _add_config(history)
     form = history.add_mutually_exclusive_group()

@@ -35,7 +35,7 @@ def run(arguments: Any) -> int:
         return read_directly(arguments, what)
     if arguments.watch is not None:
         _watch(daemon, what, arguments)
-    status, told = ask(daemon, what.asked(), arguments)
+    status, told = ask(daemon, what.asked(), arguments, _Waiting().tell)
     answer = answer_of(what, status, told)
     show(answer, as_json=arguments.json)
     return verdict(answer, what)
@@ -97,11 +97,23 @@ def ask(
             if not left:
                 return status, told
         elif message["type"] == "Health" and message["source"] == "operator" and not status:
-            _look_for_a_meter(arguments)  # the daemon has said how things stand, and nothing of one
+            look_for_a_meter(arguments)  # the daemon has said how things stand, and nothing of one
     raise _gave_up(status, timeout_s or (ANSWER_S if asked else LONGEST_S))
 
 
-def _look_for_a_meter(arguments: Any) -> None:
+class _Waiting:
+    """Says on a terminal what the daemon does to reach the meter, each thing once."""
+
+    def __init__(self) -> None:
+        self._said = ""
+
+    def tell(self, status: Told) -> None:
+        if not status["online"] and status["detail"] != self._said and sys.stderr.isatty():
+            self._said = status["detail"]
+            print(f"hemsd: {self._said} ...", file=sys.stderr)
+
+
+def look_for_a_meter(arguments: Any) -> None:
     """Raises NoMeter where the configuration has no link to one."""
     from hemsd.cli.connect import config_of
     from hemsd.daemon.config import find_port
@@ -140,7 +152,7 @@ def _watch(daemon: Daemon, what: Wanted, arguments: Any) -> None:
 
 def _round(daemon: Daemon, what: Wanted, arguments: Any) -> None:
     try:
-        status, told = ask(daemon, what.asked(), arguments)
+        status, told = ask(daemon, what.asked(), arguments, _Waiting().tell)
         show(answer_of(what, status, told), as_json=arguments.json, timed=True)
     except Gone:
         raise

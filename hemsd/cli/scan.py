@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
             continue
         lqi = "" if pan.lqi is None else f"  LQI {pan.lqi:3}"
         signal = "" if pan.dbm is None else f"{lqi}  {pan.dbm:6.1f} dBm  {judged(pan.dbm)}"
-        print(f"channel {pan.channel:02X}  PAN {pan.pan_id:04X}  {pan.mac}{signal}")
+        print(f"channel {pan.channel}  PAN {pan.pan_id:04X}  {pan.mac}{signal}")
     return 0
 
 

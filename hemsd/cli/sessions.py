@@ -7,7 +7,7 @@ import asyncio
 import json
 import os
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from enum import Enum
 from pathlib import Path
 from typing import Any, TextIO
@@ -41,12 +41,14 @@ def record(arguments: argparse.Namespace) -> int:
             f"record writes serial sessions; what passes on a network interface tcpdump does: "
             f"sudo tcpdump -i {interface} -w session.pcap udp port 3610"
         )
+    if arguments.file.exists():
+        raise UsageError(f"{arguments.file} exists already; name a new file")
 
     async def main() -> None:
-        with _new(arguments.file) as sink:
+        with ExitStack() as closing:
 
-            def wrap(port: BytePort, credentials: Credentials) -> BytePort:
-                return Recorder(port, sink, Masker(credentials))
+            def wrap(port: BytePort, credentials: Credentials) -> BytePort:  # without a port there is no file
+                return Recorder(port, closing.enter_context(_new(arguments.file)), Masker(credentials))
 
             async with meter_of(arguments, config, wrap=wrap) as meter:
                 await meter.online()
@@ -55,16 +57,17 @@ def record(arguments: argparse.Namespace) -> int:
                     with suppress(TimeoutError):
                         await asyncio.wait_for(meter.ended(), arguments.seconds)
 
-    asyncio.run(main())
-    print(f"written to {arguments.file}; ID, password, addresses and serial numbers in it are masked")
+    try:
+        asyncio.run(main())
+    finally:  # what went wrong is worth a recording most of all
+        if arguments.file.exists():
+            print(f"written to {arguments.file}; ID, password, addresses and serial numbers in it are masked")
     return Exit.READ
 
 
 def _new(path: Path) -> TextIO:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        raise UsageError(f"{path} exists already; name a new file") from None
     except OSError as error:
         raise UsageError(f"{path}: {(error.strerror or str(error)).lower()}") from error
     return os.fdopen(descriptor, "w", buffering=1, encoding="utf-8")

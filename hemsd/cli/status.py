@@ -62,6 +62,7 @@ class Snapshot:
     house: SiteAggregate | None = None
     isolation: dict[tuple[Domain, str], IsolationStatus] = field(default_factory=dict)
     healths: dict[str, Health] = field(default_factory=dict)
+    meterless: bool = False  # by the configuration
 
     def note(self, told: Told) -> bool:
         """Take in a message; False for one that says nothing of how things stand."""
@@ -100,14 +101,14 @@ def run(arguments: argparse.Namespace) -> int:
     daemon = daemon_for(arguments)
     if daemon is None:
         raise GaveUp(Exit.NO_DAEMON, NONE_RUNS)
-    snapshot = first(daemon)
+    snapshot = _standing(daemon, arguments)
     _show(daemon, snapshot, arguments)
     while arguments.watch:
         try:
             changed = _changed(daemon, snapshot)
         except Gone as gone:
             daemon = daemon.back(gone)
-            snapshot, changed = first(daemon), True
+            snapshot, changed = _standing(daemon, arguments), True
         if changed:
             _show(daemon, snapshot, arguments)
     return verdict(snapshot)
@@ -121,6 +122,23 @@ def first(daemon: Daemon) -> Snapshot:
     return snapshot
 
 
+def _standing(daemon: Daemon, arguments: argparse.Namespace) -> Snapshot:
+    snapshot = first(daemon)
+    snapshot.meterless = not snapshot.meters and _meterless(arguments)
+    return snapshot
+
+
+def _meterless(arguments: argparse.Namespace) -> bool:
+    """Whether the configuration, as far as we may read it, has no link to a meter."""
+    from hemsd.cli.connect import config_of
+    from hemsd.daemon.config import ConfigError
+
+    try:
+        return not config_of(arguments).meter.there
+    except ConfigError:
+        return False
+
+
 def _changed(daemon: Daemon, snapshot: Snapshot) -> bool:
     """Wait for something new, or for a second to pass where a person looks; whether there is something to show."""
     looking = sys.stdout.isatty()
@@ -129,8 +147,9 @@ def _changed(daemon: Daemon, snapshot: Snapshot) -> bool:
 
 
 def verdict(snapshot: Snapshot) -> int:
-    """The worst of the meters; a daemon that has said nothing of one is not there yet."""
-    return max((judge(status) for status in snapshot.meters.values()), default=Exit.TIMEOUT)
+    """The worst of the meters; a daemon that has said nothing of the one it should have is not there yet."""
+    without = Exit.READ if snapshot.meterless else Exit.TIMEOUT
+    return max((judge(status) for status in snapshot.meters.values()), default=without)
 
 
 def judge(status: MeterStatus) -> Exit:
@@ -180,11 +199,10 @@ def as_json(daemon: Daemon, snapshot: Snapshot) -> dict[str, Any]:
 def lines(snapshot: Snapshot, now: datetime) -> Iterator[tuple[str, str]]:
     """Labels and texts, in the order of interest."""
     if not snapshot.meters:
-        yield "meter", painted("nothing is known of it yet", YELLOW)
+        unknown = painted("nothing is known of it yet", YELLOW)
+        yield "meter", "none, by the configuration" if snapshot.meterless else unknown
     for status in snapshot.meters.values():
-        yield from _meter_lines(status, now)
-        if (reading := snapshot.readings.get(status.meter or "")) is not None and reading.power_w is not None:
-            yield "reading", f"{reading.power_w} W at {clock(reading.measured_at, now)}"
+        yield from _meter_lines(status, snapshot.readings.get(status.meter or ""), now)
     for progress in snapshot.backfills.values():
         if not progress.last:
             yield "backfill", f"{progress.done} of {progress.total} days"
@@ -207,7 +225,8 @@ def _isolation_lines(status: IsolationStatus) -> Iterator[tuple[str, str]]:
     yield from (("", f"{each.requirement}: {each.text}") for each in status.breaches)
 
 
-def _meter_lines(status: MeterStatus, now: datetime) -> Iterator[tuple[str, str]]:
+def _meter_lines(status: MeterStatus, reading: MeterReading | None, now: datetime) -> Iterator[tuple[str, str]]:
+    live = None if reading is None or reading.power_w is None else reading
     yield "meter", _state(status, now)
     if not status.online and status.detail:
         yield "", status.detail
@@ -217,12 +236,18 @@ def _meter_lines(status: MeterStatus, now: datetime) -> Iterator[tuple[str, str]
     if identity is not None:
         known = (identity.maker and f"maker {identity.maker}", identity.serial and f"serial {identity.serial}")
         yield "identity", ", ".join([identity.meter, *(text for text in known if text)])
-    if status.read_at is not None:
-        ago = lasted((now - status.read_at).total_seconds())
+    if (read_at := status.read_at) is not None:
+        if live is not None:
+            read_at = max(read_at, live.measured_at)  # a status comes once a minute
+        ago = lasted((now - read_at).total_seconds())
         yield "values", painted(f"fresh, {ago} old", GREEN) if status.fresh else painted(f"stale, {ago} old", RED)
-    if status.module or status.port:
+    if status.module:
         yield "module", " on ".join(text for text in (status.module, status.port) if text)
+    elif status.port:
+        yield "port", status.port
     yield from _radio_lines(status, now)
+    if live is not None:
+        yield "reading", f"{live.power_w} W at {clock(live.measured_at, now)}"
 
 
 def _state(status: MeterStatus, now: datetime) -> str:
@@ -243,7 +268,7 @@ def _radio_lines(status: MeterStatus, now: datetime) -> Iterator[tuple[str, str]
     if radio.loss is not None:
         yield "loss", f"{radio.loss:.0%} of the last requests drew no answer in the usual time"
     yield "air time", f"{radio.air_s:.1f} s of {AIR_ALLOWED_S:g} s allowed in an hour"
-    if radio.session_since is not None:
+    if radio.session_since is not None and status.online:
         lifetime = f", of {lasted(radio.lifetime_s)}" if radio.lifetime_s else ""
         before = ", ".join(map(lasted, reversed(radio.lifetimes_s)))
         earlier = f"; before it {before}" if before else ""

@@ -21,7 +21,8 @@ from hemsd.hub.messages import ApplianceState, ApplianceStatus, MeterReading, Me
 
 GAP_S = 2.0  # between two that are published
 EVERY_S = 60.0  # at least, while the meter is fresh
-FRESH_S = 90.0  # what an appliance told: three polls of one that takes 30 s over each
+FRESH_POLLS = 3  # that what an appliance told may be old,
+FRESH_S = 90.0  # at least: three of one that takes 30 s over each
 
 
 class Part(Enum):
@@ -55,7 +56,7 @@ _BEHIND = (Part.GENERATOR, Part.BATTERY, Part.VEHICLE)
 class _Told:
     power_w: float | None
     sums: str  # word of the common language: house, circuit, or the objects behind it
-    at: float  # monotonic
+    until: float  # monotonic: it is fresh
 
 
 class Site:
@@ -93,9 +94,10 @@ class Site:
             return
         before = self._told.get(state.appliance)
         age_s = max(0.0, (at - state.at).total_seconds())
-        told = _Told(_number(state.values.get("power_w")), str(state.values.get("sums") or ""), now - age_s)
+        fresh_s = max(FRESH_S, FRESH_POLLS * state.interval_s) - age_s
+        told = _Told(_number(state.values.get("power_w")), str(state.values.get("sums") or ""), now + fresh_s)
         self._told[state.appliance] = told
-        if before is None or now - before.at > FRESH_S or (before.power_w, before.sums) != (told.power_w, told.sums):
+        if before is None or now > before.until or (before.power_w, before.sums) != (told.power_w, told.sums):
             self._changed = True
 
     def hear_status(self, status: ApplianceStatus) -> None:
@@ -137,7 +139,7 @@ class Site:
 
     def _power_w(self, status: ApplianceStatus, now: float) -> float | None:
         told = self._told.get(status.appliance)
-        return told.power_w if told is not None and status.online and now - told.at <= FRESH_S else None
+        return told.power_w if told is not None and status.online and now <= told.until else None
 
     def _sum(self, now: float, at: datetime) -> SiteAggregate:
         powers: dict[Part, list[float | None]] = {part: [] for part in Part}

@@ -14,7 +14,7 @@ from typing import Final
 from construct import Construct, StreamError, StringError
 from msgspec import Struct
 
-from hemsd.echonet.layout import Fields, Misfit, Packed, build, parse
+from hemsd.echonet.layout import Misfit, Packed, build, parse
 
 
 class ESV(IntEnum):
@@ -123,10 +123,36 @@ class _Properties(Construct):
 EHD: Final = b"\x10\x81"
 _HEADER: Final = Packed(">2sHHBHBB")  # EHD, TID, class and instance of SEOJ and of DEOJ, ESV
 _PROPERTIES: Final = _Properties()
-_ONE_LIST: Final = Fields(_HEADER, _PROPERTIES)
-_TWO_LISTS: Final = Fields(_HEADER, _PROPERTIES, _PROPERTIES)
-_LAYOUT: Final[Mapping[int, Construct]] = {esv: _TWO_LISTS if esv in TWO_LISTS else _ONE_LIST for esv in ESV}
 _ESV: Final[Mapping[int, ESV]] = {esv: esv for esv in ESV}
+
+
+class _Datagram(Construct):
+    """A frame as its header, one list of properties or two, and what follows it."""
+
+    def __init__(self, *, two_lists: bool) -> None:
+        super().__init__()
+        self.two_lists = two_lists
+
+    def _parse(self, stream: BytesIO, context: None, path: None) -> Frame:
+        _, tid, seoj, s_instance, deoj, d_instance, esv = _HEADER._parse(stream, context, path)
+        properties = _PROPERTIES._parse(stream, context, path)
+        more = _PROPERTIES._parse(stream, context, path) if self.two_lists else ()
+        seoj, deoj = seoj << 8 | s_instance, deoj << 8 | d_instance
+        return Frame(tid, seoj, deoj, _ESV.get(esv, esv), properties, more, stream.read())
+
+    def _build(self, obj: Frame, stream: BytesIO, context: None, path: None) -> None:
+        seoj, deoj = obj.seoj, obj.deoj
+        header = (EHD, obj.tid, seoj >> 8, seoj & 0xFF, deoj >> 8, deoj & 0xFF, obj.esv)
+        _HEADER._build(header, stream, context, path)
+        _PROPERTIES._build(obj.properties, stream, context, path)
+        if self.two_lists:
+            _PROPERTIES._build(obj.get_properties, stream, context, path)
+        stream.write(obj.trailing)
+
+
+_ONE_LIST: Final = _Datagram(two_lists=False)
+_TWO_LISTS: Final = _Datagram(two_lists=True)
+_LAYOUT: Final[Mapping[int, Construct]] = {esv: _TWO_LISTS if esv in TWO_LISTS else _ONE_LIST for esv in ESV}
 _ESV_AT: Final = 10
 _SHORTEST: Final = 12  # bytes, with OPC 0
 
@@ -138,21 +164,11 @@ def decode(data: bytes) -> Frame:
     """
     if len(data) < _SHORTEST or not data.startswith(EHD):
         raise _refused(data)
-    layout = _LAYOUT.get(data[_ESV_AT], _ONE_LIST)
     try:
-        fields, end = parse(layout, data)
+        frame: Frame = parse(_LAYOUT.get(data[_ESV_AT], _ONE_LIST), data)[0]
     except Misfit as misfit:
         raise FrameError(misfit.reason, misfit.at, data) from misfit
-    _, tid, seoj, s_instance, deoj, d_instance, esv = fields[0]
-    return Frame(
-        tid,
-        seoj << 8 | s_instance,
-        deoj << 8 | d_instance,
-        _ESV.get(esv, esv),
-        fields[1],
-        fields[2] if layout is _TWO_LISTS else (),
-        data[end:],
-    )
+    return frame
 
 
 def encode(frame: Frame) -> bytes:
@@ -160,10 +176,7 @@ def encode(frame: Frame) -> bytes:
     layout = _LAYOUT.get(frame.esv, _ONE_LIST)
     if frame.get_properties and layout is _ONE_LIST:
         raise ValueError("only SetGet and its answers have a second list of properties")
-    seoj, deoj = frame.seoj, frame.deoj
-    header = (EHD, frame.tid, seoj >> 8, seoj & 0xFF, deoj >> 8, deoj & 0xFF, frame.esv)
-    lists = (frame.properties, frame.get_properties) if layout is _TWO_LISTS else (frame.properties,)
-    return build(layout, (header, *lists)) + frame.trailing
+    return build(layout, frame)
 
 
 def _refused(data: bytes) -> FrameError:

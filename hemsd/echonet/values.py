@@ -80,7 +80,8 @@ class Number(Packed):
 
     def stand_for_themselves(self, numbers: Collection[int]) -> bool:
         """Whether each of these numbers on the line is its own meaning."""
-        return self._step is None and self._low <= min(numbers) and max(numbers) <= self._high
+        ordered = sorted(numbers)  # at once where a register counts
+        return self._step is None and self._low <= ordered[0] and ordered[-1] <= self._high
 
     def _build(self, obj: Any, stream: BytesIO, context: None, path: None) -> None:
         if not self._low <= obj <= self._high:

@@ -213,6 +213,7 @@ class Appliance(Struct, frozen=True, kw_only=True):
     kind: str  # name of its ECHONET Lite class
     values: Mapping[str, Scalar]  # one language for all classes
     requested: Mapping[str, Scalar]  # what was ordered and is not confirmed yet
+    interval_s: float  # nothing of it is read more often than so
     properties: Mapping[str, Property]
 
 

@@ -151,6 +151,7 @@ class Topics:
             kind=status.kind if status else "",
             values=state.values,
             requested=state.requested,
+            interval_s=state.interval_s,
             properties={name: _property(each) for name, each in state.properties.items()},
         )
         return self.publication(("appliance/+/state", state.appliance), told)

@@ -48,6 +48,10 @@ class Piece(NamedTuple):
     doubt_from: int | None = None  # the last sure reading before; what was used from then to `since` is not known
 
 
+FIRST = Piece(0, 0)
+"""What every total begins with."""
+
+
 @dataclass(slots=True)
 class Counter:
     """One register over time. Feed it in the order of time; it adds to its pieces."""
@@ -65,7 +69,7 @@ class Counter:
         """What the reading was, and the piece that begins with it where one does."""
         last = self.last
         if last is None or self.piece is None:
-            return Step.COUNTED, self._begin(reading, Piece(0, 0))
+            return Step.COUNTED, self._begin(reading, FIRST)
         value = reading.raw * reading.ticks
         if reading.meter != last.meter:
             return Step.REPLACED, self._begin(reading, Piece(reading.at, self.total - value, False, last.at))

@@ -1,7 +1,7 @@
 """One day of one register, 48 boundaries, as the few bytes that the database keeps of it. Pure.
 
-First come runs of boundaries with the same mark and scale: mark, scale, number of boundaries. Then the count of each
-boundary that has one, as its difference to the one before, and at the end a checksum, which SQLite's pages have not.
+First come its parts, boundaries with the same mark and scale: mark, scale, number of boundaries. Then the count of
+each boundary that has one, as its difference to the one before, and at the end a checksum, which SQLite has not.
 Numbers are little-endian base 128; differences may be negative (zigzag).
 """
 
@@ -9,19 +9,39 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import accumulate, groupby, islice
-from operator import add, sub
+from dataclasses import dataclass
+from itertools import accumulate, chain, islice
+from operator import sub
+from typing import NamedTuple, cast
 
 from msgspec import Struct
 
 from hemsd.history.calendar import SLOTS
 
-NOTHING = 0  # mark of a boundary of which nothing is known
 SOURCES = ("", "backfill", "read", "notified")  # mark of a count: how it came, the better the higher
 STATES = ("no_data", "overflow", "underflow", "absent", "refused", "timeout", "unknown_unit")
 FIRST_STATE = 16  # mark of the first of STATES: there is no count, and why
 CHECKSUM_BYTES = 4
+SMALL = frozenset(range(64))  # differences that take one byte and are not below 0: most of them
+
+
+class Kind(NamedTuple):
+    """What boundaries have in common that are alike but for their counts."""
+
+    mark: int  # index of SOURCES, or FIRST_STATE + index of STATES
+    scale: int = 0  # of the table of scales; 0 where none was told
+
+    @property
+    def told(self) -> bool:
+        """Whether there is a count."""
+        return 0 < self.mark < FIRST_STATE
+
+
+NOTHING = Kind(0)
+"""Of a boundary of which nothing is known."""
+
+Part = tuple[Kind, Sequence[int | None]]
+"""Boundaries of one kind, one after the other, and the count of each."""
 
 
 class Slot(Struct, frozen=True):
@@ -31,27 +51,54 @@ class Slot(Struct, frozen=True):
     scale: int = 0  # of the table of scales; 0 where none was told
     raw: int | None = None  # the count that the register showed
 
+    @property
+    def kind(self) -> Kind:
+        """All but the count."""
+        return Kind(self.mark, self.scale)
+
+
+UNKNOWN: tuple[Part, ...] = ((NOTHING, (None,) * SLOTS),)
+"""A day of which nothing is known."""
+
 
 @dataclass(slots=True)
 class Day:
-    """What is known of a register at the boundaries of a day, by column: most of it comes and goes as a whole."""
+    """What is known of a register at the boundaries of a day, in parts of one kind: most days are a single one."""
 
-    marks: list[int] = field(default_factory=lambda: [NOTHING] * SLOTS)
-    scales: list[int] = field(default_factory=lambda: [0] * SLOTS)
-    counts: list[int | None] = field(default_factory=lambda: [None] * SLOTS)
+    parts: tuple[Part, ...] = UNKNOWN
 
     def __getitem__(self, slot: int) -> Slot | None:
-        mark = self.marks[slot]
-        return Slot(mark, self.scales[slot], self.counts[slot]) if mark else None
+        ((kind, _, counts),) = self.between(slot, slot + 1)
+        return Slot(*kind, counts[0]) if kind.mark else None
 
     def __setitem__(self, slot: int, known: Slot) -> None:
-        self.marks[slot], self.scales[slot], self.counts[slot] = known.mark, known.scale, known.raw
+        self.put(slot, known.kind, (known.raw,))
 
-    def put(self, first: int, kind: Slot, counts: Sequence[int | None]) -> None:
+    def between(self, first: int, stop: int) -> Iterator[tuple[Kind, int, Sequence[int | None]]]:
+        """What is known from one boundary to before another: a kind, the first boundary of it, and the counts."""
+        at = 0
+        for kind, counts in self.parts:
+            begin, at = at, at + len(counts)
+            if begin < stop and first < at:
+                yield kind, max(begin, first), counts[max(0, first - begin) : stop - begin]
+
+    def known(self, first: int, stop: int) -> bool:
+        """Whether anything is, from one boundary to before another."""
+        return self.parts is not UNKNOWN and any(kind != NOTHING for kind, _, _ in self.between(first, stop))
+
+    def put(self, first: int, kind: Kind, counts: Sequence[int | None]) -> None:
         """Boundaries from the first on that are alike but for their counts."""
-        here = slice(first, first + len(counts))
-        self.marks[here], self.scales[here] = [kind.mark] * len(counts), [kind.scale] * len(counts)
-        self.counts[here] = counts
+        if len(counts) == SLOTS:
+            self.parts = ((kind, counts),)
+            return
+        stop = first + len(counts)
+        parts: list[Part] = []
+        for each, _, told in (*self.between(0, first), (kind, first, counts), *self.between(stop, SLOTS)):
+            if parts and parts[-1][0] == each:
+                parts[-1] = each, (*parts[-1][1], *told)
+            else:
+                parts.append((each, told))
+        self.parts = tuple(parts)
 
 
 class DayDamaged(ValueError):
@@ -61,15 +108,14 @@ class DayDamaged(ValueError):
 def pack(day: Day, key: int) -> bytes:
     """A day as bytes, fewer than 100 where nothing odd happened. `key` tells the row that they belong to."""
     out = bytearray()
-    for (mark, scale), run in groupby(zip(day.marks, day.scales, strict=True)):
-        out += _packed([mark, scale, len(list(run))])
-    counts = [count for count in day.counts if count is not None] if None in day.counts else day.counts
-    steps = list(map(sub, counts, [0, *counts]))
-    if min(steps, default=0) >= 0:
-        steps = list(map(add, steps, steps))
-    else:
-        steps = [step << 1 if step >= 0 else ~(step << 1) for step in steps]
-    out += _packed(steps[:1]) + _packed(steps[1:])  # the first is large, the others seldom are
+    told: list[int] = []
+    for kind, counts in day.parts:
+        out += _packed([*kind, len(counts)])
+        if kind.told:
+            told += cast("Sequence[int]", counts)
+    if told:  # the first is large, the others seldom are
+        out += _packed([_zigzag(told[0])])
+        out += _packed_steps(list(map(sub, told[1:], told)))
     return bytes(out + _checksum(out, key))
 
 
@@ -78,27 +124,50 @@ def unpack(packed: bytes, key: int, slots: int = SLOTS) -> Day:
     body = packed[:-CHECKSUM_BYTES]
     if packed[-CHECKSUM_BYTES:] != _checksum(body, key):
         raise DayDamaged("the checksum of a day does not fit")
-    numbers = _numbers(body)
-    runs: list[tuple[int, int, int]] = []
+    stream = iter(body)
+    kinds: list[tuple[Kind, int]] = []
     known = 0
     while known < SLOTS:
-        runs.append((next(numbers), next(numbers), length := next(numbers)))
+        kinds.append((Kind(_number(stream), _number(stream)), length := _number(stream)))
         known += length
-    counts = accumulate(~(number >> 1) if number & 1 else number >> 1 for number in numbers)
-    day = Day([], [], [])
-    for mark, scale, length in runs:
-        length = min(length, slots - len(day.marks))
-        told = NOTHING < mark < FIRST_STATE
-        day.put(len(day.marks), Slot(mark, scale), list(islice(counts, length)) if told else [None] * length)
-    return day
+    counts: Iterator[int] = iter(())
+    if any(kind.told for kind, _ in kinds):
+        counts = accumulate(chain([_signed(_number(stream))], _steps(bytes(stream))))
+    parts: list[Part] = []
+    for kind, length in kinds:
+        length = min(length, slots)
+        slots -= length
+        parts.append((kind, tuple(islice(counts, length)) if kind.told else (None,) * length))
+    return Day(tuple(parts))
 
 
 def _checksum(body: bytes | bytearray, key: int) -> bytes:
     return zlib.crc32(body, key & 0xFFFF_FFFF).to_bytes(CHECKSUM_BYTES, "little")
 
 
+def _zigzag(number: int) -> int:
+    return number << 1 if number >= 0 else ~(number << 1)
+
+
+def _signed(zigzag: int) -> int:
+    return ~(zigzag >> 1) if zigzag & 1 else zigzag >> 1
+
+
+def _packed_steps(steps: list[int]) -> bytes:
+    if SMALL.issuperset(steps):
+        return bytes(steps).translate(ZIGZAG_SMALL)
+    return _packed(list(map(_zigzag, steps)))
+
+
+def _steps(packed: bytes) -> Iterator[int]:
+    if packed.isascii():  # each is one byte
+        return map(SIGNED_ASCII.__getitem__, packed)
+    stream = iter(packed)
+    return (_signed(_number(chain([byte], stream))) for byte in stream)
+
+
 def _packed(numbers: list[int]) -> bytes:
-    if max(numbers, default=0) <= 0x7F:
+    if max(numbers) <= 0x7F:
         return bytes(numbers)
     out = bytearray()
     for number in numbers:
@@ -109,12 +178,13 @@ def _packed(numbers: list[int]) -> bytes:
     return bytes(out)
 
 
-def _numbers(packed: bytes) -> Iterator[int]:
+def _number(stream: Iterator[int]) -> int:
     number = shift = 0
-    for byte in packed:
-        if byte <= 0x7F:
-            yield number | byte << shift
-            number = shift = 0
-        else:
-            number |= (byte & 0x7F) << shift
-            shift += 7
+    while (byte := next(stream)) > 0x7F:
+        number |= (byte & 0x7F) << shift
+        shift += 7
+    return number | byte << shift
+
+
+ZIGZAG_SMALL = bytes(min(_zigzag(step), 0xFF) for step in range(256))
+SIGNED_ASCII = tuple(map(_signed, range(0x80)))

@@ -46,6 +46,7 @@ from hemsd.hub.messages import (
 
 OUTAGE_S = 120.0  # without a reading; a second-generation meter is asked for the minutes of a longer one
 SAMPLES_EVERY_S = 1_800.0
+GATHER_S = 60.0  # a memory card wears by each transaction; at the usual pace that is ten days
 HEALTH_EVERY_S = 300.0
 TIDY_FIRST_S, TIDY_EVERY_S = 600.0, 6 * 3600.0
 RETRY_S, RETRY_CAP_S = 5.0, 60.0  # after trouble with the disk
@@ -85,6 +86,7 @@ class Historian:
         self._filler = GapFiller(f"history-{secrets.token_hex(4)}")
         self._questions: deque[RecordsAfter | HistoryQuery] = deque(maxlen=QUESTIONS_MAX)
         self._woken = asyncio.Event()
+        self._gathering: asyncio.TimerHandle | None = None  # until then days out of the meter's memory wait
         self._open = False
         self._trouble = ""  # with the disk, since it was well
         self._retry_at, self._retry_s = 0.0, RETRY_S
@@ -114,8 +116,18 @@ class Historian:
 
     def _listen(self, message: Message) -> None:
         self._hear(message)
-        if not isinstance(message, MeterReading):  # those wait for their time
-            self._woken.set()
+        match message:
+            case MeterReading():
+                pass  # those wait for their time
+            case MeterDay() | BackfillProgress(last=False):
+                self._gather()
+            case _:
+                self._woken.set()
+
+    def _gather(self) -> None:
+        """Days of the meter's memory come one after the other, and it has them still: some are written together."""
+        if self._gathering is None:
+            self._gathering = asyncio.get_running_loop().call_later(GATHER_S, self._woken.set)
 
     def _hear(self, message: Message) -> None:
         match message:
@@ -132,6 +144,8 @@ class Historian:
                 self._inbox.hear_progress(message, self._clock())
                 if outcomes := self._filler.progress(message, self._now()):
                     self._tell_filled(outcomes)
+                if message.last:
+                    self._health_at = self._now()  # what it brought is worth telling at once
             case RecordsAfter() | HistoryQuery():
                 self._questions.append(message)
             case _:
@@ -192,6 +206,9 @@ class Historian:
         if not self._open:
             self._opened(await self._off(partial(self._store.open, self._clock())))
             self._inbox.read_at = self._inbox.read_at or await self._off(self._store.newest_sample)
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
         while batch := self._inbox.batch():
             self._head_known = False
             self._tell_outcome(await self._off(partial(self._store_batch, batch)), batch)

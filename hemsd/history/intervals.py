@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -93,28 +93,33 @@ def _run(
         raise NotKept(f"a half-hour does not end at {first.isoformat()}")
     if any(len(each) != length for each in counts.values()) or slot_of(at) + length > SLOTS:
         raise NotKept(f"the half-hours from {first.isoformat()} are not those of one day")
-    known = [True] * length
-    if all(None in told for told in counts.values()):
-        known = [boundary.count(None) < len(boundary) for boundary in zip(*counts.values(), strict=True)]
-    if True not in known:
+    shown = {register: _shown(told) for register, told in counts.items()}
+    if not any(shown.values()):
         return None
+    whole = any(len(each) == length for each in shown.values())  # then something is known of each boundary
     values: dict[str, tuple[int | str | None, ...]] = {}
     for register, told in counts.items():
-        shown = _shown(told)
-        if shown and not 0 <= min(shown) <= max(shown) <= LARGEST_COUNT:
+        if (each := shown[register]) and not 0 <= each[0] <= each[-1] <= LARGEST_COUNT:
             raise NotKept(f"no register shows all of {told}")
         why = whys[register] if whys[register] in STATES else None
-        if len(shown) == length:
+        if len(each) == length:
             values[register] = told
-        elif shown or why:
+        elif whole and not each and why:
+            values[register] = (why,) * length
+        elif each or why:
+            known = [boundary.count(None) < len(boundary) for boundary in zip(*counts.values(), strict=True)]
             values[register] = tuple(
                 [why if count is None and some else count for count, some in zip(told, known, strict=True)]
             )
     return Run(meter, at, source, scale, values)
 
 
-def _shown(counts: tuple[int | None, ...]) -> Sequence[int]:
-    return [count for count in counts if count is not None] if None in counts else cast("tuple[int, ...]", counts)
+def _shown(counts: tuple[int | None, ...]) -> list[int]:
+    """The counts that there are, the smallest first."""
+    missing = counts.count(None)
+    if missing == len(counts):
+        return []
+    return sorted([count for count in counts if count is not None] if missing else cast("tuple[int, ...]", counts))
 
 
 @lru_cache(maxsize=16)  # all half-hours of a meter have the same

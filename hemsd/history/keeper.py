@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
-from itertools import compress
+from dataclasses import dataclass, field
+from itertools import groupby
 from typing import cast
 
-from hemsd.history.calendar import HALF_HOUR_S, day_of, moment, number, slot_of
+from hemsd.history.calendar import DAY_S, HALF_HOUR_S, day_of, moment, number, slot_of
 from hemsd.history.database import HEAD, day_key, transaction
-from hemsd.history.days import SOURCES, Day, Slot, pack
+from hemsd.history.days import SOURCES, Day, Kind, Slot, pack
 from hemsd.history.inbox import Batch
 from hemsd.history.intervals import Run, Scale, slot_of_value
-from hemsd.history.schema import SEQ_REGISTER
 from hemsd.history.tables import Channel, Tables
-from hemsd.history.totals import Outcome, Totals, runs_of
+from hemsd.history.totals import Outcome, Stretch, Totals, runs_of, stretches_of
 from hemsd.hub.messages import Event
 
-SEQ_MARK = 1
 LIVE = ("notified", "read")  # sources that tell which meter is there now
 TEXT_LIMIT = 2000
+
+
+@dataclass(slots=True)
+class _Changes:
+    """What half-hours of one meter led to, to be written."""
+
+    channels: Mapping[str, Channel]  # of the meter, by register
+    days: list[tuple[int, int, bytes]] = field(default_factory=list)  # rows of day
+    records: list[tuple[int, ...]] = field(default_factory=list)  # rows of record
+    energies: dict[str, list[Stretch]] = field(default_factory=dict)  # became known or changed, by register
 
 
 class Keeper:
@@ -38,9 +47,8 @@ class Keeper:
         with self._transaction():
             self._keep_runs(batch.runs, outcome)
             self._keep_events(batch.events)
-            for meter, day in batch.asked:
-                values = (self._meter(meter), number(day))
-                self._db.execute("INSERT OR IGNORE INTO asked VALUES (?, ?)", values)
+            asked = [(self._meter(meter), number(day)) for meter, day in batch.asked]
+            self._db.executemany("INSERT OR IGNORE INTO asked VALUES (?, ?)", asked)
         return outcome
 
     def forget_events(self, before_us: int, number: int) -> None:
@@ -73,55 +81,59 @@ class Keeper:
         days: dict[tuple[str, int], list[Run]] = {}
         for run in runs:
             days.setdefault((run.meter, day_of(run.at)), []).append(run)
-        for (name, day), told in days.items():
-            meter = self._meter(name)
-            self._totals.begin_era(meter, [run.at for run in told if run.source in LIVE], outcome)
-            self._keep_day(meter, day, told, outcome)
+        for name, told in groupby(days.items(), key=lambda each: each[0][0]):
+            self._keep_days(self._meter(name), {day: runs for (_, day), runs in told}, outcome)
 
-    def _keep_day(self, meter: int, day: int, told: list[Run], outcome: Outcome) -> None:
-        """Half-hours of one meter and day: read what is known of it, better it, write what is new."""
-        registers = {register for run in told for register in run.values}
-        channels = {register: self._channel(meter, register) for register in (*registers, SEQ_REGISTER)}
-        days = self._tables.registers(channels.values(), day)
-        changed: dict[str, set[int]] = {register: set() for register in registers}
+    def _keep_days(self, meter: int, told: Mapping[int, list[Run]], outcome: Outcome) -> None:
+        """Half-hours of one meter, by day: better what is known of each, write it, let the totals follow."""
+        live = [run.at for runs in told.values() for run in runs if run.source in LIVE]
+        self._totals.begin_era(meter, live, outcome)
+        for register in dict.fromkeys(each for runs in told.values() for run in runs for each in run.values):
+            self._add_channel(meter, register)
+        changes = _Changes(self._tables.channels_of(meter))
+        for day, runs in told.items():
+            self._better_day(meter, day, runs, changes, outcome)
+        self._db.executemany("INSERT OR REPLACE INTO day VALUES (?, ?, ?)", changes.days)
+        self._db.executemany("INSERT INTO record VALUES (?, ?, ?, ?)", changes.records)
+        for register, stretches in changes.energies.items():
+            self._totals.settle(changes.channels[register], stretches, outcome)
+
+    def _better_day(self, meter: int, number: int, told: list[Run], changes: _Changes, outcome: Outcome) -> None:
+        """Half-hours of one meter and day: read what is known of it and better it."""
+        days = self._tables.registers(changes.channels.values(), number)
+        before = [Day(day.parts) for day in days.values()]
+        changed: dict[str, Sequence[int]] = {}
         for run in told:
             first, mark, scale = slot_of(run.at), SOURCES.index(run.source), self._scale(run.scale)
             for register, values in run.values.items():
-                better, denied = _put(days[register], first, values, mark, scale)
-                changed[register].update(better)
-                outcome.contradicted += [moment(day, slot) for slot in denied]
-        touched = sorted(set().union(*changed.values()))
-        if not touched:
+                better, denied = _put(days.setdefault(register, Day()), first, values, mark, scale)
+                if better:
+                    changed[register] = _merged(better, changed.get(register, better))
+                outcome.contradicted += [moment(number, slot) for slot in denied]
+        if not changed:
             return
-        self._give_seqs(meter, day, touched, days[SEQ_REGISTER])
+        touched = _merged(*changed.values())
         outcome.kept += len(touched)
-        written = [SEQ_REGISTER, *(register for register, numbers in changed.items() if numbers)]
-        rows = [(day, channels[each].id, pack(days[each], day_key(day, channels[each].id))) for each in written]
-        self._db.executemany("INSERT OR REPLACE INTO day VALUES (?, ?, ?)", rows)
-        for register in written[1:]:
-            numbers, scales = sorted(changed[register]), days[register].scales
-            if energies := list(compress(numbers, map(scales.__getitem__, numbers))):
-                self._totals.settle(channels[register], day, days[register], energies, outcome)
+        if before and (again := [slot for slot in touched if any(day[slot] for day in before)]):
+            self._take_out(meter, {moment(number, slot) for slot in again})
+        for first, last in runs_of(touched):
+            changes.records.append((self._seq + 1, meter, moment(number, first), last - first + 1))
+            self._seq += last - first + 1
+        for register, slots in changed.items():
+            channel, day = changes.channels[register].id, days[register]
+            changes.days.append((number, channel, pack(day, day_key(number, channel))))
+            changes.energies.setdefault(register, []).extend(stretches_of(number, day, slots))
 
-    def _give_seqs(self, meter: int, day: int, changed: list[int], seqs: Day) -> None:
-        """A new seq for each half-hour that changed, in the order of time; the one it had is not used again."""
-        for first, last in runs_of(changed):
-            for seq in filter(None, seqs.counts[first : last + 1]):
-                self._take_out(seq)
-            following = range(self._seq + 1, self._seq + last - first + 2)
-            row = (following[0], meter, moment(day, first), len(following))
-            self._db.execute("INSERT INTO record VALUES (?, ?, ?, ?)", row)
-            seqs.put(first, Slot(SEQ_MARK), following)
-            self._seq = following[-1]
-
-    def _take_out(self, seq: int) -> None:
-        """No half-hour has this seq any more; those beside it in its row keep theirs."""
-        query = "SELECT seq, meter, at, half_hours FROM record WHERE seq <= ? ORDER BY seq DESC LIMIT 1"
-        first, meter, at, length = self._db.execute(query, (seq,)).fetchone()
-        before = seq - first
-        self._db.execute("DELETE FROM record WHERE seq = ?", (first,))
-        rows = [(first, meter, at, before), (seq + 1, meter, at + (before + 1) * HALF_HOUR_S, length - before - 1)]
-        self._db.executemany("INSERT INTO record VALUES (?, ?, ?, ?)", [row for row in rows if row[3]])
+    def _take_out(self, meter: int, gone: Set[int]) -> None:
+        """These half-hours, which get new seqs, have theirs no more; those beside them in a row keep theirs."""
+        query = "SELECT seq, at, half_hours FROM record WHERE meter = ? AND at BETWEEN ? AND ?"
+        earliest = min(gone) - DAY_S  # the half-hours of a row are of one day
+        for seq, at, length in self._db.execute(query, (meter, earliest, max(gone))).fetchall():
+            left = [number for number in range(length) if at + number * HALF_HOUR_S not in gone]
+            if len(left) < length:
+                self._db.execute("DELETE FROM record WHERE seq = ?", (seq,))
+                rows = [(seq + a, meter, at + a * HALF_HOUR_S, b - a + 1) for a, b in runs_of(left)]
+                self._db.executemany("INSERT INTO record VALUES (?, ?, ?, ?)", rows)
 
     def _keep_events(self, events: Sequence[Event]) -> None:
         rows = []
@@ -139,12 +151,11 @@ class Keeper:
             meters[name] = self._added("INSERT INTO meter (name) VALUES (?)", name)
         return meters[name]
 
-    def _channel(self, meter: int, register: str) -> Channel:
+    def _add_channel(self, meter: int, register: str) -> None:
         channels = self._tables.channels
-        if (channel := channels.get((meter, register))) is None:
+        if (meter, register) not in channels:
             number = self._added("INSERT INTO channel (meter, register) VALUES (?, ?)", meter, register)
-            channel = channels[meter, register] = Channel(number, meter, register)
-        return channel
+            channels[meter, register] = Channel(number, meter, register)
 
     def _scale(self, scale: Scale | None) -> int:
         if scale is None:
@@ -161,11 +172,11 @@ class Keeper:
 
 def _put(
     day: Day, first: int, values: Sequence[int | str | None], mark: int, scale: int
-) -> tuple[Iterable[int], list[int]]:
+) -> tuple[Sequence[int], list[int]]:
     """Put what is better in its place: which boundaries changed, and at which something else is known better."""
     here = range(first, first + len(values))
-    if (kind := _one_kind(values, mark, scale)) and not any(day.marks[first : here.stop]):
-        day.put(first, kind, cast("Sequence[int]", values) if kind.raw is not None else [None] * len(values))
+    if not day.known(first, here.stop) and (kind := _one_kind(values, mark, scale)):
+        day.put(first, kind, cast("Sequence[int]", values) if kind.told else (None,) * len(values))
         return here, []
     better, denied = [], []
     for slot, value in zip(here, values, strict=True):
@@ -180,10 +191,16 @@ def _put(
     return better, denied
 
 
-def _one_kind(values: Sequence[int | str | None], mark: int, scale: int) -> Slot | None:
+def _one_kind(values: Sequence[int | str | None], mark: int, scale: int) -> Kind | None:
     """What all of these are but for their counts; None where they are not alike."""
-    alike = set(map(type, values)) == {int} or len(set(values)) == 1
-    return slot_of_value(values[0], mark, scale) if alike and values[0] is not None else None
+    first = values[0]
+    alike = list(map(type, values)).count(int) if isinstance(first, int) else values.count(first)
+    return slot_of_value(first, mark, scale).kind if alike == len(values) and first is not None else None
+
+
+def _merged(first: Sequence[int], *others: Sequence[int]) -> Sequence[int]:
+    """Boundaries of a day that are in any of these, in the order of time."""
+    return first if all(each == first for each in others) else sorted({*first}.union(*others))
 
 
 def _better(known: Slot, new: Slot) -> bool:

@@ -6,9 +6,6 @@ from 1970-01-01 in Japan; moments are epoch seconds where nothing else is said.
 
 from __future__ import annotations
 
-SEQ_REGISTER = "#seq"
-"""A register of every meter that holds the seq of its record at each boundary."""
-
 HISTORY: tuple[str, ...] = (
     """
     CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;

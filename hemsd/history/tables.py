@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from hemsd.history.calendar import HALF_HOUR_S, day_of, moment, slot_of
+from hemsd.history.calendar import HALF_HOUR_S, SLOTS, day_of, moment, slot_of
 from hemsd.history.counters import Piece, Reading
 from hemsd.history.database import day_key
 from hemsd.history.days import Day, DayDamaged, Slot, unpack
@@ -65,6 +65,10 @@ class Tables:
             self._channels = {(meter, register): Channel(id_, meter, register) for id_, meter, register in rows}
         return self._channels
 
+    def channels_of(self, meter: int) -> dict[str, Channel]:
+        """Those of one meter, by register."""
+        return {register: channel for (number, register), channel in self.channels.items() if number == meter}
+
     @property
     def scales(self) -> dict[int, Scale]:
         """By number."""
@@ -95,12 +99,10 @@ class Tables:
         return None if found is None else unpack(found[0], day_key(day, channel.id), slots)
 
     def registers(self, channels: Iterable[Channel], day: int) -> dict[str, Day]:
-        """One day of some registers of a meter, by their names; empty where nothing is known. Raises DayDamaged."""
+        """What is known of one day of some registers of a meter, by their names. Raises DayDamaged."""
         packed = dict(self.db.execute("SELECT channel, packed FROM day WHERE day = ?", (day,)))
-        return {
-            each.register: unpack(packed[each.id], day_key(day, each.id)) if each.id in packed else Day()
-            for each in channels
-        }
+        known = (each for each in channels if each.id in packed)
+        return {each.register: unpack(packed[each.id], day_key(day, each.id)) for each in known}
 
     def days(self, channel: Channel, first: int, last: int) -> Iterator[tuple[int, Day]]:
         """All days of a register from the first to the last, both inclusive. Raises DayDamaged."""
@@ -147,10 +149,11 @@ class Tables:
             if begin > end:
                 continue
             for day, slots in self.days(channel, day_of(begin), day_of(end)):
-                for number, (scale, raw) in enumerate(zip(slots.scales, slots.counts, strict=True)):
-                    at = moment(day, number)
-                    if scale and raw is not None and begin <= at <= end:
-                        yield self._reading(channel, at, raw, scale)
+                for kind, number, counts in slots.between(0, SLOTS):
+                    moments = range(moment(day, number), end + 1, HALF_HOUR_S)
+                    for at, raw in zip(moments, counts, strict=False):
+                        if kind.scale and raw is not None and at >= begin:
+                            yield self._reading(channel, at, raw, kind.scale)
 
     def _reading(self, channel: Channel, at: int, raw: int, scale: int) -> Reading:
         ticks, digits = self.scales[scale]

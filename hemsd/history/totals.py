@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import compress
-from typing import Any
+from typing import cast
 
 from hemsd.history.calendar import HALF_HOUR_S, moment
-from hemsd.history.counters import Counter, Piece, Step
+from hemsd.history.counters import FIRST, Counter, Piece, Step
 from hemsd.history.days import Day
-from hemsd.history.schema import SEQ_REGISTER
 from hemsd.history.tables import Channel, Span, Tables
 
 
@@ -26,6 +24,16 @@ class Outcome:
     jumped: list[tuple[str, int]] = field(
         default_factory=list
     )  # registers whose unit changed beyond belief, and when
+
+
+@dataclass(slots=True)
+class Stretch:
+    """Counts of a register at boundaries without a hole, both ends inclusive, and the scales they are of."""
+
+    first: int
+    last: int
+    counts: list[int]
+    scales: set[int]
 
 
 class Totals:
@@ -53,51 +61,49 @@ class Totals:
             self._begin(ended + HALF_HOUR_S, meter)
             outcome.replaced = True
             for register in sorted({channel.register for channel in self._tables.channels.values()}):
-                if register != SEQ_REGISTER:
-                    self._retell(register, outcome)
+                self._retell(register, outcome)
 
     def _begin(self, since: int, meter: int) -> None:
         self._db.execute("INSERT INTO era VALUES (?, ?)", (since, meter))
         self._tables.forget()
 
-    def settle(self, channel: Channel, number: int, day: Day, slots: list[int], outcome: Outcome) -> None:
-        """Follow the boundaries of one day of a channel, in the order of time, that became known or changed.
+    def settle(self, channel: Channel, told: Iterable[Stretch], outcome: Outcome) -> None:
+        """Follow the boundaries of a channel that became known or changed.
 
         As long as a register just counts, its pieces stay as they are; where it may not have, they are told anew.
         """
-        for first, last in runs_of(slots):
-            self._extend(channel, moment(number, first), moment(number, last))
-        chain = self._tables.chain(channel.register)
-        first, last = moment(number, slots[0]), moment(number, slots[-1])
-        if not any(span.channel == channel and span.first <= last and span.last >= first for span in chain):
-            return  # of a meter that was not there then
-        here = slice(slots[0], slots[-1] + 1)
-        if self._bent(channel, chain, first, last, day.counts[here], day.scales[here]):
+        stretches = _joined(told)
+        for each in stretches:
+            self._extend(channel, each.first, each.last)
+        chain, pieces = self._tables.chain(channel.register), self._tables.pieces(channel.register)
+        if chain and not pieces:
+            self._begin_piece(channel.register, FIRST)
+            pieces.append(FIRST)
+        if any(self._bent(channel, chain, each) for each in stretches):
             self._retell(channel.register, outcome)
 
-    def _bent(
-        self, channel: Channel, chain: list[Span], first: int, last: int, counts: list[int | None], scales: list[int]
-    ) -> bool:
+    def _bent(self, channel: Channel, chain: list[Span], told: Stretch) -> bool:
         """Whether a piece begins or holds among these boundaries and their neighbours, or should."""
-        known: list[Any] = list(compress(counts, scales))  # where there is a scale there is a count
-        worths = set(scales) - {0}
-        if (before := max((span for span in chain if span.first < first), default=None)) is not None:
-            first = min(before.last, first - HALF_HOUR_S)
-            if slot := self._tables.slot(before.channel, first):
-                known.insert(0, slot.raw or 0)
-                worths.add(slot.scale)
-        if (after := min((span for span in chain if span.last > last), default=None)) is not None:
-            last = max(after.first, last + HALF_HOUR_S)
-            if slot := self._tables.slot(after.channel, last):
-                known.append(slot.raw or 0)
-                worths.add(slot.scale)
+        first, last, counts, scales = told.first, told.last, told.counts, told.scales
+        if not any(span.channel == channel and span.first <= last and span.last >= first for span in chain):
+            return False  # of a meter that was not there then
+        before = max((span for span in chain if span.first < first), default=None)
+        after = min((span for span in chain if span.last > last), default=None)
         if any(span.channel != channel for span in (before, after) if span is not None):
             return True
+        if before is not None:
+            first = min(before.last, first - HALF_HOUR_S)
+            if slot := self._tables.slot(channel, first):
+                counts, scales = [slot.raw or 0, *counts], {slot.scale, *scales}
+        if after is not None:
+            last = max(after.first, last + HALF_HOUR_S)
+            if slot := self._tables.slot(channel, last):
+                counts, scales = [*counts, slot.raw or 0], {*scales, slot.scale}
         pieces = self._tables.pieces(channel.register)
         there = [piece for piece in pieces if piece.since <= first]
-        if not there or there[-1].holds or any(first < piece.since <= last for piece in pieces):
+        if there[-1].holds or any(first < piece.since <= last for piece in pieces):
             return True
-        return known != sorted(known) or len(worths) > 1
+        return counts != sorted(counts) or len(scales) > 1
 
     def _retell(self, register: str, outcome: Outcome) -> None:
         """Count a register from its beginning."""
@@ -135,8 +141,32 @@ class Totals:
         spans[:] = sorted([joined, *(span for span in spans if span not in near)])
 
 
-def runs_of(slots: list[int]) -> Iterator[tuple[int, int]]:
+def stretches_of(number: int, day: Day, slots: Sequence[int]) -> Iterator[Stretch]:
+    """The energy at these boundaries of a day, which are in the order of time."""
+    for first, last in runs_of(slots):
+        for kind, begin, counts in day.between(first, last + 1):
+            if kind.scale:  # then there are counts
+                end = moment(number, begin + len(counts) - 1)
+                yield Stretch(moment(number, begin), end, list(cast("Sequence[int]", counts)), {kind.scale})
+
+
+def _joined(told: Iterable[Stretch]) -> list[Stretch]:
+    """The same in the order of time; those that follow one another without a hole are one."""
+    joined: list[Stretch] = []
+    for each in sorted(told, key=lambda each: each.first):
+        if joined and joined[-1].last + HALF_HOUR_S == each.first:
+            joined[-1].last = each.last
+            joined[-1].counts += each.counts
+            joined[-1].scales |= each.scales
+        else:
+            joined.append(each)
+    return joined
+
+
+def runs_of(slots: Sequence[int]) -> Iterator[tuple[int, int]]:
     """First and last of each run of boundaries without a hole."""
+    if not slots:
+        return
     first = last = slots[0]
     if slots[-1] - first == len(slots) - 1:  # most days
         yield first, slots[-1]

@@ -177,6 +177,7 @@ class MeterMinute(Message, frozen=True, kw_only=True, tag=True):
     energy_export_kwh: float | None = None
 
 
+INTERVAL_S = 10.0  # from one read of the power of an appliance to the next
 AIR_ALLOWED_S = 360.0  # of transmission within an hour (ARIB STD-T108)
 
 
@@ -307,7 +308,8 @@ class ApplianceState(Message, frozen=True, kw_only=True, tag=True):
 
     `values` speak one language for all classes (hemsd.echonet.classes.views.VOCABULARY): `on`, `mode`, `power_w`
     (positive: it takes power; negative: it gives), `energy_import_kwh`, `energy_export_kwh`, `soc_percent`, ...; one
-    that is not known is left out. `properties` has what can be read, by name, as the class itself defines it.
+    that is not known, or is not told any more for three polls, is left out. `properties` has what can be read, by
+    name, as the class itself defines it.
     """
 
     appliance: Id
@@ -315,6 +317,7 @@ class ApplianceState(Message, frozen=True, kw_only=True, tag=True):
     values: dict[str, Scalar]
     properties: dict[str, PropertyValue] = {}
     requested: dict[str, Scalar] = {}  # what was ordered and is not confirmed yet
+    interval_s: float = INTERVAL_S  # nothing of it is read more often; longer where its node cannot keep up
 
     def __post_init__(self) -> None:
         _no_frame(self.values, self.requested, *(each.value for each in self.properties.values()))

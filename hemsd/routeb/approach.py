@@ -263,6 +263,7 @@ class Approach(StageMachine):
         course.stuck = event is None
         again = self._ladder.join_failed(
             refused=refused and not self._trusted,
+            certain=event is not None and event.refused is True,
             heard=course.heard,
             first=course.rung is Rung.REJOIN,
             untold=course.stuck and self._ladder.has_longer(self._join_limits_s(), trusted=self._trusted),

@@ -13,10 +13,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
+from functools import partial
+from operator import is_not
 from typing import Any, Literal
 
 from hemsd.echonet.exchange import Missing
@@ -37,6 +38,7 @@ from hemsd.routeb.clock import MeterClock
 from hemsd.routeb.errors import NoAnswerInTime
 from hemsd.routeb.meter import SCALE, Meter
 from hemsd.routeb.readings import Directions, Row
+from hemsd.routeb.turns import Turns
 
 DAYS_LIMIT = 100  # of a request
 DAYS_KEPT = 99  # before today (EPC E5)
@@ -45,11 +47,16 @@ FAILED_ENOUGH = 3  # days in a row; the meter is left in peace with the others, 
 SLOTS = 12  # half-hours in one EC; today by EC is one request less than by E2 and E4 until there are more
 MINUTES = 10  # in one EE
 MINUTES_BACK = timedelta(hours=24)  # at most
+A_DAY = timedelta(days=1)
 DOUBT_S = 60.0  # until the meter's clock is asked again when date and time may not belong together
 
 Outcome = Literal["read", "empty", "failed"]
 Edges = tuple[tuple[int, int] | None, tuple[int, int] | None]
 """The first and the last count of a day, imported and exported; None where there is none."""
+
+NOTHING: Edges = (None, None)
+
+IS_TOLD = partial(is_not, None)
 
 log = logging.getLogger(__name__)
 
@@ -76,8 +83,8 @@ class Backlog:
 class Backfiller:
     """Works off Backfill requests one day at a time, askers in turn, and publishes what comes of them.
 
-    Requests to the meter are `pace_s` apart and wait while it is offline, and while something goes on within
-    giving_way(). Anything the meter does ends in a BackfillProgress; what ends the connection ends run().
+    Each request to the meter is one of its `turns`, `pace_s` apart. Anything the meter does ends in a
+    BackfillProgress; what ends the connection ends run().
     """
 
     def __init__(
@@ -88,16 +95,13 @@ class Backfiller:
         pace_s: float = 2.0,
         backlog: Backlog | None = None,
     ) -> None:
+        self.turns = Turns(meter, pace_s)
         self._meter = meter
         self._publish = publish
-        self._pace_s = pace_s
         self._jobs = (backlog or Backlog()).jobs
         self._taken = asyncio.Event()
         self._clock: MeterClock | None = None
         self._losses = 0  # of the session when it was read
-        self._next_at = float("-inf")
-        self._ahead = 0  # of us
-        self._way_free = asyncio.Event()
 
     def take(self, request: Backfill) -> None:
         """Do this from now on, instead of what is left of the asker's last request."""
@@ -106,7 +110,7 @@ class Backfiller:
             self._tell(replaced, last=True)
         self._jobs[request.asker] = _Job(request, days, len(days), request.minutes_since)
         self._taken.set()
-        log.info("%d days of half-hours are to be read from the meter's memory", len(days))
+        log.debug("%d days of half-hours are to be read from the meter's memory", len(days))
 
     async def run(self) -> None:
         """Work until cancelled. Raises PortError, ModuleTrouble."""
@@ -121,21 +125,9 @@ class Backfiller:
                     else:
                         self._tell(job, last=True)
                         read, empty, failed = [job.outcomes.count(each) for each in ("read", "empty", "failed")]
-                        log.info("the meter's memory: %d days read, %d empty, %d failed", read, empty, failed)
+                        log.debug("the meter's memory: %d days read, %d empty, %d failed", read, empty, failed)
             self._taken.clear()
             await self._taken.wait()
-
-    @contextmanager
-    def giving_way(self) -> Iterator[None]:
-        """No request is begun within; at most the one in flight is waited for."""
-        self._ahead += 1
-        try:
-            yield
-        finally:
-            self._ahead -= 1
-            if not self._ahead:
-                self._way_free.set()  # even where the next one comes at once, one of us gets its turn
-                self._way_free = asyncio.Event()
 
     # --- one step
 
@@ -176,9 +168,8 @@ class Backfiller:
             except NoAnswerInTime as error:
                 log.debug("no half-hours of %s: %s", day, error)
                 continue
-            if told is None:
+            if told is None or (edges := _edges(told)) == NOTHING:
                 return "empty"
-            edges = _edges(told)
             if edges == doubted or self._joins(job, told.meter, day, edges):
                 job.edges[told.meter, day] = edges
                 self._publish(told)
@@ -211,9 +202,8 @@ class Backfiller:
             raise NoAnswerInTime("it was another meter in the end")
         if told is None:
             return None
-        slots = _slots_since(day, clock.earliest(began))  # more may have come between the two directions
-        found = self._meter.registers.day(day, told, slots)
-        return None if _edges(found) == (None, None) else found
+        slots = None if number else _slots_since(day, clock.earliest(began))  # more may have come in between
+        return self._meter.registers.day(day, told, slots)
 
     async def _by_number(self, day: date, number: int, values: dict[int, Any], *, patient: bool) -> Directions | None:
         """By E5, E2 and E4. Properties that are refused are asked again while `patient`."""
@@ -224,7 +214,7 @@ class Backfiller:
                 readings.DAY,
                 lambda history: history.require(number),
                 values=values,
-                turn=self._turn,
+                turn=self.turns,
             )
         forward, reverse = [values[epc] for epc in readings.DAY]
         if forward is Missing.ABSENT:
@@ -254,10 +244,9 @@ class Backfiller:
 
     def _joins(self, job: _Job, meter: str, day: date, edges: Edges) -> bool:
         """Whether the registers of a day begin where those of the day before end, as far as these are known."""
-        nothing: Edges = (None, None)
-        before, after = [job.edges.get((meter, day + timedelta(days=n)), nothing) for n in (-1, 1)]
+        before, after = [job.edges.get((meter, day + beside)) for beside in (-A_DAY, A_DAY)]
         digits = self._meter.registers.digits
-        return _follows(before, edges, digits) and _follows(edges, after, digits)
+        return (not before or _follows(before, edges, digits)) and (not after or _follows(edges, after, digits))
 
     # --- minutes
 
@@ -282,7 +271,7 @@ class Backfiller:
         """Publish D0; the minute before it, or None where there is none."""
         await self._identify()
         epc = MeterEPC.MINUTE_ENERGY
-        async with self._turn():
+        async with self.turns:
             last = readings.value_of(epc, (await self._meter.read([epc]))[epc])
         if last is Missing.TIMEOUT:
             raise NoAnswerInTime("the meter did not tell its last minute in time")
@@ -324,56 +313,44 @@ class Backfiller:
         def check(history: SlotHistory) -> None:
             history.require(at, count)
 
-        values = await self._meter.select_and_read(selector, encode(at, count), [epc], check, turn=self._turn)
+        values = await self._meter.select_and_read(selector, encode(at, count), [epc], check, turn=self.turns)
         history = values[epc]
         return history if isinstance(history, SlotHistory) else None
 
     async def _identify(self) -> None:
         """Who the meter is, and what a count is worth."""
         if not self._meter.name:
-            async with self._turn():
+            async with self.turns:
                 await self._meter.identify()
         if self._meter.registers.count_kwh is None:
-            async with self._turn():
+            async with self.turns:
                 await self._meter.read(SCALE)
 
     async def _today(self) -> tuple[date, MeterClock]:
         """The meter's date, once it is certain, and the clock that says so. Raises NoAnswerInTime."""
         while True:
-            if self._clock is None or self._clock.outdated(self._now()) or self._losses != self._meter.losses:
-                self._clock = await self._read_clock()
             now, clock = self._now(), self._clock
-            if clock.doubtful:
+            if clock is None or clock.outdated(now) or self._losses != self._meter.losses:
                 self._clock = None
-                await asyncio.sleep(DOUBT_S)
+                self._clock = await self._read_clock()
             elif (today := clock.date(now, now)) is not None:
                 return today, clock
             else:
                 await asyncio.sleep(clock.until_new_day_s(now))
 
     async def _read_clock(self) -> MeterClock:
-        async with self._turn():
-            asked = self._now()
-            told = await self._meter.read_clock()
-            heard = self._now()
-            self._losses = self._meter.losses  # whatever ended a session may have happened to the meter's clock
-        if told is None:
-            raise NoAnswerInTime("the meter does not tell what day it is")
-        return MeterClock(readings.wall_clock(told), asked, heard)
-
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """Wait until a request may be made, and make it within."""
-        if (pause_s := self._next_at - self._now()) > 0:
-            await asyncio.sleep(pause_s)
-        await self._meter.online()
-        if self._ahead:
-            await self._way_free.wait()
-            await self._meter.online()
-        try:
-            yield
-        finally:
-            self._next_at = self._now() + self._pace_s
+        while True:
+            async with self.turns:
+                asked = self._now()
+                told = await self._meter.read_clock()
+                heard = self._now()
+                self._losses = self._meter.losses  # whatever ended a session may have happened to its clock
+            if told is None:
+                raise NoAnswerInTime("the meter does not tell what day it is")
+            clock = MeterClock(readings.wall_clock(told), asked, heard)
+            if not clock.doubtful:
+                return clock
+            await asyncio.sleep(DOUBT_S)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
@@ -389,8 +366,7 @@ def _edges(day: MeterDay) -> Edges:
 
 
 def _ends(counts: Sequence[int | None]) -> tuple[int, int] | None:
-    first = next((count for count in counts if count is not None), None)
-    last = next((count for count in reversed(counts) if count is not None), None)
+    first, last = [next(filter(IS_TOLD, way), None) for way in (counts, reversed(counts))]
     return None if first is None or last is None else (first, last)
 
 

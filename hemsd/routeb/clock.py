@@ -26,9 +26,8 @@ class MeterClock:
     @property
     def doubtful(self) -> bool:
         """Whether date and time may be of different days: a weak meter tells them in two answers."""
-        since_midnight_s = (self.told - datetime.combine(self.told, time())).total_seconds()
         took_s = self.heard - self.asked
-        return since_midnight_s < took_s or since_midnight_s + MINUTE_S + took_s > DAY_S
+        return self._told_s < took_s or self._told_s + MINUTE_S + took_s > DAY_S
 
     def outdated(self, now: float) -> bool:
         """Whether it is time to ask again."""
@@ -36,19 +35,30 @@ class MeterClock:
 
     def earliest(self, now: float) -> datetime:
         """Not earlier than this it is for the meter."""
-        return self.told + timedelta(seconds=(now - self.heard) * (1 - DRIFT))
+        return self.told + timedelta(seconds=self._least_s(now))
 
     def latest(self, now: float) -> datetime:
         """Nor later than this."""
-        return self.told + timedelta(seconds=MINUTE_S + (now - self.asked) * (1 + DRIFT))
+        return self.told + timedelta(seconds=self._most_s(now))
 
     def date(self, since: float, until: float) -> date | None:
         """The date that it certainly was from `since` to `until`; None where midnight may have been in between."""
-        first, last = self.earliest(since).date(), self.latest(until).date()
-        return first if first == last else None
+        first, last = (self._told_s + self._least_s(since)) // DAY_S, (self._told_s + self._most_s(until)) // DAY_S
+        return self.told.date() + timedelta(first) if first == last else None
 
     def until_new_day_s(self, now: float) -> float:
         """How long until midnight has certainly passed."""
         earliest = self.earliest(now)
         midnight = datetime.combine(earliest.date() + timedelta(days=1), time())
         return (midnight - earliest).total_seconds() / (1 - DRIFT)
+
+    @property
+    def _told_s(self) -> float:
+        return self.told.hour * 3600 + self.told.minute * MINUTE_S
+
+    def _least_s(self, now: float) -> float:
+        """What has passed since it was told, at least."""
+        return (now - self.heard) * (1 - DRIFT)
+
+    def _most_s(self, now: float) -> float:
+        return MINUTE_S + (now - self.asked) * (1 + DRIFT)

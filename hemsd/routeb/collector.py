@@ -124,7 +124,7 @@ class Collector:
             self._round_began = now = self._now()
             if (limit.when() or 0.0) < now + ROUND_S:
                 limit.reschedule(now + 2 * ROUND_S)
-            with self._backfiller.giving_way():
+            with self._backfiller.turns.giving_way():
                 await self._round()
             await self._rest()
 
@@ -263,7 +263,7 @@ class Collector:
                     self._meter.offer(offered(message))
 
     async def _answer_read(self, asked: ReadMeter) -> None:
-        with self._backfiller.giving_way():
+        with self._backfiller.turns.giving_way():
             with suppress(RouteBError):
                 await self._meter.identify()  # nothing to do but for one who asks at the very start
             answers = await answer(self._meter, asked)

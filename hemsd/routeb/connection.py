@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -17,7 +18,7 @@ from hemsd.echonet.exchange import Exchange, Finished, Missing, Notification, Re
 from hemsd.echonet.frame import Property
 from hemsd.hub.messages import Link, MeterStatus
 from hemsd.routeb.approach import strength
-from hemsd.routeb.errors import NoAnswerInTime, RouteBError
+from hemsd.routeb.errors import MeterNotHeard, NoAnswerInTime, RouteBError
 from hemsd.routeb.gate import LIMITED
 from hemsd.routeb.link import LinkEvent, MeterLink
 from hemsd.routeb.logbook import Logbook
@@ -37,6 +38,8 @@ from hemsd.routeb.stages import (
 T = TypeVar("T")
 
 FEED_LIMIT = 64  # items that a slow listener may leave unread; then it misses the oldest
+
+log = logging.getLogger(__name__)
 
 
 class _Feed(Generic[T]):
@@ -83,11 +86,13 @@ class Connection:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._port = port
+        self._by_radio = credentials is not None
         self._on_progress = on_progress
         self._clock = clock
         self.logbook = logbook or Logbook(random.random)
         self._session = Session(credentials, remembered, persist=persist, logbook=self.logbook)
-        exchange = Exchange(first_tid=secrets.randbelow(0x10000))
+        kind = _LoggedExchange if log.isEnabledFor(logging.DEBUG) else Exchange
+        exchange = kind(first_tid=secrets.randbelow(0x10000))
         exchange.counters, exchange.unanswered = self.logbook.counters, self.logbook.unanswered
         self._link = MeterLink(module or AnyModule(), self._session, exchange)
         self._waiting: dict[Request, asyncio.Future[None]] = {}
@@ -149,7 +154,7 @@ class Connection:
             since=self._since,
             last_heard_at=None if heard is None else at - heard,
             link=self.link,
-            module="" if info is None else f"{info.family.value}, firmware {info.firmware}",
+            module="" if info is None or not info.firmware else f"{info.family.value}, firmware {info.firmware}",
             port=self._port.name,
             contended=self.logbook.contention.holds(now),
             radio=self.logbook.health(now, at),
@@ -168,10 +173,15 @@ class Connection:
             await self._change()
 
     async def scan(self) -> list[Pan]:
-        """The PANs that answer with our pairing ID, best first; to be called instead of online()."""
+        """The PANs that answer with our pairing ID, best first; to be called instead of online().
+
+        Raises MeterNotHeard where none does.
+        """
         self._begin(scan_only=True)
         while self._scanned is None or not self._scanned.last:
             await self._change()
+        if not self._scanned.pans:
+            raise MeterNotHeard(by_radio=self._by_radio)
         best: dict[str, Pan] = {}
         for pan in sorted(self._scanned.pans, key=strength, reverse=True):
             best.setdefault(pan.mac, pan)
@@ -295,6 +305,19 @@ class Connection:
         self._failure = error or NoAnswerInTime("the connection to the meter was closed")
         self._fail(self._failure)
         self._wake()
+
+
+class _LoggedExchange(Exchange):
+    """The same, with every frame in the log, at level debug."""
+
+    def send(self, now: float) -> bytes | None:
+        if (data := super().send(now)) is not None:
+            log.debug("to the meter: %s", data.hex().upper())
+        return data
+
+    def receive(self, data: bytes, now: float) -> None:
+        log.debug("from the meter: %s", data.hex().upper())
+        super().receive(data, now)
 
 
 def _settle(answered: asyncio.Future[None]) -> None:

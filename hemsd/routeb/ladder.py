@@ -57,7 +57,8 @@ again by itself, stop these clocks: nothing may be sent.
 JOIN_TRIES_REMEMBERED, JOIN_TRIES_AGAIN = 2, 1  # of the PAN that we know: in the first round of a loss, later
 JOIN_TRIES_HEARD = 3  # of one that a scan heard just now
 JOIN_BACK_OFF_S = 5.0  # doubled each time
-REFUSALS = 3  # in a row mean a wrong password
+REFUSALS = 3  # in a row mean a wrong password,
+TOLD_REFUSAL = 2  # is what one counts that the module tells of itself: it takes a J11 module five minutes
 GOOD_DBM = rssi_dbm(0x60)
 SILENCES = 3  # in a row mean a lost session
 PAUSE_S, PAUSE_MAX_S = 60.0, 300.0  # after a conclusion
@@ -113,18 +114,19 @@ class Ladder:
         return by_meter and pan is not None and pan.dbm is not None and pan.dbm > GOOD_DBM
 
     def join_failed(
-        self, *, refused: bool, heard: bool, first: bool, untold: bool = False
+        self, *, refused: bool, heard: bool, first: bool, certain: bool = False, untold: bool = False
     ) -> bool | CredentialsRefused:
         """Whether to join the same PAN again. `heard` in a scan just now, else remembered; `first` time in a loss.
 
-        Refused three times in a row is a wrong password; after an hour's pause once is enough to say so again. A join
-        whose reason is `untold`, for it was not waited for, says nothing of either.
+        Refused three times in a row is a wrong password, or twice where that is `certain`, for the module says so;
+        after an hour's pause once is enough to say so again. A join whose reason is `untold`, for it was not waited
+        for, says nothing of either.
         """
         self._failed_joins += 1
         if untold:
             return True
         self._joins += 1
-        self._refusals = self._refusals + 1 if refused else 0
+        self._refusals = self._refusals + (TOLD_REFUSAL if certain else 1) if refused else 0
         if self._refusals >= REFUSALS:
             self._refusals = REFUSALS - 1
             return CredentialsRefused()

@@ -89,10 +89,11 @@ class Logbook:
         return True
 
     def authenticated(self, now: float) -> None:
-        """A session began, or was renewed."""
+        """A session began, or was renewed. The one before it lasted until then, or until it was lost."""
         self.sessions += 1
-        if self.authenticated_at is not None:
-            self.lifetimes_s.append(now - self.authenticated_at)
+        if (began := self.authenticated_at) is not None:
+            ended = now if self._lost_at is None or self._lost_at < began else self._lost_at
+            self.lifetimes_s.append(ended - began)
         self.authenticated_at = now
 
     def health(self, now: float, at: datetime) -> RadioHealth:

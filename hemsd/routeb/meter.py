@@ -50,8 +50,7 @@ NAMING_TRIES = 3  # a meter may refuse now what it tells a minute later, and its
 
 LEARNT = frozenset({MeterEPC.GET_MAP, MeterEPC.EFFECTIVE_DIGITS, *SCALE})
 
-Turn = Callable[[], AbstractAsyncContextManager[None]]
-"""Entered before a request and left after it, by those who have to wait for theirs."""
+AT_ONCE = nullcontext()  # the turn of whoever need not wait for it
 
 log = logging.getLogger(__name__)
 
@@ -99,16 +98,17 @@ class Meter(Connection):
     @facts.setter
     def facts(self, facts: Facts) -> None:
         self._facts = facts
+        self._name = "" if facts.identity is None else facts.identity.meter
         self._listed = None if facts.properties is None else frozenset(facts.properties)
         known = facts.unit is not None and facts.coefficient is not None
         self._scale = Scale(facts.coefficient, facts.unit) if known else Scale()
         worth = self._scale.kwh(1)
-        self._registers = readings.Registers(self.name, worth if isinstance(worth, Decimal) else None, facts.digits)
+        self._registers = readings.Registers(self._name, worth if isinstance(worth, Decimal) else None, facts.digits)
 
     @property
     def name(self) -> str:
         """The short hash that names the meter outside; empty until it was identified."""
-        return "" if self.facts.identity is None else self.facts.identity.meter
+        return self._name
 
     @property
     def identity(self) -> MeterIdentity | None:
@@ -202,18 +202,18 @@ class Meter(Connection):
         check: Callable[[Any], None],
         *,
         values: dict[int, Any] | None = None,
-        turn: Turn = nullcontext,
+        turn: AbstractAsyncContextManager[None] = AT_ONCE,
     ) -> dict[int, Any]:
         """Write a selector (E5, ED, EF) and read what it selects, values or Missing, as one atomic section.
 
         The selector is the meter's and shared: `check` raises HistoryMismatch for a value that was not asked for,
         then all is done again, three times at most. `values` keeps what was read when the rest was not, for another
-        try; each request is made within a `turn`. Raises NoAnswerInTime.
+        try; each request is made within its `turn`. Raises NoAnswerInTime.
         """
         values = {} if values is None else values
         async with self._selecting:
             for _ in range(SELECT_TRIES):
-                async with turn():  # what comes of it, the values show
+                async with turn:  # what comes of it, the values show
                     written = await self.ask(ESV.SETC, [Property(selector, choice)])
                 missing = [epc for epc in histories if epc not in values]
                 if not await self._read_selected(missing, check, values, turn) and written[selector] == b"":
@@ -223,12 +223,16 @@ class Meter(Connection):
         raise NoAnswerInTime("the meter did not give the history asked for; is another controller at it?")
 
     async def _read_selected(
-        self, histories: Iterable[int], check: Callable[[Any], None], values: dict[int, Any], turn: Turn
+        self,
+        histories: Iterable[int],
+        check: Callable[[Any], None],
+        values: dict[int, Any],
+        turn: AbstractAsyncContextManager[None],
     ) -> bool:
         """Read on until something is missing; False where it was something else than selected."""
         for epc in histories:
             if not self.lacks(epc):
-                async with turn():
+                async with turn:
                     answers = await self.read([epc])
                 value = readings.value_of(epc, answers[epc])
             else:

@@ -82,8 +82,8 @@ class Registers:
             states=states,
         )
 
-    def day(self, day: date, told: Directions, slots: int) -> MeterDay:
-        """Both registers at so many half-hours of a day, or as many as were told."""
+    def day(self, day: date, told: Directions, slots: int | None) -> MeterDay:
+        """Both registers at the first half-hours of a day, so many, or as many as were told."""
         imported, exported = told
         return MeterDay(
             meter=self.meter,

@@ -322,6 +322,32 @@ def test_a_fast_node_is_asked_again_after_a_second() -> None:
     assert line.now - start < 3
 
 
+def test_where_much_gets_lost_a_read_is_asked_again_at_once(line: Line) -> None:
+    """As soon as an answer is later than others, without a pause, and no sooner than after a second."""
+    for _ in range(KEPT):
+        line.manners.took(1.5, lost=1)
+    line.dialogue.read(AIRCON, (ON,))
+    line.one()
+    assert line.wait(1.49) == []
+    (again,) = line.wait(0.02)
+    assert properties(again) == [(ON, b"")]
+    for _ in range(KEPT):
+        line.manners.took(0.1, lost=1)
+    assert len(line.wait(10.0)) == pytest.approx(10, abs=1)
+
+
+def test_a_node_that_became_slow_does_not_lose(line: Line) -> None:
+    """All that was asked again meanwhile is answered in the end: nothing of it was lost."""
+    for _ in range(KEPT):
+        line.manners.took(0.1)
+    line.dialogue.read(AIRCON, (ON,))
+    asked = [line.one(), *line.wait(8.0)]
+    assert len(asked) > 3
+    for each in asked:
+        line.tell(each, ESV.GET_RES, {ON: b"\x30"})
+    assert line.manners.lost_share == 0
+
+
 def test_the_urgent_do_not_wait_for_a_silence(line: Line) -> None:
     """After the soft deadline of a poll a command goes out; the poll is repeated after it, and both succeed."""
     poll = line.dialogue.read(AIRCON, (ON,))
@@ -662,6 +688,22 @@ def test_what_an_attempt_at_a_section_gave_is_read_again(one_by_one: Line) -> No
     line.talk(node)
     assert node.asked == [[0xB3], [0xB5]]
     assert ticket.answers == {0xB3: b"\x02", 0xB5: b"\x02"}
+
+
+def test_reads_go_between_attempts_at_a_section(line: Line) -> None:
+    """Where there is no pause before the next one each time, however many wait: neither keeps the other waiting."""
+    for _ in range(KEPT):
+        line.manners.took(0.1, lost=1)
+    line.dialogue.section(BOARD, PAGE)
+    for _ in range(4):
+        line.dialogue.read(LAMP, (ON,))
+    sent = []
+    while len(sent) < 9:
+        for data in line.wait(0.1):
+            sent.append("section" if data[7:10] == BOARD.to_bytes(3, "big") else "read")
+            if sent[-1] == "read":
+                line.tell(data, ESV.GET_RES, {ON: b"\x30"})
+    assert sent == ["section", "read"] * 4 + ["section"]
 
 
 def test_a_section_that_is_selected_and_never_read(line: Line) -> None:

@@ -12,6 +12,7 @@ from hemsd.appliances.manners import (
     LIMIT_S,
     PROPERTIES_MAX,
     RECENT,
+    SAMPLES,
     SOFT_FIRST_S,
     SOFT_MIN_S,
     Manners,
@@ -56,6 +57,27 @@ def test_a_slow_time_is_soon_over() -> None:
     for number in range(200):
         manners.took(15.0 if number % 2 else 0.8)
         assert number < 3 or manners.soft_s == LIMIT_S
+
+
+def test_where_much_gets_lost_a_late_answer_is_not_waited_for() -> None:
+    """One second after a node that answers within half a second; as soon as little gets lost, three times as long."""
+    manners = learnt()
+    for _ in range(20):
+        manners.took(1.5, lost=1)
+    assert manners.lossy
+    assert manners.lost_share == pytest.approx(1 / 4, abs=0.05)
+    assert manners.soft_s == pytest.approx(1.5)
+    for _ in range(SAMPLES):
+        manners.took(1.5)
+    assert not manners.lossy
+    assert manners.soft_s == pytest.approx(4.5)
+
+
+def test_many_lost_in_a_row_are_an_absence() -> None:
+    """And say no more of what gets lost than a few."""
+    manners = learnt()
+    manners.took(0.8, lost=15)
+    assert not manners.lossy
 
 
 def test_one_slow_answer_is_no_habit() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from support.link import noted, of, told
+import pytest
+from support.link import AT, Link, noted, of, told
 from support.scripted import (
     AIR_CONDITIONER,
     BATTERY,
@@ -33,11 +34,14 @@ from support.scripted import (
     identification,
     lamp,
 )
+from support.simulated import world
 
 from drivers.packet import ALL_NODES, ALL_NODES_IPV4
 from hemsd.appliances.events import Answered, Changed, Settled, Told
 from hemsd.appliances.memory import Remembered
 from hemsd.appliances.network import Addresses
+from hemsd.simulator.appliances import ApplianceNode, Device, EcoCute
+from hemsd.simulator.appliances.vehicle import EvCharger
 
 BOTH = Addresses(ipv4=US_IPV4, ipv6=US_IPV6)
 
@@ -273,6 +277,17 @@ def test_set_by_hand() -> None:
     assert {0x80} in [each.by_hand for each in told(house.run(100.0), LAMP)]
 
 
+def test_what_nobody_can_set_nobody_did() -> None:
+    """Whatever a damaged set map says: a room becomes warmer by itself."""
+    node = hall()
+    node.objects[AIR_CONDITIONER][0x9E] = bytes((3, 0xB0, 0xB3, 0xBB))
+    house = House({HALL: node})
+    house.run(60.0)
+    assert 0xBB in of(house, AIR_CONDITIONER).device.settable
+    house.comes(HALL, node.tell(AIR_CONDITIONER, (0xB3, b"\x1c"), (0xBB, b"\x19")), multicast=True)
+    assert told(house.run(0.5), AIR_CONDITIONER)[0].by_hand == {0xB3}
+
+
 def test_what_follows_from_an_order_is_not_by_hand() -> None:
     """4.7: what else changes soon after an order, and what was ordered and shows much later, is our doing."""
     house = House({HALL: hall()})
@@ -306,6 +321,28 @@ def test_what_an_order_did_may_be_found_late() -> None:
     assert changed[0].by_hand == frozenset()
     node.objects[AIR_CONDITIONER][0xB0] = b"\x41"
     assert {0xB0} in [each.by_hand for each in told(house.run(100.0), AIR_CONDITIONER)]
+
+
+@pytest.mark.parametrize(
+    ("device", "epc", "course"),
+    [
+        (EcoCute, 0xB0, {0x42: 1, 0x41: 1, 0x43: 2}),  # the tank is hot
+        (EcoCute, 0xE3, {0x41: 1, 0x42: 1}),  # the bath is full
+        (EvCharger, 0xDA, {0x42: 1, 0x44: 1, 0x47: 2}),  # the vehicle left
+    ],
+)
+def test_what_ends_by_itself_nobody_did(device: type[Device], epc: int, course: dict[int, int]) -> None:
+    """That it began is a person's doing, that it is over is not; and something else again is."""
+    there = ApplianceNode(world(), [device(world())], AT)
+    (its,) = there.devices
+    bench = Link(there)
+    bench.run(120.0)
+    for code, by_hand in course.items():
+        there.by_hand(its, epc, bytes((code,)))
+        bench.segment.poke(there)
+        bench.run(70.0)
+        assert bench.network_known(its.eoj)[epc] == bytes((code,))
+        assert sum(epc in each.by_hand for each in told(bench.events, its.eoj)) == by_hand
 
 
 # --- wished and asked

@@ -58,8 +58,7 @@ class House:
         epcs = turn.read if isinstance(turn, Section) else turn
         for epc in epcs:
             self.asked.setdefault(epc, []).append(self.now)
-        assert self.polls.due(self.now, self.most) is None, "one turn at a time"
-        assert self.polls.deadline() == math.inf
+        self.idles()
         ticket = Ticket("section" if isinstance(turn, Section) else "read", AIRCON, epcs)
         silent = not self.there or all(self.missing.get(epc) is Missing.TIMEOUT for epc in epcs)
         self.now += 20.0 if silent else self.took_s
@@ -69,6 +68,12 @@ class House:
         given = {epc: edt for epc, edt in ticket.answers.items() if isinstance(edt, bytes)}
         self.polls.concluded(ticket, given, self.now)
         return turn
+
+    def idles(self) -> None:
+        """During a turn nothing is due, but for sections, which have a turn of their own."""
+        if not self.polls.sections:
+            assert self.polls.due(self.now, self.most) is None, "one turn at a time"
+            assert self.polls.deadline() == math.inf
 
     def live(self, seconds: float) -> None:
         """Let time pass."""
@@ -196,6 +201,59 @@ def test_where_announcements_get_lost_they_are_believed_ever_less() -> None:
         house.values[ON] = next(values)
         house.live(SELDOM_S + 1 + TARDY_S)
         assert house.polls.announces(ON) is False
+
+
+def test_nothing_is_read_more_often_than_its_node_can_keep() -> None:
+    """Power as seldom as that, states too if they are faster; what is slower at its own tempo; sections likewise."""
+    house = House({POWER: Tempo.LIVE, ON: Tempo.STATE, FAULT: Tempo.SLOW}, sections=PAGES[:1])
+    house.polls.keep(100.0, START, relied=True)
+    house.live(6000.0)
+    assert len(house.asked[POWER]) == pytest.approx(60, abs=2)
+    assert len(house.asked[ON]) == pytest.approx(60, abs=2)
+    assert len(house.asked[FAULT]) == pytest.approx(10, abs=3)
+    assert len(house.asked[0xB3]) == pytest.approx(60, abs=2)
+
+
+def test_nor_is_what_is_read_seldom_anyway() -> None:
+    """What is told when it changes, and lists."""
+    house = House({ON: Tempo.STATE}, sections=PAGES[:1], announced=(ON,))
+    house.polls.keep(2 * SELDOM_S, START, relied=True)
+    house.live(1.0)
+    house.notify(ON, b"\x02")
+    house.live(20 * SELDOM_S)
+    assert len(house.asked[ON]) == pytest.approx(10, abs=2)
+    assert len(house.asked[0xB3]) == pytest.approx(10, abs=2)
+
+
+def test_where_notifications_get_lost_they_are_not_relied_on() -> None:
+    """A state that is told when it changes is read every minute from then on, and not first in ten."""
+    house = House({ON: Tempo.STATE}, announced=(ON,))
+    house.live(1.0)
+    house.notify(ON, b"\x02")
+    assert house.polls.announces(ON) is True
+    assert house.polls.deadline() == house.now + SELDOM_S
+    house.polls.keep(Tempo.LIVE.value, house.now, relied=False)
+    assert house.polls.deadline() == house.now + Tempo.STATE.value
+    house.live(600.0)
+    assert max(house.gaps(ON)) < 70.0
+
+
+@pytest.mark.parametrize(
+    ("most", "interval_s", "reads_s"),
+    [
+        (16, 10.0, 1 / 10),  # what is slower goes along
+        (8, 10.0, 1 / 10),
+        (2, 10.0, (3 / 10 + 7 / 60 + 3 / 600) / 2),
+        (1, 10.0, 3 / 10 + 7 / 60 + 3 / 600),
+        (16, 60.0, 1 / 60),
+        (4, 60.0, 3 / 60),
+    ],
+)
+def test_how_many_requests_it_takes(most: int, interval_s: float, reads_s: float) -> None:
+    """A second, for three properties of LIVE, seven of STATE and three of SLOW."""
+    tempo = dict.fromkeys(range(3), Tempo.LIVE) | dict.fromkeys(range(3, 10), Tempo.STATE)
+    polls = House(tempo | dict.fromkeys(range(10, 13), Tempo.SLOW) | {13: Tempo.ONCE}).polls
+    assert polls.reads(interval_s, 0.0, most) == pytest.approx(reads_s)
 
 
 def test_mistake_16_a_poll_may_overtake_a_notification() -> None:
@@ -326,16 +384,32 @@ def test_sections_take_turns() -> None:
     assert [turn.page for _, turn in house.turns if isinstance(turn, Section)] == [0, 0, 0]
 
 
+def test_properties_do_not_wait_for_a_section() -> None:
+    """While one has its turn properties get theirs, one at a time, and no other section does."""
+    house = House({POWER: Tempo.LIVE}, sections=PAGES)
+    polls = house.polls
+    turns = [polls.due(START), polls.due(START)]
+    assert turns == [PAGES[0], (POWER,)]
+    assert polls.due(START) is None
+    assert polls.deadline() == math.inf
+    read = Ticket("read", AIRCON, (POWER,), answers={POWER: b"\x01"}, done=True)
+    polls.concluded(read, {POWER: b"\x01"}, START)
+    assert polls.deadline() == START + Tempo.LIVE.value
+    assert polls.due(START + Tempo.LIVE.value) == (POWER,)
+    polls.concluded(Ticket("section", AIRCON, (0xB3,), answers={0xB3: b"\x01"}, done=True), {}, START)
+    assert polls.due(START) is PAGES[1]
+
+
 def test_a_section_that_was_lost_is_soon_due_again() -> None:
-    """A timeout may be a lost datagram: after the first one two minutes, and only then ever longer."""
+    """A timeout may be a lost datagram: after the first one at once, then in two minutes, and then ever longer."""
     house = House({POWER: Tempo.LIVE}, sections=PAGES[:1])
     house.live(1.0)
     house.missing[0xB3] = Missing.TIMEOUT
     house.turns.clear()
-    house.live(1400.0)
+    house.live(1000.0)
     moments = [moment for moment, turn in house.turns if isinstance(turn, Section)]
     pauses = [after - before for before, after in pairwise(moments)]
-    assert pauses == pytest.approx([20 + n * SECTION_S for n in (2, 4, 8)], abs=2.0)  # 20 s of silence each
+    assert pauses == pytest.approx([20 + n * SECTION_S for n in (0, 2, 4, 8)], abs=2.0)  # 20 s of silence each
 
 
 def test_new_sections_are_due() -> None:

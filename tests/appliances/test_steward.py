@@ -11,8 +11,10 @@ from support.clock import run as virtually
 from support.steward import EPOCH, Stewarded, kept
 from support.telling import appliance, told
 
+from drivers.packet import Packet
 from drivers.ports import PortLost, PortMissing
 from hemsd.appliances.events import Answered, Changed, Noted, Settled
+from hemsd.appliances.network import Addresses
 from hemsd.appliances.steward import GATHER_S
 from hemsd.appliances.telling import Label
 from hemsd.appliances.wellbeing import Wellbeing
@@ -40,6 +42,23 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def command(**changes: Any) -> ApplianceCommand:
     values: dict[str, Any] = {"command": "c1", "appliance": ID, "values": {"mode": "heat"}}
     return ApplianceCommand(**(values | changes))
+
+
+def test_the_log_shows_the_frames_at_level_debug(house: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Each datagram that goes out and each that comes in, with the other's address."""
+
+    async def live() -> None:
+        network = house().steward._network(Addresses(ipv4="192.0.2.1"))
+        network.tick(0.0)
+        network.outgoing()
+        network.receive(Packet("192.0.2.9", b"\x10\x81"), 0.0)
+
+    caplog.set_level("DEBUG")
+    virtually(live())
+    *sent, heard = (text for text in caplog.messages if "1081" in text)
+    assert sent
+    assert all(text.startswith("to 224.0.23.0: 1081") for text in sent)
+    assert heard == "from 192.0.2.9: 1081"
 
 
 # --- what is told

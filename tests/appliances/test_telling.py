@@ -91,6 +91,7 @@ def test_a_state_speaks_both_languages() -> None:
     assert state.values["target_temperature_c"] == 26
     assert state.properties["room_temperature"] == PropertyValue(value=28, unit="°C", at=utc(61.5), source="read")
     assert state.at == utc(61.5)
+    assert state.interval_s == 10.0
     assert set(state.properties) == {
         "operation_status",
         "power_consumption",
@@ -98,6 +99,28 @@ def test_a_state_speaks_both_languages() -> None:
         "target_temperature",
         "room_temperature",
     }
+
+
+@pytest.mark.parametrize(
+    ("epc", "word", "kept_s"),
+    [(0x84, "power_w", 90.0), (0xB0, "mode", 180.0), (0x80, "on", 1800.0)],  # 80 is promised to be told
+)
+def test_what_is_not_told_any_more_is_left_out(epc: int, word: str, kept_s: float) -> None:
+    """After three polls, though others go on; the property keeps its time, and what is read once is never old."""
+    says, device = teller(), replace(AC, announced=frozenset({0x80}))
+    for age_s, there in ((kept_s, True), (kept_s + 1.0, False)):
+        known = believed(ROOM, at=2000.0) | believed({epc: ROOM[epc]}, at=2000.0 - age_s)
+        state = says.state(appliance(device=device), known, {})
+        assert (word in state.values) is there
+        assert state.at == utc(2000.0)
+        assert len(state.properties) == len(ROOM)
+    slow = says.state(appliance(device=device, interval_s=1000.0), known, {})
+    assert word in slow.values
+
+
+def test_a_state_says_how_often_it_can_be_read() -> None:
+    """More than ten seconds apart where its node cannot keep up."""
+    assert teller().state(appliance(interval_s=24.4140625), believed(ROOM), {}).interval_s == 24.4
 
 
 @pytest.mark.parametrize(

@@ -252,7 +252,9 @@ class Home(Stage):
         for status in EVERYONE:
             self.appliances.publish(status)
         self.appliances.publish(AC_STATE)
-        self.appliances.publish(replace(AC_STATE, appliance=BATTERY.appliance, values={"soc_percent": 75}))
+        self.appliances.publish(
+            replace(AC_STATE, appliance=BATTERY.appliance, values={"soc_percent": 75}, interval_s=93.1)
+        )
 
     async def run(self) -> None:
         """Answer what is asked."""
@@ -342,6 +344,7 @@ async def test_everything_of_one(tmp_path: Path) -> None:
     assert told["living-ac"] == "home air conditioner, 居間"
     assert told["state"].startswith("online since ") and "heard" not in told["state"]  # each value tells
     assert "offline for 2 h" in away.out and ", last heard 2 h" in away.out
+    assert "read every 1 min 33 s at most: it is slow, or much gets lost" in away.out and "read every" not in ran.out
     assert "told last   soc_percent  75" in away.out and "\nnow " not in away.out
     assert told["where"] == "network home, 192.168.20.31, object 013001"
     assert told["device"] == "maker 000006, product MSZ-X, release J"
@@ -363,6 +366,7 @@ async def test_everything_of_one_as_json(tmp_path: Path) -> None:
         ran = await house.do("show", "living-ac", "--json")
     told = json.loads(ran.out)
     assert told["wishes"] == AC.wishes
+    assert told["interval_s"] == 10.0
     target = told["properties"]["target_temperature"]
     assert (target["code"], target["value"], target["unit"], target["source"]) == ("0xB3", 26, "°C", "read")
     assert (target["get"], target["set"], target["announce"]) == (True, True, False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from contextlib import suppress
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from support.cli import HURRIED, START, hemsd, house
+from support.terminal import FORKS, Conversation
 
 from hemsd.cli.exits import Exit
 from hemsd.simulator import Fault, Network, Plate, Spell
@@ -35,6 +37,18 @@ async def test_read_prints_power_current_and_energy_one_a_line(tmp_path: Path, f
     assert [lines[name][1] for name in ("current R", "current T", "energy import", "energy export")] == [
         *("A", "A", "kWh", "kWh")
     ]
+
+
+@FORKS
+async def test_who_waits_at_a_terminal_sees_for_what(tmp_path: Path) -> None:
+    """What is done on the way is shown while it lasts, and is gone when the values come."""
+    async with house(tmp_path) as home:
+        environment = [f"{name}={value}" for name, value in (home.environment | {"TERM": "xterm"}).items()]
+        where = ["--port", home.port, "--credentials", str(home.credentials)]
+        reading = Conversation(["env", "-i", *environment, sys.executable, "-m", "hemsd", "read", "power", *where])
+        assert await asyncio.to_thread(reading.end) == Exit.READ
+    assert "scanning, duration " in reading.said
+    assert re.sub("\x1b\\[[0-9;?]*[A-Za-z]", "", reading.said).splitlines()[-1].endswith(" W")
 
 
 async def test_json_has_every_value_the_meter_has(tmp_path: Path) -> None:
@@ -222,12 +236,21 @@ async def test_nothing_at_the_other_end_ends_with_6(tmp_path: Path) -> None:
 
 
 async def test_scan_shows_channel_and_signal(tmp_path: Path) -> None:
-    """For people and as JSON; the surviving session is not needed for it."""
+    """For people and as JSON, by the same number that status tells; the surviving session is not needed for it."""
     async with house(tmp_path) as home:
         ran = await home.hemsd("scan")
         told = json.loads((await home.hemsd("scan", "--json")).out)
-    assert ran.out.split()[:4] == ["channel", "31", "PAN", "B5FB"]
+    assert ran.out.split()[:4] == ["channel", "49", "PAN", "B5FB"]
     assert told["pans"][0]["lqi"] == 0xA5
+
+
+async def test_a_scan_that_hears_no_meter_ends_with_7(tmp_path: Path) -> None:
+    """It says so, and what to check: nothing on standard output could be taken for a result."""
+    async with house(tmp_path) as home:
+        home.write_credentials("00112233445566778899AABBCCDDEEFF", home.network.password)
+        ran = await home.hemsd("scan")
+    assert (ran.code, ran.out) == (Exit.NOT_HEARD, "")
+    assert "Route B ID" in ran.err
 
 
 async def test_scan_shows_the_signal_that_a_j11_module_tells(tmp_path: Path) -> None:
@@ -237,6 +260,16 @@ async def test_scan_shows_the_signal_that_a_j11_module_tells(tmp_path: Path) -> 
         told = json.loads((await home.hemsd("scan", "--json")).out)
     assert ran.out.split()[5:] == ["-59.0", "dBm", "good"]
     assert (told["pans"][0]["lqi"], told["pans"][0]["rssi_dbm"]) == (None, -59)
+
+
+async def test_a_session_that_fails_is_recorded_all_the_same(tmp_path: Path) -> None:
+    """It is the one that a report needs: what was said until then is there, and where."""
+    async with house(tmp_path) as home:
+        home.write_credentials("00112233445566778899AABBCCDDEEFF", home.network.password)
+        ran = await home.hemsd("record", "session.txt")
+    assert ran.code == Exit.NOT_HEARD
+    assert ran.out.startswith("written to session.txt")
+    assert "SKSCAN 2 FFFFFFFF 8" in (tmp_path / "session.txt").read_text()
 
 
 @pytest.mark.parametrize("family", ["DUAL", "J11"])

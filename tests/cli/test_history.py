@@ -137,6 +137,23 @@ async def remembering(house: Stage, *rows: HistoryRow, error: str = "") -> Async
     playing.cancel()
 
 
+async def test_days_are_the_last_ones_of_any_period(tmp_path: Path) -> None:
+    """Today and those before it."""
+    async with stage(tmp_path) as house, remembering(house, *DAYS) as asked:
+        await house.hemsd("history", "30m", "--days", "3")
+    (query,) = asked
+    today = datetime.now(JST).date()
+    assert (query.what, query.first, query.last) == ("30m", today - timedelta(days=2), None)
+
+
+async def test_where_there_are_no_blocks_the_table_has_no_bars(tmp_path: Path) -> None:
+    """A terminal whose encoding lacks them gets the numbers, not a traceback."""
+    async with stage(tmp_path) as house, remembering(house, *DAYS):
+        ran = await house.hemsd("history", COLUMNS="60", PYTHONIOENCODING="latin-1")
+    assert ran.out.splitlines() == [f"meter {METER}", *table(DAYS, "day", 0)]
+    assert (ran.code, ran.err) == (Exit.READ, "")
+
+
 async def test_by_default_the_last_thirty_days_as_a_plain_table(tmp_path: Path) -> None:
     """Without colours where nobody looks; answers in several parts are one table."""
     async with stage(tmp_path) as house, remembering(house, *DAYS) as asked:
@@ -193,6 +210,11 @@ async def test_json_and_csv_hold_every_field(tmp_path: Path) -> None:
         (("--from", "2999-10-02"), "--from 2999-10-02 is after today"),
         (("backfill", "--days", "3", "--from", "2026-10-02"), "give --days, or --from and --to"),
         (("backfill", "--days", "0"), "--days must be 1 to 100"),
+        (("--days", "3", "--to", "2026-10-02"), "give --days, or --from and --to"),
+        (("--days", "0"), "--days must be 1 to 36600"),
+        (("--days", "999999999"), "--days must be 1 to 36600"),
+        (("backfill", "--json"), "a backfill has neither --json"),
+        (("backfill", "--meter", "abc"), "a backfill has neither --json"),
         (("backfill", "--to", "2020-01-01"), "the meter remembers"),
         (("year",), "invalid choice: 'year'"),
     ],

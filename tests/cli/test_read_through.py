@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -14,9 +15,11 @@ from typing import Any
 import pytest
 from support.cli import Stage, daemon_of, hemsd, house, stage
 from support.hub import AT, METER
+from support.terminal import FORKS, Conversation
 
 from hemsd import cli
-from hemsd.cli.exits import Exit
+from hemsd.cli import asking
+from hemsd.cli.exits import Exit, GaveUp
 from hemsd.cli.parser import parser
 from hemsd.hub.messages import Link, MeterIdentity, MeterProperty, MeterStatus, ReadMeter
 
@@ -213,6 +216,46 @@ async def test_the_port_by_force_is_refused_while_the_daemon_has_the_meter(tmp_p
         ran = await home.hemsd("read")
         assert ran.code == Exit.PORT
         assert f"(pid {daemon.pid})" in ran.err and "leave out --port" in ran.err
+        for command in (["scan"], ["record", "session.txt"]):  # which cannot be had through it
+            ran = await home.hemsd(*command)
+            assert ran.code == Exit.PORT
+            assert "end it first" in ran.err and "leave out" not in ran.err
+    assert not (tmp_path / "session.txt").exists()
+
+
+@FORKS
+async def test_who_waits_at_a_terminal_sees_for_what(tmp_path: Path) -> None:
+    """What the daemon does to reach the meter, each thing once, and then the values."""
+    async with stage(tmp_path) as house, answering(house, VALUES):
+        house.routeb.publish(MeterStatus(online=False, stage="joining", detail="joining PAN B5FB", since=AT))
+        environment = [f"{name}={value}" for name, value in house.environment.items()]
+        reading = Conversation(["env", "-i", *environment, sys.executable, "-m", "hemsd", "read", "power"])
+        async with asyncio.timeout(30):
+            while len(house.hub._seats) < 3:
+                await asyncio.sleep(0.01)
+        for status in (MeterStatus(online=False, stage="joining", detail="joining PAN B5FB", since=AT), ONLINE):
+            house.routeb.publish(status)
+        assert await asyncio.to_thread(reading.end) == Exit.READ
+    assert reading.said.splitlines() == ["hemsd: joining PAN B5FB ...", "power                    432 W"]
+
+
+@pytest.mark.needs("root")
+@pytest.mark.parametrize(("group", "advice"), [("dialout", "usermod -aG dialout"), ("root", "only root may")])
+def test_who_may_not_ask_is_told_who_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: str, advice: str
+) -> None:
+    """The group to join; but nobody is sent into the group root, whose it is where root runs a daemon by hand."""
+    path = tmp_path / "operator.sock"
+    path.touch()
+    shutil.chown(path, group=group)
+    monkeypatch.setattr(asking, "Daemon", denied)
+    with pytest.raises(GaveUp, match=advice) as refused:
+        asking.find([str(path)])
+    assert refused.value.exit == Exit.PORT
+
+
+def denied(path: str) -> None:
+    raise PermissionError(path)
 
 
 async def test_watching_goes_on_through_a_restart_of_the_daemon(tmp_path: Path) -> None:

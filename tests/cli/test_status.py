@@ -101,6 +101,20 @@ def test_a_meter_in_trouble() -> None:
     ]
 
 
+def test_values_are_as_old_as_the_last_of_them() -> None:
+    """A status comes once a minute, readings in between: the age is theirs."""
+    reading = MeterReading(meter=METER, measured_at=NOW - timedelta(seconds=3), power_w=-250)
+    assert ("values", "fresh, 3 s old") in told(WELL, readings={METER: reading})
+    assert ("values", "fresh, 12 s old") in told(WELL, readings={METER: replace(reading, power_w=None)})
+
+
+def test_a_meter_without_a_session() -> None:
+    """While it is away no session is said to last, and a network interface is a port without a module."""
+    lines_ = told(replace(WELL, online=False, stage="waiting", module="", port="wlan1"))
+    assert ("port", "wlan1") in lines_
+    assert not {"session", "module"} & {label for label, _ in lines_}
+
+
 def test_the_house_in_few_numbers() -> None:
     """With appliances: how many are there, and the sum of the house; a part that is not known is left out."""
     lamp = ApplianceStatus(
@@ -200,6 +214,21 @@ async def test_the_exit_code_judges_the_meter(tmp_path: Path, status: MeterStatu
     assert (ran.code, ran.err) == (code, "")
     assert "hub         well" in ran.out.splitlines()
     assert "\x1b" not in ran.out
+
+
+async def test_a_home_without_a_link_to_a_meter_is_well(tmp_path: Path) -> None:
+    """Nothing is waited for that the configuration says is not there; its history cannot be fetched either."""
+    config = tmp_path / "hemsd.toml"
+    operator = tmp_path / "operator.sock"
+    config.write_text(f'version = 1\n[meter]\nport = "none"\n[daemon]\noperator_socket = "{operator}"\n')
+    async with stage(tmp_path) as house:
+        told = await house.hemsd("status", "--config", str(config))
+        fetched = await house.hemsd("history", "backfill", "--config", str(config))
+    assert (told.code, told.out.splitlines()[1]) == (Exit.READ, "meter       none, by the configuration")
+    assert (fetched.code, fetched.err) == (
+        Exit.PORT,
+        'hemsd: the configuration has no link to a meter: [meter] port = "none"\n',
+    )
 
 
 async def test_json_holds_everything_with_japans_times(tmp_path: Path) -> None:

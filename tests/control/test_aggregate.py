@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from support.control import NOON, state, status
 from support.hub import METER
 
@@ -255,6 +256,19 @@ def test_a_load_that_turned_stale_is_dropped_with_the_next_reading() -> None:
     assert house.sums()[4] is None
     house.tells(LAMP, 60)
     assert house.sums()[4] == 60
+
+
+def test_one_that_cannot_be_read_often_stays_fresh_for_longer() -> None:
+    """For three of its polls."""
+    house = House()
+    house.reading(500)
+    told = replace(state(LAMP, house.at, power_w=60), interval_s=FRESH_S)
+    house.there(LAMP)
+    house.site.hear_state(told, house.now, house.at)
+    for known in (60, 60, None):
+        house.now += FRESH_S
+        house.reading(500)
+        assert house.sums()[4] == known
 
 
 def test_told_before_it_is_known_what_it_is() -> None:

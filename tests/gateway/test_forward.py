@@ -27,7 +27,7 @@ from hemsd.gateway.reconnecting import Backoff
 from hemsd.gateway.standing import Home
 from hemsd.history.historian import Historian
 from hemsd.hub.hub import Hub
-from hemsd.hub.messages import Domain, Event, MeterDay
+from hemsd.hub.messages import BackfillProgress, Domain, Event, MeterDay
 from hemsd.hub.routes import ROUTES_6_4_3
 
 pytestmark = pytest.mark.needs("mosquitto")
@@ -380,6 +380,7 @@ async def test_what_the_meter_remembers_reaches_the_broker(broker: Mosquitto, tm
         begin = AT.replace(hour=15, minute=0)  # midnight in Japan
         scale: dict[str, Any] = {"count_kwh": 1, "digits": 6}
         meter.publish(MeterDay(meter=METER, first_at=begin, import_counts=tuple(range(DAY)), **scale))
+        meter.publish(BackfillProgress(request="r", meter=METER, day=AT.date(), done=1, total=1, last=True))
         await view.until(all_there(DAY))
         meter.publish(half_hour(3, end=begin + timedelta(hours=1), import_count=3, **scale))
         seen = await view.until(lambda seen: any(each["source"] == "notified" for each in told(seen)))

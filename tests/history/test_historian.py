@@ -16,7 +16,7 @@ from support.history import METER, NOON
 
 from hemsd.history.database import NewerDatabase
 from hemsd.history.gaps import STARTED_S
-from hemsd.history.historian import Historian
+from hemsd.history.historian import GATHER_S, Historian
 from hemsd.history.query import FILE_NAME, History
 from hemsd.history.store import SAMPLES_NAME, Store
 from hemsd.hub.hub import Hub
@@ -178,6 +178,38 @@ def test_how_far_back_is_up_to_the_householder(tmp_path: Path, days: int, asked:
     run(main())
 
 
+def test_days_out_of_the_meters_memory_are_written_together(tmp_path: Path) -> None:
+    """They wait a minute for others; the end of the request, a half-hour or a question does not let them wait."""
+
+    async def story(house: House) -> None:
+        def kept() -> int:
+            return sum(isinstance(each, MeterInterval) for each in stored(tmp_path))
+
+        house.day(1)
+        await asyncio.sleep(GATHER_S / 2)
+        house.day(2)
+        await house.told(house.gateway, HistoryHead)
+        assert kept() == 0
+        await asyncio.sleep(GATHER_S / 2)
+        assert len(await house.told(house.gateway, HistoryHead)) == 1
+        assert kept() == 2 * 48
+        house.day(3, last=True)
+        assert len(await house.told(house.gateway, HistoryHead)) == 1
+        assert kept() == 3 * 48
+        house.day(4)
+        house.half_hour(0, 9_900)
+        await asyncio.sleep(0.1)
+        assert kept() == 4 * 48 + 1
+        house.day(5)
+        house.operator.publish(HistoryQuery(request="q", asker=Domain.OPERATOR, what="day"))
+        (answer,) = await house.told(house.operator, HistoryAnswer)
+        assert (answer.rows[0].start, answer.rows[0].coverage) == (NOON.replace(hour=15) - timedelta(days=6), 1.0)
+        house.day(6)
+
+    virtually(story, tmp_path)
+    assert len(stored(tmp_path)) == 6 * 48 + 1
+
+
 def test_an_outage_of_a_newer_meter_asks_for_its_minutes(tmp_path: Path) -> None:
     """From the last live reading on, that of the run before included; a meter of the first generation has none."""
 
@@ -240,6 +272,21 @@ def test_health_tells_how_much_there_is_and_what_is_missing(tmp_path: Path) -> N
         assert healths[-1].counters["missing"] == 3
         assert healths[-1].counters["bytes"] > 0
         assert len(healths) <= 6
+
+    virtually(story, tmp_path)
+
+
+def test_health_tells_at_once_what_a_backfill_brought(tmp_path: Path) -> None:
+    """Whoever asked for it, when its last day is read."""
+
+    async def story(house: House) -> None:
+        await house.told(house.operator, Health)
+        today = Backfill(request="r", asker=Domain.OPERATOR, days=(date(2025, 1, 15), date(2025, 1, 14)))
+        for number in (1, 2):
+            house.half_hour(-number, 1000 - number, source="backfill")
+            house.progress(today, number)
+        (health,) = await house.told(house.operator, Health)
+        assert health.counters["half_hours"] == 2
 
     virtually(story, tmp_path)
 

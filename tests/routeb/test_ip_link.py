@@ -95,6 +95,7 @@ async def test_a_reading_over_link_local_ipv6_and_nothing_else(link: Street) -> 
     ours, theirs = link.address(link.home), link.address(link.grid)
     async with meter_there(link), connect() as meter:
         await meter.identify()
+        assert (meter.status.module, meter.status.port) == ("", "wl")
         reading = await meter.read_live()
         interval = await meter.read_interval()
         history = await meter.select_and_read(0xE5, b"\x01", [0xE2], lambda value: value.require(1))

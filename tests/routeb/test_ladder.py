@@ -108,6 +108,13 @@ def test_after_an_hour_one_refusal_is_enough() -> None:
     assert not isinstance(counted.join_failed(refused=True, heard=True, first=False), CredentialsRefused)
 
 
+def test_two_refusals_are_enough_where_the_module_tells_them() -> None:
+    """It takes a J11 module five minutes to say so, and leaves no doubt; one alone may be anything."""
+    counted = ladder()
+    outcomes = [counted.join_failed(refused=True, certain=True, heard=True, first=False) for _ in range(3)]
+    assert [isinstance(outcome, CredentialsRefused) for outcome in outcomes] == [False, True, True]
+
+
 def test_the_steps_on_a_rung() -> None:
     """The first that is missing: a module that is free, without an old session, set up; the PAN; a rest; the join."""
     course = Course()

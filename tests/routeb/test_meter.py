@@ -86,6 +86,25 @@ def test_first_reading() -> None:
     run(main())
 
 
+@pytest.mark.parametrize("level", ["DEBUG", "INFO"])
+def test_the_log_shows_the_frames_at_level_debug(level: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Each that goes to the meter and each that comes from it, to be given to `hemsd decode`; below it none."""
+    caplog.set_level(level)
+
+    async def main() -> None:
+        async with Bench().meter() as meter:
+            await meter.read_live(current=False, energy=False)
+
+    run(main())
+    told = [text for text in caplog.messages if "the meter: 1081" in text]
+    if level == "INFO":
+        assert told == []
+    else:
+        assert [text.partition(":")[0] for text in told[-2:]] == ["to the meter", "from the meter"]
+        assert told[-2].endswith("05FF010288016201E700")
+        assert told[-1].endswith("02880105FF017201E70400000278")
+
+
 def test_only_what_is_wanted_is_asked() -> None:
     """Power alone is one small Get."""
 

@@ -825,3 +825,17 @@ def test_sessions_are_counted(module: FakeModule) -> None:
     assert (driven.logbook.sessions, driven.logbook.authenticated_at) == (2, driven.now)
     health = driven.logbook.health(driven.now, datetime(2026, 1, 1, tzinfo=UTC))
     assert (health.lifetime_s, health.lifetimes_s) == (86_400, (100,))
+
+
+def test_a_session_lasts_until_it_is_lost(module: FakeModule) -> None:
+    """Not until the next one begins, which may be a day later."""
+    driven = Driven(module)
+    driven.online()
+    began = driven.now
+    driven.run(100)
+    module.joins, module.drop = [[]] * 3, JoinFailed
+    driven.hear(SessionClosed(PAN.address, by_peer=True))
+    lost_at = driven.now
+    driven.run(4000, lambda: driven.session.stage is Stage.ONLINE)
+    assert driven.now - lost_at > 60
+    assert driven.logbook.lifetimes_s[0] == pytest.approx(lost_at - began)

@@ -19,6 +19,7 @@ from hemsd.hub.messages import (
     BackfillProgress,
     Domain,
     Message,
+    MeterDay,
     MeterIdentity,
     MeterInterval,
     MeterStatus,
@@ -71,6 +72,15 @@ class House:
         end = NOON + timedelta(minutes=30 * slot)
         kwh = {"energy_import_kwh": count / 10, "import_count": count, "count_kwh": Decimal("0.1"), "digits": 6}
         self.meter.publish(MeterInterval(**{"meter": METER, "end": end, "source": "notified"} | kwh | more))
+
+    def day(self, before: int, *, last: bool = False) -> None:
+        """The meter tells of a whole day so many days before, and that it has."""
+        first = NOON.replace(hour=15) - (before + 1) * timedelta(days=1)
+        counts = tuple(100 * (99 - before) + slot for slot in range(48))
+        scale: dict[str, Any] = {"count_kwh": Decimal("0.1"), "digits": 6}
+        self.meter.publish(MeterDay(meter=METER, first_at=first, import_counts=counts, **scale))
+        day = (first + timedelta(hours=9)).date()
+        self.meter.publish(BackfillProgress(request="r", meter=METER, day=day, done=before, total=9, last=last))
 
     def status(self, online: bool = True, generation: int = 1, meter: str = METER) -> None:
         identity = MeterIdentity(meter=meter, generation=generation)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from random import Random
@@ -22,7 +22,7 @@ from hemsd.appliances.manners import LIMIT_S
 from hemsd.appliances.memory import Remembered
 from hemsd.appliances.network import Addresses, Network, NetworkSettings
 from hemsd.appliances.ourselves import OwnNode
-from hemsd.appliances.polling import SELDOM_S
+from hemsd.appliances.polling import SECTION_S, SELDOM_S
 from hemsd.echonet.classes.device import Device as Described
 from hemsd.echonet.classes.device import Tempo
 from hemsd.echonet.classes.views import sections, tempo
@@ -39,7 +39,6 @@ UNHEARD_S = 6 * RECOVERY_S  # where it has moved, and asking everybody may get l
 LATE_S = 1.0  # a datagram travels so long at most
 RESTART_S = 180.0  # until all are asked again
 SETTLES_S = 230.0  # an order, at the latest
-SHARING_S = 5.0  # for each other object of a node: a request and its answer, either lost once
 ORDER_EVERY_S = 240.0
 NOT_ORDERED = frozenset({0x81, 0x93, 0x97, 0x98})  # read back as something else, or goes on by itself
 
@@ -203,12 +202,12 @@ class HomeStorm:
         doubles: float = 0.0,
         overtakes: float = 0.0,
         identities: Mapping[int, bytes | None] | None = None,  # EPC 83, by number of the node
-        strict: bool = True,  # LIVE keeps to three polls of its own every single time, not only to three of STATE
+        settled: Callable[[World, Iterable[str]], list[ApplianceNode]] = home,  # who lives in it
     ) -> None:
         self._chance = Random(seed)
         world = World(START, step_s=STEP_S)
         self.nodes: list[_Heard] = []
-        for number, node in enumerate(home(world, ADDRESSES)):
+        for number, node in enumerate(settled(world, ADDRESSES)):
             identity = (identities or {}).get(number, b"")
             heard = _Heard(world, node.devices, ADDRESSES[number], identity=identity)
             heard.said = defaultdict(lambda: deque(maxlen=32))
@@ -218,17 +217,18 @@ class HomeStorm:
         )
         self.segment.passed = deque(maxlen=1000)
         self.amiss: list[str] = []
+        self.late: list[str] = []  # values that were older than three polls
         self.noted: Counter[str] = Counter()
         self.settled: Counter[str] = Counter()
-        self.oldest: dict[Tempo, float] = {}  # in polls
-        self.late: Counter[Tempo] = Counter()  # told when older than three polls,
-        self.fresh: Counter[Tempo] = Counter()  # and in time
-        self._strict = strict
+        self.oldest: dict[str, float] = {}  # in polls, by tempo
+        self.told_anew: Counter[str] = Counter()
+        self.intervals: Counter[float] = Counter()  # as told with each of those
         self._excused = [FIRST_S] * len(self.nodes)  # until then each node may be late and away
+        self._silent_until = [0.0] * len(self.nodes)
+        self._repeated: set[int] = set()  # nodes that said things twice, of which less gets lost
         self._garbage = False  # somebody spoke nonsense, and perhaps for objects that there are not
         self._ordered: dict[str, float] = {}
-        self._limited: set[int] = set()  # nodes that could not answer much at once, which is remembered for good
-        self._last: dict[tuple[str, int], float] = {}
+        self._last: dict[tuple[str, int], tuple[float, float]] = {}  # when each was told, and with what interval
         self._online: dict[str, bool] = {}
         self._found: Counter[str] = Counter()
         self._where: dict[str, tuple[_Heard, Device]] = {}
@@ -242,8 +242,10 @@ class HomeStorm:
         self.segment.at(FIRST_S, self._order_something)
 
     def __str__(self) -> str:
-        oldest = ", ".join(f"{tempo.name} {polls:.2f}" for tempo, polls in self.oldest.items())
-        return f"oldest, in polls: {oldest}\nlate: {self.late}\nin time: {self.fresh}\n{self.noted}\n{self.settled}"
+        oldest = ", ".join(f"{tempo} {polls:.2f}" for tempo, polls in sorted(self.oldest.items()))
+        intervals = ", ".join(f"{interval_s:.1f} s: {count}" for interval_s, count in sorted(self.intervals.items()))
+        ages = f"oldest, in polls: {oldest}\n{self.told_anew}\nwith an interval of {intervals}"
+        return f"{ages}\n{self.noted}\n{self.settled}\n{self._ours.network.counters()}"
 
     # --- what happens
 
@@ -268,7 +270,7 @@ class HomeStorm:
         self._asked.clear()
         self._answered.clear()
         self._online.clear()
-        self._last = dict.fromkeys(self._last, now + RESTART_S)
+        self._last = dict.fromkeys(self._last, (now + RESTART_S, SELDOM_S))
         self._begin(Remembered.restored(json.loads(json.dumps(self._ours.network.remember()))))
 
     def befall(self, troubles: Iterable[Trouble]) -> None:
@@ -278,12 +280,15 @@ class HomeStorm:
     def _befalls(self, trouble: Trouble) -> None:
         node, end = self.nodes[trouble.node], trouble.at + trouble.seconds
         if trouble.hampered:
-            unheard = trouble.kind in ("moves", "moves silently") and self.segment.loses_one_of
-            self._excuse(trouble.node, end + (UNHEARD_S if unheard else RECOVERY_S))
-        if trouble.kind in ("few", "unspeakable", "unsociable"):
-            self._limited.add(trouble.node)
+            silent = trouble.at < self._silent_until[trouble.node] or not node.temper.greets
+            unheard = trouble.kind in ("moves", "moves silently") and (silent or self.segment.loses_one_of)
+            since = max(end, self._silent_until[trouble.node])
+            self._excuse(trouble.node, since + (UNHEARD_S if unheard else RECOVERY_S))
+        if trouble.kind == "repeats":
+            self._repeated.add(trouble.node)
         match trouble.kind:
             case "silent":
+                self._silent_until[trouble.node] = max(self._silent_until[trouble.node], end)
                 node.fall_silent(trouble.seconds)
             case "reboot":
                 node.reboot(trouble.seconds)
@@ -471,26 +476,48 @@ class HomeStorm:
             if now > FIRST_S and pace is not Tempo.ONCE and pace and not said_lately(said, edt, since):
                 heard = [(round(at - now, 3), value.hex()) for at, value in said][-3:]
                 self._complain(f"{appliance.id} {key:02X} is told as {edt.hex()}, and it said {heard}")
-            before, self._last[appliance.id, key] = self._last.get((appliance.id, key)), now
-            if before is None or pace is None or pace is Tempo.ONCE or now < max(excused, FIRST_S):
-                continue
-            self._age(appliance, key, pace, now - max(before, excused))
+            before = self._last.get((appliance.id, key))
+            self._last[appliance.id, key] = now, appliance.interval_s
+            if before is not None:
+                self._age(appliance, key, before, excused)
 
-    def _age(self, appliance: Appliance, epc: int, pace: Tempo, age_s: float) -> None:
-        polls = age_s / pace.value
-        (self.late if polls > 3 else self.fresh)[pace] += 1
-        self.oldest[pace] = max(self.oldest.get(pace, 0.0), polls)
-        limit_s = 3 * pace.value
-        if pace is Tempo.STATE and epc in appliance.device.announced:  # polled seldom while it keeps its promise
-            limit_s = SELDOM_S + 2 * pace.value
-        elif pace is Tempo.LIVE:
-            limit_s += SHARING_S * (len(self._where[appliance.id][0].devices) - 1)
-            if not self._strict or self._number(self._where[appliance.id][0]) in self._limited:
-                limit_s = 3 * Tempo.STATE.value
-            if appliance.device.code == 0x0287:  # what it has selected is read without anything in between
-                limit_s += SECTION_LIMIT_S
-        if age_s > limit_s:
-            self._complain(f"{appliance.id} {epc:02X} was {age_s:.1f} s old")
+    def _age(self, appliance: Appliance, key: int, before: tuple[float, float], excused: float) -> None:
+        """Three polls: of the tempo of a property, or of what was told of how often its node can be read."""
+        now = self.segment.now
+        every_s = self._every(appliance, key)
+        if every_s is None or now < max(excused, FIRST_S):
+            return
+        at, interval_s = before
+        age_s, interval_s = now - max(at, excused), max(interval_s, appliance.interval_s)
+        polls = age_s / max(every_s, interval_s)
+        tempo = "section" if key > 0xFF else Tempo(every_s).name
+        self.told_anew[tempo] += 1
+        self.intervals[appliance.interval_s] += 1
+        self.oldest[tempo] = max(self.oldest.get(tempo, 0.0), polls)
+        if polls > 3 and not (self._is_promised(appliance, key) and age_s <= SELDOM_S + 2 * max(every_s, interval_s)):
+            what = f"{appliance.id} {key:02X} was {age_s:.1f} s old, its node is read every {interval_s:.1f} s"
+            self.late.append(f"{now / HOUR_S:.3f} h: {what}")
+
+    def _every(self, appliance: Appliance, key: int) -> float | None:
+        """How often it is to be read, as far as its node can keep up."""
+        if key > 0xFF:
+            return SECTION_S
+        tempo = self._tempo(appliance.device).get(key, Tempo.ONCE)
+        return None if tempo is Tempo.ONCE else tempo.value
+
+    def _is_promised(self, appliance: Appliance, key: int) -> bool:
+        """Where little gets lost a state is read seldom, while the device keeps its promise to tell changes."""
+        fine = not (self.segment.loses_one_of or self.segment.loses)
+        fine |= self._number(self._where[appliance.id][0]) in self._repeated
+        return fine and self._every(appliance, key) == Tempo.STATE.value and key in appliance.device.announced
+
+    def look(self) -> None:
+        """See how old everything is now, though nothing more may be told of it."""
+        for appliance in self._ours.network.appliances():
+            excused = self._excused[self._number(self._where[appliance.id][0])]
+            for (id, key), last in self._last.items():
+                if id == appliance.id:
+                    self._age(appliance, key, last, excused)
 
     def _tempo(self, device: Described) -> Mapping[int, Tempo]:
         kept = self._tempos.get(device.eoj)
@@ -532,7 +559,7 @@ class HomeStorm:
                 found.append(f"{each.id} online {each.online} known {each.known}: {each.detail}")
             for epc, pace in self._tempo(each.device).items():
                 most_s = SELDOM_S if pace is Tempo.STATE and epc in each.device.announced else pace.value
-                age_s = now - self._last.get((each.id, epc), -1.0)
+                age_s = now - self._last.get((each.id, epc), (-1.0, 0.0))[0]
                 if age_s > 1.25 * most_s + SECTION_LIMIT_S * bool(sections(each.device, {})):
                     found.append(f"{each.id} {epc:02X} is {age_s:.0f} s old")
         return found

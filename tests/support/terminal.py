@@ -9,8 +9,12 @@ import signal
 import time
 from collections.abc import Sequence
 
+import pytest
+
 LONGEST_S = 60.0
 PIECE = 4096
+FORKS = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+"""For a test that may have threads when it begins a conversation; the program is another one at once."""
 
 
 class Conversation:

@@ -268,14 +268,14 @@ class _Ear(logging.Handler):
 def logged_amiss() -> Iterator[list[str]]:
     """Whatever is logged with a secret in it, down to the finest level, or with the traceback of a fault."""
     root, ear = logging.getLogger(), _Ear()
-    level = root.level
-    root.addHandler(ear)
+    level, handlers = root.level, root.handlers
+    root.handlers = [ear]  # pytest's own would keep every frame
     root.setLevel(logging.DEBUG)
     try:
         yield ear.kept
     finally:
         root.setLevel(level)
-        root.removeHandler(ear)
+        root.handlers = handlers
 
 
 def wrong_books(records: list[Record], household: Household, end: datetime) -> list[str]:
