@@ -61,15 +61,19 @@ class Controller:
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._listen(), name="control listens")
+            tasks.create_task(self._seat.listen(self._take), name="control listens")
             tasks.create_task(self._keep_time(), name="control keeps time")
 
-    async def _listen(self) -> None:
-        async for message in self._seat.messages():
+    def _take(self, message: Message) -> None:
+        if isinstance(message, MeterReading):
+            self._site.hear_reading(message)
+            if (self._site.due_at() or math.inf) >= self._waits_until:
+                return  # it can change nothing but the sum, which has its time
+        else:
             self._hear(message, self._now(), self._clock())
-            self._turn()
-            if self._deadline() < self._waits_until:
-                self._sooner.set()
+        self._turn()
+        if self._deadline() < self._waits_until:
+            self._sooner.set()
 
     async def _keep_time(self) -> None:
         while True:
@@ -82,8 +86,6 @@ class Controller:
 
     def _hear(self, message: Message, now: float, at: datetime) -> None:
         match message:
-            case MeterReading():
-                self._site.hear_reading(message)
             case MeterStatus():
                 self._site.hear_meter(message)
             case ApplianceState():

@@ -98,7 +98,8 @@ def _house(start: Start, *, alone: bool) -> Process:
     declared = f", declared not to meet {', '.join(config.accept)}" if config.accept else ""
     log.info("hemsd %s: site %s, profile %s%s", __version__, site, config.profile, declared)
     hub = Hub(routes := _doors(config))
-    _report(process, start, hub, frozenset() if alone else frozenset(GUESTS))
+    report = Report(start.manager, elsewhere=frozenset(() if alone else GUESTS))
+    process.work["report"] = partial(hub.seat(Domain.OPERATOR).listen, report.hear)
     _operator(process, start, hub, site, operator, path)
     apart = _watch(process, config, hub, Domain.APPLIANCES, *((Domain.ROUTEB,) if alone else ()))
     _household(process, config, state, hub, apart)
@@ -110,16 +111,6 @@ def _house(start: Start, *, alone: bool) -> Process:
             listening = given.get(domain.value) or make(path.with_name(name_of(domain)), private=True)
             _guest(process, start, hub, site, listening, domain, _closed(domain, config, routes))
     return process
-
-
-def _report(process: Process, start: Start, hub: Hub, elsewhere: frozenset[Domain]) -> None:
-    report = Report(start.manager, elsewhere=elsewhere)
-
-    async def listen() -> None:
-        async for message in hub.seat(Domain.OPERATOR).messages():
-            report.hear(message)
-
-    process.work["report"] = listen
 
 
 def _operator(process: Process, start: Start, hub: Hub, site: str, given: Listening | None, path: Path) -> None:

@@ -13,7 +13,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -87,6 +87,7 @@ class Bridge:
             anew=lambda text: self._tell("gateway.replay", text),
         )
         self._changed = asyncio.Event()
+        self._alarm_at = math.inf  # when it rings: at the deadline, or before
 
     async def run(self) -> None:
         """Publish until cancelled; then say offline and disconnect within 2 s. Trouble with the broker is logged."""
@@ -99,16 +100,12 @@ class Bridge:
         with ExitStack() as held:
             if self._log_topic is not None:
                 held.enter_context(self._log_topic.listening(lambda: loop.call_soon_threadsafe(self._changed.set)))
-            await together(self._listen(), staying, self._forwarder.keep())
+            await together(self._seat.listen(self._hear), staying, self._forwarder.keep())
 
     # --- the house
 
-    async def _listen(self) -> None:
-        async for message in self._seat.messages():
-            self._note(message, self._clock())
-            self._changed.set()
-
-    def _note(self, message: Message, now: float) -> None:
+    def _hear(self, message: Message) -> None:
+        now = self._clock()
         match message:
             case HistoryHead() | Records():
                 self._forwarder.note(message)
@@ -117,6 +114,7 @@ class Bridge:
             case _:
                 self._standing.hear(message, now, self._wall())
                 self._discovery.hear(message, now)
+        self._changed.set()
 
     def _take(self, incoming: Incoming) -> None:
         if incoming.topic == self._discovery.status_topic:
@@ -176,33 +174,33 @@ class Bridge:
         tidied_for = 0.0
         while True:
             self._changed.clear()
-            now = self._clock()
+            now, at = self._clock(), self._wall()
             if now >= self._renew_at:
                 self._renew_at = math.inf
                 standing.renew(now)
                 discovery.renew(now)
             standing.behind(self._forwarder.behind, now)
             standing.tick(now)
-            requests.tick(now, self._wall())
-            while (publication := self._next()) is not None:
+            requests.tick(now, at)
+            while (publication := self._next(now, at)) is not None:
                 await self._send(publication, connection)
-                if self._clock() >= standing.deadline():
+                now, at = self._clock(), self._wall()
+                if now >= standing.deadline():
                     break  # where things change faster than a slow link takes them, the clock still has its turn
             if tidied_for != (deadline := standing.deadline()):  # once a minute, when we are awake anyway
                 tidied_for = deadline
                 self._tell_health()
-                for question in standing.questions(now, self._wall()):
+                for question in standing.questions(now, at):
                     self._seat.publish(question)
                 await self._tidy(now, connection)
             await self._expect(())  # or the next run clears again what was cleared
             times = (requests.deadline(), discovery.deadline(), self._renew_at)
             await self._rest(min(deadline, *(time for time in times if time is not None)))
 
-    def _next(self) -> Publication | None:
+    def _next(self, now: float, at: datetime) -> Publication | None:
         """What is to be published next. Home Assistant gets a device after its values, and loses it before them."""
-        now = self._clock()
         told = self._requests.answer() or self._discovery.farewell()
-        told = told or self._standing.take(now, self._wall()) or self._discovery.take(now)
+        told = told or self._standing.take(now, at) or self._discovery.take(now)
         if told is None and self._log_topic is not None and (line := self._log_topic.take()) is not None:
             return self._topics.log(line)
         return told
@@ -232,9 +230,14 @@ class Bridge:
                 await self._send(publication, connection)
 
     async def _rest(self, until: float) -> None:
-        """Until something changes, or for as long as this."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(until - self._clock()):
-                await self._changed.wait()
-                return
-        self._standing.lag_s = max(0.0, self._clock() - until)
+        """Until something changes, or until then. A later time than the last leaves the alarm: this is cheaper."""
+        if until < self._alarm_at:
+            self._alarm_at = until
+            asyncio.get_running_loop().call_later(until - self._clock(), self._ring, until)
+        await self._changed.wait()
+
+    def _ring(self, at: float) -> None:
+        if at == self._alarm_at:  # otherwise an earlier one was set after this
+            self._alarm_at = math.inf
+            self._standing.lag_s = max(0.0, self._clock() - at)
+            self._changed.set()

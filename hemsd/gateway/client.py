@@ -40,11 +40,14 @@ class Client(aiomqtt.Client):
         if protocol is ProtocolVersion.V5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.MaximumPacketSize = PACKET_TAKEN_MAX
-        super().__init__(*arguments, protocol=protocol, properties=properties, **settings)
+        # How many are in flight is seen to by those who post(); paho's own bound would send from within a callback.
+        super().__init__(*arguments, protocol=protocol, properties=properties, max_inflight_messages=0, **settings)
+        self._client.on_publish = None  # while nothing is unanswered
         self.receive_maximum = RECEIVE_MAXIMUM
         self._packet_max = PACKET_MAX
         self.dropped = 0  # messages that came faster than they were taken
         self._unanswered: dict[int, Answer] = {}
+        self._blocked = False  # the socket takes no more for now: the loop says when it does
 
     def post(self, publication: Publication, answered: Answer) -> None:
         """Publish; `answered` is called once that is written (QoS 0) or acknowledged (QoS 1), perhaps at once.
@@ -52,23 +55,24 @@ class Client(aiomqtt.Client):
         What is longer than the broker takes is refused here (MQTT 5, 3.2.2.3.6): it would hang up, each time anew.
         Raises MqttError where the connection is gone.
         """
-        said = len(publication.topic) + len(publication.payload) + len(publication.correlation or b"")
+        said, properties = len(publication.topic) + len(publication.payload), None
+        if (correlation := publication.correlation) is not None:
+            said += len(correlation)
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.CorrelationData = correlation
         if said + OVERHEAD_MAX > self._packet_max:
             answered(TOO_LARGE)
             return
-        properties = None
-        if publication.correlation is not None:
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            properties.CorrelationData = publication.correlation
         told = publication.topic, publication.payload, publication.qos, publication.retain
         info = self._client.publish(*told, properties)
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             why = self._disconnected.exception() if self._disconnected.done() else None
             raise aiomqtt.MqttCodeError(info.rc, "could not publish") from why
-        if info.is_published():
+        if publication.qos == 0 and not self._client.want_write():
             answered(0)
         else:
             self._unanswered[info.mid] = answered
+            self._client.on_publish = self._on_publish
 
     def _on_connect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
         self.receive_maximum = getattr(properties, "ReceiveMaximum", RECEIVE_MAXIMUM)
@@ -91,6 +95,22 @@ class Client(aiomqtt.Client):
         while self._client.loop_misc() == MQTTErrorCode.MQTT_ERR_SUCCESS:  # noqa: ASYNC110 (paho has no event for it)
             await asyncio.sleep(max(1.0, self._client.keepalive / LOOKS_PER_KEEPALIVE))
 
+    def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:
+        """Paho has a packet. The socket nearly always takes it at once, and then no turn of the loop is needed."""
+        if self._connected.done():  # before, it is said from another thread
+            client.loop_write()
+            if not client.want_write() or client.socket() is None:
+                return
+        self._blocked = True
+        super()._on_socket_register_write(client, userdata, sock)
+
+    def _on_socket_unregister_write(self, client: Any, userdata: Any, sock: Any) -> None:
+        if self._blocked:
+            self._blocked = False
+            super()._on_socket_unregister_write(client, userdata, sock)
+
     def _on_publish(self, client: Any, userdata: Any, mid: int, reason_code: Any, properties: Any) -> None:
         if (answered := self._unanswered.pop(mid, None)) is not None:
             answered(reason_code.value)
+        if not self._unanswered:
+            self._client.on_publish = None  # paho would make a reason code for all that is written

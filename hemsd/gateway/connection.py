@@ -92,6 +92,8 @@ class Connection:
         """Publish, and with QoS 1 wait for the broker's answer: empty, or why it refused. Raises BrokerError."""
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.send(publication, lambda why: None if answer.done() else answer.set_result(why))
+        if answer.done():
+            return answer.result()
         try:
             async with asyncio.timeout(self._client.timeout):
                 return await answer
@@ -100,11 +102,9 @@ class Connection:
 
     def send(self, publication: Publication, answered: Callable[[str], None]) -> None:
         """Publish without waiting; `answered` is called once, as publish() returns, or never. Raises BrokerError."""
-        from aiomqtt import MqttError
-
         try:
             self._client.post(publication, lambda code: answered(_refusal(code)))
-        except MqttError as error:
+        except _mqtt_error() as error:
             raise BrokerError(_lost(error, self._config)) from error
 
     @property
@@ -121,7 +121,6 @@ class Connection:
 
         By MQTT 5 a message that the broker keeps says so whenever it comes, by 3.1.1 only after subscribing.
         """
-        from aiomqtt import MqttError
         from paho.mqtt.subscribeoptions import SubscribeOptions
 
         how: tuple[int, SubscribeOptions | None] = (1, None)
@@ -129,7 +128,7 @@ class Connection:
             how = 0, SubscribeOptions(qos=1, noLocal=True, retainAsPublished=True)
         try:
             answers = await _cancellable(self._client.subscribe(topic, *how))
-        except MqttError as error:
+        except _mqtt_error() as error:
             raise BrokerError(_lost(error, self._config)) from error
         codes = [answer if isinstance(answer, int) else int(answer.value) for answer in answers]
         return _refusal(max(codes, default=0))
@@ -141,12 +140,10 @@ class Connection:
 
     async def listen(self, hear: Callable[[Incoming], None]) -> None:
         """Hand on what is delivered, until the end of the connection, which raises BrokerError."""
-        from aiomqtt import MqttError
-
         try:
             async for message in self._client.messages:
                 hear(_incoming(message))
-        except MqttError as error:
+        except _mqtt_error() as error:
             raise BrokerError(_lost(error, self._config)) from error
 
 
@@ -191,6 +188,13 @@ async def connect(
         client.timeout = FAREWELL_S
         with suppress(MqttError):
             await client.__aexit__(None, None, None)
+
+
+def _mqtt_error() -> type[MqttError]:
+    """Looked for only where something was raised."""
+    from aiomqtt import MqttError
+
+    return MqttError
 
 
 def _incoming(message: Message) -> Incoming:

@@ -49,15 +49,20 @@ class HouseEnergy:
         self._began = self._began or at
         if isinstance(message, LifetimeEnergy):
             self._known = message
-        else:
-            for name, register in REGISTERS.items():
-                if (kwh := getattr(message, register)) is not None:
-                    self._shown[name] = _Shown(message.meter, kwh, message.measured_at)
-                    self.at = message.measured_at
+        elif not self._shows(message):
+            return False
         found = {name: self._total(name) for name in REGISTERS}
         grown = {name: kwh for name, kwh in found.items() if kwh is not None and kwh > self.totals.get(name, -1.0)}
         self.totals |= grown
         return bool(grown)
+
+    def _shows(self, reading: MeterReading) -> bool:
+        """Whether it tells of a register; most do not."""
+        for name, register in REGISTERS.items():
+            if (kwh := getattr(reading, register)) is not None:
+                self._shown[name] = _Shown(reading.meter, kwh, reading.measured_at)
+                self.at = reading.measured_at
+        return self.at is reading.measured_at
 
     def _total(self, name: str) -> float | None:
         known: Lifetime | None = getattr(self._known, name)

@@ -87,8 +87,7 @@ class Exporter:
             why = (error.strerror or str(error)).lower()
             raise MetricsError(f"metrics cannot be served at {where}: {why}; see listen") from error
         try:
-            async for message in self._seat.messages():
-                self._metrics.hear(message, self._clock())
+            await self._seat.listen(lambda message: self._metrics.hear(message, self._clock()))
         finally:
             server.close()
             for task in self._connections:

@@ -12,6 +12,7 @@ An entity is there from the first time that its value is known. Changes wait for
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -73,7 +74,6 @@ class _Device:
     identity: MeterIdentity | None = None
     status: ApplianceStatus | None = None
     told: dict[str, str] = field(default_factory=dict)
-    due_at: float | None = None
 
 
 class Discovery:
@@ -85,7 +85,8 @@ class Discovery:
         self._home = home
         self._began = now
         self._root = f"{home.discovery}/device/hemsd-{home.site}"
-        self._devices = {SITE_DEVICE: _Device(due_at=now + SETTLE_S)} if home.discovery else {}
+        self._devices = {SITE_DEVICE: _Device()} if home.discovery else {}
+        self._due = dict.fromkeys(self._devices, now + SETTLE_S)  # when each is to be told, once enough is known
         self._gone: dict[str, None] = {}  # devices to be taken away
         self._meter: str | None = None
 
@@ -98,12 +99,12 @@ class Discovery:
         match message:
             case MeterReading():
                 self._meet(message.meter, now)
-                self._learn(f"meter-{message.meter}", _known(message, METER), now)
+                self._learn_of(f"meter-{message.meter}", message, METER, now)
             case MeterStatus(meter=str(meter)):
                 self._meet(meter, now)
                 self._hear_meter(f"meter-{meter}", message, now)
             case SiteAggregate():
-                self._learn(SITE_DEVICE, _known(message, SITE), now)
+                self._learn_of(SITE_DEVICE, message, SITE, now)
             case LifetimeEnergy():
                 known = {f"{name}_total_kwh" for name in REGISTERS if getattr(message, name) is not None}
                 self._learn(SITE_DEVICE, known, now)
@@ -121,7 +122,7 @@ class Discovery:
         """Everything that was told is to be told again, as to a broker that knows nothing."""
         for name in self._standing():
             if self._devices[name].told:
-                self._devices[name].due_at = now
+                self._due[name] = now
 
     # --- what goes out
 
@@ -161,16 +162,21 @@ class Discovery:
 
     def take(self, now: float) -> Publication | None:
         """The next thing to publish; None where all is told."""
+        if now < min(self._due.values(), default=math.inf):
+            return None
         for name in self._standing():
-            device = self._devices[name]
-            if device.due_at is not None and now >= device.due_at:
-                device.due_at = None
-                return self._publication(name, device, now)
+            if now >= self._due.get(name, math.inf):
+                del self._due[name]
+                return self._publication(name, self._devices[name], now)
         return None
 
     def deadline(self) -> float | None:
         """When take() is wanted next."""
-        return min((at for name in self._standing() if (at := self._devices[name].due_at) is not None), default=None)
+        return (
+            min((self._due[name] for name in self._standing() if name in self._due), default=None)
+            if self._due
+            else None
+        )
 
     # --- inside
 
@@ -183,7 +189,7 @@ class Discovery:
             self._change(SITE_DEVICE, now)  # it says whether the meter is there
 
     def _hear_meter(self, name: str, status: MeterStatus, now: float) -> None:
-        self._learn(name, _known(status.link, METER), now)
+        self._learn_of(name, status.link, METER, now)
         device = self._devices[name]
         if status.identity is not None and status.identity != device.identity:
             device.identity = status.identity
@@ -206,6 +212,13 @@ class Discovery:
             device.words |= words
             self._change(name, now)
 
+    def _learn_of(
+        self, name: str, message: MeterReading | Link | SiteAggregate, fields: Mapping[str, Meaning], now: float
+    ) -> None:
+        device = self._device(name)
+        if device is not None and (unknown := fields.keys() - device.words):
+            self._learn(name, {word for word in unknown if getattr(message, word, None) is not None}, now)
+
     def _device(self, name: str) -> _Device | None:
         if name not in self._devices and len(self._devices) >= DEVICES_MAX:
             return None
@@ -214,11 +227,11 @@ class Discovery:
 
     def _drop(self, name: str) -> None:
         if self._devices.pop(name, None) is not None:
+            self._due.pop(name, None)
             self._gone[name] = None
 
     def _change(self, name: str, now: float) -> None:
-        if (device := self._devices[name]).due_at is None:
-            device.due_at = now + SETTLE_S
+        self._due.setdefault(name, now + SETTLE_S)
 
     def _standing(self) -> Iterator[str]:
         """Devices of which enough is known to tell; hemsd itself first, since the others are behind it."""
@@ -334,10 +347,6 @@ class Discovery:
 
 
 _OFF_IS_GOOD = {"payload_on": "False", "payload_off": "True"}
-
-
-def _known(message: MeterReading | Link | SiteAggregate, fields: Mapping[str, Meaning]) -> set[str]:
-    return {name for name in fields if getattr(message, name, None) is not None}
 
 
 def _is_known(status: ApplianceStatus | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from operator import attrgetter
 
 from msgspec.structs import replace
 
@@ -10,6 +11,9 @@ from hemsd.hub.messages import Link, MeterReading, MeterStatus
 
 SILENT_AFTER_S = 600.0  # two of the longest intervals at which a meter is asked for anything
 LIVE_VALUES = ("power_w", "current_r_a", "current_t_a", "energy_import_kwh", "energy_export_kwh")
+ENERGY = {"energy_import_kwh", "energy_export_kwh"}
+
+_values = attrgetter(*LIVE_VALUES)
 
 
 class Meter:
@@ -42,11 +46,15 @@ class Meter:
 
     def read(self, reading: MeterReading, now: float) -> None:
         """A value that this reading says nothing of, not even why it is missing, stays what it was."""
-        told = {name for name in LIVE_VALUES if getattr(reading, name) is not None or name in reading.states}
-        if any(name.startswith("energy_") for name in told):
+        before = self.reading or MeterReading(meter=reading.meter, measured_at=reading.measured_at)
+        kept = {
+            name: was
+            for name, value, was in zip(LIVE_VALUES, _values(reading), _values(before), strict=True)
+            if value is None and name not in reading.states
+        }
+        if not kept.keys() >= ENERGY:
             self.energy_at = reading.measured_at
-        if self.reading is not None:
-            kept = {name: getattr(self.reading, name) for name in LIVE_VALUES if name not in told}
-            states = {name: why for name, why in self.reading.states.items() if name not in told}
+        if kept:
+            states = {name: why for name, why in before.states.items() if name in kept}
             reading = replace(reading, **kept, states=states | reading.states)
         self.reading, self.read_at, self._heard_at = reading, now, now

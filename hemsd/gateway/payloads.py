@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, to_builtins
 from msgspec.structs import fields
 
 JST = timezone(timedelta(hours=9))
+TIMES_KEPT = 64  # in words: that of the registers comes with every reading
 
 Timestamp = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+09:00$", description="RFC 3339, Japan")]
 Transaction = Annotated[str, Meta(max_length=128)] | int | None
@@ -278,6 +280,7 @@ def schema_id(kind: type[Struct]) -> str:
     return next(str(field.default) for field in fields(kind) if field.name == "schema")
 
 
+@lru_cache(TIMES_KEPT)
 def timestamp(at: datetime) -> Timestamp:
     """RFC 3339 to the second in Japan's time, +09:00. `at` is aware."""
-    return at.astimezone(JST).isoformat(timespec="seconds")
+    return f"{to_builtins(at.astimezone(JST)):.19}+09:00"  # without a fraction; isoformat() takes twice as long

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from hemsd.gateway.flood import Bucket
 from hemsd.gateway.payloads import Answer, Data, Error, Request, Response, Scalar, Transaction, timestamp
@@ -266,7 +266,7 @@ class Requests:
         )
         publication = self._topics.response(response)
         for topic in dict.fromkeys((publication.topic, caller.response_topic or publication.topic)):
-            self._answers.append(replace(publication, topic=topic, correlation=caller.correlation))
+            self._answers.append(structs.replace(publication, topic=topic, correlation=caller.correlation))
 
 
 def _request(caller: _Caller, payload: bytes) -> Request:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable
+from itertools import filterfalse
 from pathlib import Path
 
 import msgspec
@@ -45,7 +46,7 @@ class Retained:
 
     def expect(self, topics: Iterable[str]) -> bool:
         """To be called before publishing in these; whether the file is to be written first."""
-        new = [topic for topic in topics if topic not in self._topics][: TOPICS_MAX - len(self._topics)]
+        new = list(filterfalse(self._topics.__contains__, topics))[: TOPICS_MAX - len(self._topics)]
         self._topics.update(new)
         self._changed |= bool(new)
         return self._changed

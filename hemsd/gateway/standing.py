@@ -222,6 +222,8 @@ class Standing:
         meter, appliance = self._meters.get(which), self._appliances.get(which)
         payload: bytes | Struct | None = None
         match topic:
+            case "meter/+/live" if meter and meter.reading:
+                return topics.live(meter.reading, meter.energy_at, meter.link, now - meter.read_at)
             case "availability":
                 payload = presence(True)
             case "bridge/info":
@@ -239,8 +241,6 @@ class Standing:
             case "meter/+/availability" if meter:
                 self._there[which] = meter.current(now)
                 payload = presence(self._there[which])
-            case "meter/+/live" if meter and meter.reading:
-                return topics.live(meter.reading, meter.energy_at, meter.link, now - meter.read_at)
             case "appliance/+/availability" if appliance and appliance.status:
                 payload = presence(appliance.status.online)
             case "appliance/+/state" if appliance and appliance.state:

@@ -7,8 +7,8 @@ alone: registers at its end, no difference to the record before, which a consume
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 import msgspec
 from msgspec import Struct
@@ -33,14 +33,14 @@ from hemsd.hub.messages import (
 from hemsd.hub.routes import Exposure
 
 MAJOR = "v1"
+CHECKED_MAX = 1024  # ids remembered to be in order
 INTERVAL = timedelta(minutes=30)  # of a meter's load profile (ECHONET Lite class 0x0288, EPC EA and EB)
 
 Key = tuple[str, str]
 """A topic of exposure.TOPICS, and what stands for its + (empty where there is none)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Publication:
+class Publication(Struct, frozen=True):
     """One message for the broker; an empty payload clears what is retained. `correlation`: of MQTT 5 (4.10.2)."""
 
     topic: str
@@ -215,6 +215,7 @@ def _property(told: PropertyValue) -> payloads.Property:
     )
 
 
+@lru_cache(CHECKED_MAX)
 def _checked(name: str) -> str:
     if not re.fullmatch("[a-z0-9-]{1,64}", name):
         raise ValueError(f"{name!r} cannot be part of a topic: only a-z, 0-9 and hyphen, at most 64")

@@ -103,7 +103,7 @@ class Historian:
         """Until cancelled; then what waits is written. Raises NewerDatabase."""
         self._samples_at, self._tidy_at = self._now() + SAMPLES_EVERY_S, self._now() + TIDY_FIRST_S
         with self._executor:
-            listening = asyncio.create_task(self._listen(), name="history listens")
+            listening = asyncio.create_task(self._seat.listen(self._listen), name="history listens")
             try:
                 while True:
                     await self._turn()
@@ -114,16 +114,15 @@ class Historian:
 
     # --- hearing
 
-    async def _listen(self) -> None:
-        async for message in self._seat.messages():
-            self._hear(message)
-            match message:
-                case MeterReading():
-                    pass  # those wait for their time
-                case MeterDay() | BackfillProgress(last=False):
-                    self._gather()
-                case _:
-                    self._woken.set()
+    def _listen(self, message: Message) -> None:
+        self._hear(message)
+        match message:
+            case MeterReading():
+                pass  # those wait for their time
+            case MeterDay() | BackfillProgress(last=False):
+                self._gather()
+            case _:
+                self._woken.set()
 
     def _gather(self) -> None:
         """Days of the meter's memory come one after the other, and it has them still: some are written together."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -73,10 +73,13 @@ class Place(Protocol):
         """Hand a message to whoever may hear it; never blocks."""
 
     def messages(self) -> AsyncIterator[Message]:
-        """What this domain may hear, in order, until close(). For one reader at a time."""
+        """What this domain may hear, in order, until close(). For one reader at a time, which may be busy."""
+
+    async def listen(self, hear: Callable[[Message], None]) -> None:
+        """The same, handed on as it is published; raises what `hear` raises, which is to take no time."""
 
     def close(self) -> None:
-        """Leave: messages() ends. Safe to call twice."""
+        """Leave: messages() and listen() end. Safe to call twice."""
 
 
 class Hall(Protocol):
@@ -111,7 +114,8 @@ class Seat:
         self.domain = domain
         self._hub = hub
         self._queue = Queue()
-        self._arrived = asyncio.Event()
+        self._hear: Callable[[Message], None] | None = None  # who listens
+        self._waiting: asyncio.Future[None] | None = None  # for something to come, or for the end
         self._closed = False
 
     def publish(self, message: Message) -> None:
@@ -119,26 +123,59 @@ class Seat:
         self._hub.carry(message, self)
 
     async def messages(self) -> AsyncIterator[Message]:
-        """What this domain may hear, in order, until close(). For one reader at a time."""
+        """What this domain may hear, in order, until close(). For one reader at a time, which may be busy."""
         while not self._closed:
-            self._arrived.clear()
-            while (message := self._queue.take()) is not None:
+            if (message := self._queue.take()) is not None:
                 yield message
-            if not self._closed:
-                await self._arrived.wait()
+            else:
+                await self._wait()
+
+    async def listen(self, hear: Callable[[Message], None]) -> None:
+        """The same, handed on as it is published: no queue, no turn of the loop.
+
+        Raises what `hear` raises, which is to take no time; whoever published knows nothing of it.
+        """
+        while (message := self._queue.take()) is not None:
+            hear(message)
+        if not self._closed:
+            self._hear = hear
+            try:
+                await self._wait()
+            finally:
+                self._hear = None
 
     def close(self) -> None:
-        """Leave: what still waits is forgotten and messages() ends. Safe to call twice."""
+        """Leave: what still waits is forgotten, messages() and listen() end. Safe to call twice."""
         self._closed = True
         self._queue = Queue()
         self._hub.leave(self)
-        self._arrived.set()
+        self._wake()
 
     def put(self, message: Message) -> bool:
-        """For the hub: add to what waits here; False when something was lost by it."""
-        kept = self._queue.put(message)
-        self._arrived.set()
-        return kept
+        """For the hub: hand on, or add to what waits here; False when something was lost by it."""
+        if self._hear is None:
+            kept = self._queue.put(message)
+            self._wake()
+            return kept
+        try:
+            self._hear(message)
+        except Exception as error:
+            self._hear = None
+            self._wake(error)
+        return True
+
+    async def _wait(self) -> None:
+        self._waiting = asyncio.get_running_loop().create_future()
+        await self._waiting
+
+    def _wake(self, error: Exception | None = None) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is None or waiting.done():
+            return
+        if error is None:
+            waiting.set_result(None)
+        else:
+            waiting.set_exception(error)
 
 
 class Hub:
@@ -155,6 +192,8 @@ class Hub:
         self._routes = routes
         self._clock = clock
         self._seats: list[Seat] = []
+        self._audiences: dict[frozenset[Domain], tuple[Seat, ...]] = {}  # until somebody comes or goes
+        self._delivering: deque[tuple[Message, frozenset[Domain], Seat | None]] = deque()
         self._latest = Latest()
         self._reported: dict[Denial | Loss, float] = {}
 
@@ -165,6 +204,7 @@ class Hub:
             if domain in self._routes[sender, type(message)]:
                 seat.put(message)
         self._seats.append(seat)
+        self._audiences.clear()
         return seat
 
     def latest(self, kind: type[M]) -> list[M]:
@@ -175,6 +215,7 @@ class Hub:
         """Forget a seat; see Seat.close()."""
         if seat in self._seats:
             self._seats.remove(seat)
+            self._audiences.clear()
 
     def carry(self, message: Message, sender: Seat) -> None:
         """Deliver what a seat published; see Seat.publish()."""
@@ -193,9 +234,21 @@ class Hub:
             self._deliver(message, frozenset({to}) if to else allowed, sender)
 
     def _deliver(self, message: Message, to: frozenset[Domain], sender: Seat | None = None) -> None:
-        for seat in self._seats:
-            if seat.domain in to and seat is not sender and not seat.put(message):
-                self._lose(Loss(seat.domain, type(message).__name__))
+        """One message after the other: what is published by one who hears this goes to everyone after this."""
+        self._delivering.append((message, to, sender))
+        if len(self._delivering) > 1:
+            return
+        try:
+            while self._delivering:
+                message, to, sender = self._delivering[0]
+                if (audience := self._audiences.get(to)) is None:
+                    audience = self._audiences[to] = tuple(seat for seat in self._seats if seat.domain in to)
+                for seat in audience:
+                    if seat is not sender and not seat.put(message):
+                        self._lose(Loss(seat.domain, type(message).__name__))
+                self._delivering.popleft()
+        finally:
+            self._delivering.clear()
 
     def _deny(self, message: Message, sender: Domain, to: Domain | None, why: str) -> None:
         denial = Denial(sender, type(message).__name__, to)

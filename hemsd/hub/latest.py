@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
 
 from hemsd.hub.messages import ApplianceState, ApplianceStatus, BackfillProgress, Domain, Message, MeterStatus
 from hemsd.hub.queue import POLICIES
 
 LATEST_MAX = 4096  # messages kept
 
-LATEST: Mapping[type[Message], tuple[str, ...]] = {
-    **{kind: policy.latest_by for kind, policy in POLICIES.items() if policy.latest_by is not None},
-    BackfillProgress: ("meter",),
+
+def _values(by: tuple[str, ...]) -> Callable[[Message], object]:
+    return attrgetter(*by) if by else lambda _: None
+
+
+LATEST: Mapping[type[Message], Callable[[Message], object]] = {
+    **{kind: _values(policy.latest_by) for kind, policy in POLICIES.items() if policy.latest_by is not None},
+    BackfillProgress: _values(("meter",)),
 }
-"""Messages that say how things stand until the next one does: the last with the same values in these fields."""
+"""Messages that say how things stand until the next one does: the last with the same of these values."""
 
 
 class Latest:
     """The last of each, with who said it, in the order they were said."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[object, ...], tuple[Domain, Message]] = {}
+        self._kept: dict[tuple[type[Message], object], tuple[Domain, Message]] = {}
 
     def __iter__(self) -> Iterator[tuple[Domain, Message]]:
         return iter(list(self._kept.values()))
@@ -31,7 +37,7 @@ class Latest:
     def note(self, message: Message, sender: Domain) -> None:
         """Keep what is in LATEST, in the place of what it replaces; an appliance that is forgotten leaves nothing."""
         kind = type(message)
-        if (by := LATEST.get(kind)) is None:
+        if (value_of := LATEST.get(kind)) is None:
             return
         if isinstance(message, MeterStatus) and message.meter is not None:
             self._kept.pop((kind, None), None)  # it was this one before we knew it
@@ -39,7 +45,7 @@ class Latest:
             for each in (ApplianceStatus, ApplianceState):
                 self._kept.pop((each, message.appliance), None)
             return
-        key = (kind, *(getattr(message, field) for field in by))
+        key = kind, value_of(message)
         self._kept.pop(key, None)
         self._kept[key] = sender, message
         if len(self._kept) > LATEST_MAX:

@@ -25,12 +25,14 @@ from hemsd.routeb.offered import offered
 from hemsd.routeb.stages import Lost, Online, SessionEvent
 
 WATCHED_FOR_S = 60.0  # after someone asked
-ROUND_S = 150.0  # a round of readings, a re-authentication in it included
+ROUND_S = 150.0  # that a round of readings may take, at least, a re-authentication in it included
 STATUS_S = 60.0
 LATE_S = 60.0  # the longest a meter may take to answer (AIF 1.01): so long after the next reading was due
 HALF_HOUR = timedelta(minutes=30)
+A_BOUNDARY = datetime(2000, 1, 1, tzinfo=UTC)
 NOTIFIED_WITHIN = timedelta(minutes=5)  # of the half-hour (AIF 1.01); after it the meter is asked
 HALF_HOUR_TRIES = 3
+TIMEOUT = Missing.TIMEOUT.value  # as a reading has it
 HALF_HOUR_RETRY = timedelta(minutes=2)
 
 
@@ -106,21 +108,29 @@ class Collector:
     # --- readings
 
     async def _poll(self) -> None:
-        """One round after the other while the meter is online."""
+        """Rounds, as long as it takes."""
         while True:
             await self._meter.online()
-            self._round_began = self._now()
             try:
-                with self._backfiller.turns.giving_way():
-                    async with asyncio.timeout(ROUND_S):
-                        await self._round()
+                async with asyncio.timeout(None) as limit:
+                    await self._rounds(limit)
             except (RouteBError, TimeoutError):
                 pass  # the meter's status tells; the next round tries again
             await self._rest()
 
+    async def _rounds(self, limit: asyncio.Timeout) -> None:
+        """One after the other while the meter is online. The limit is moved seldom, because that is dear."""
+        while self._meter.is_online:
+            self._round_began = now = self._now()
+            if (limit.when() or 0.0) < now + ROUND_S:
+                limit.reschedule(now + 2 * ROUND_S)
+            with self._backfiller.turns.giving_way():
+                await self._round()
+            await self._rest()
+
     async def _round(self) -> None:
         await self._meter.identify()
-        energy = self._now() >= self._energy_due
+        energy = self._round_began >= self._energy_due
         reading = await self._meter.read_live(energy=energy)
         self._publish_reading(reading)
         if reading.energy_import_kwh is not None:
@@ -128,12 +138,12 @@ class Collector:
         if not self._verified:
             await self._meter.identify(anew=True)
             self._verified = True
-        if self._half_hour_due() <= self._clock():
+        if self._half_hour_due(now := self._clock()) <= now:
             await self._ask_half_hour()
 
     def _publish_reading(self, reading: MeterReading) -> None:
         self._seat.publish(reading)
-        if reading.states.get("power_w") != Missing.TIMEOUT.value:
+        if reading.states.get("power_w") != TIMEOUT:
             logbook, now = self._meter.logbook, self._now()
             was_stale = now >= logbook.fresh_until
             logbook.read_at, logbook.fresh_until = reading.measured_at, now + self._pace.idle_s + LATE_S
@@ -157,10 +167,9 @@ class Collector:
 
     # --- half-hours
 
-    def _half_hour_due(self) -> datetime:
+    def _half_hour_due(self, now: datetime) -> datetime:
         """When the meter is to be asked for the half-hour that it has not notified."""
-        now = self._clock()
-        boundary = now - (now - datetime.min.replace(tzinfo=UTC)) % HALF_HOUR
+        boundary = now - (now - A_BOUNDARY) % HALF_HOUR
         if self._told_at is not None and self._told_at >= boundary:
             return boundary + HALF_HOUR + NOTIFIED_WITHIN
         if boundary != self._boundary:

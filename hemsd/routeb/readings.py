@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any, Literal, cast
 
 from hemsd.echonet.exchange import Missing
-from hemsd.echonet.meter import Count, FixedTime, MeterEPC, Scale, SlotHistory, decode
+from hemsd.echonet.meter import Count, Currents, FixedTime, MeterEPC, Scale, SlotHistory, decode
 from hemsd.echonet.values import PropertyError, State
 from hemsd.hub.messages import MeterDay, MeterIdentity, MeterInterval, MeterMinute, MeterReading
 
@@ -21,6 +21,7 @@ JST_AHEAD = timedelta(hours=9)
 JST = timezone(JST_AHEAD)
 NAME_LENGTH = 10  # base 32 digits of a meter's name
 
+NOTHING = (State, Missing)  # in the place of a value; a union would be made anew each time
 Answers = Mapping[int, bytes | Missing]
 
 LIVE: Mapping[int, tuple[str, ...]] = {
@@ -29,6 +30,7 @@ LIVE: Mapping[int, tuple[str, ...]] = {
     MeterEPC.CUMULATIVE_ENERGY_IMPORT: ("energy_import_kwh",),
     MeterEPC.CUMULATIVE_ENERGY_EXPORT: ("energy_export_kwh",),
 }
+ENERGY = frozenset({MeterEPC.CUMULATIVE_ENERGY_IMPORT, MeterEPC.CUMULATIVE_ENERGY_EXPORT})
 HALF_HOUR = (MeterEPC.HALF_HOUR_ENERGY_IMPORT, MeterEPC.HALF_HOUR_ENERGY_EXPORT)
 DAY = (MeterEPC.HISTORY_1_IMPORT, MeterEPC.HISTORY_1_EXPORT)
 
@@ -113,26 +115,16 @@ def live(answers: Answers, scale: Scale, meter: str, at: datetime) -> MeterReadi
     """The reading that E7, E8, E0 and E3, as far as they were asked, make; kWh only once their unit is known."""
     values: dict[str, Any] = {}
     states: dict[str, str] = {}
-    for name, value in _live_values(answers, scale):
-        _put(name, value, values, states)
+    for epc, answer in answers.items():
+        if (names := LIVE.get(epc)) is None:
+            continue  # the unit comes along
+        value = value_of(epc, answer)
+        if epc in ENERGY:
+            value = scale.kwh(value)
+        told = (value.r, value.t) if isinstance(value, Currents) else (value,) * len(names)
+        for name, each in zip(names, told, strict=True):
+            _put(name, each, values, states)
     return MeterReading(meter=meter, measured_at=at, states=states, **values)
-
-
-def _live_values(answers: Answers, scale: Scale) -> Iterator[tuple[str, object]]:
-    for epc, names in LIVE.items():
-        if epc not in answers:
-            continue
-        value = value_of(epc, answers[epc])
-        if isinstance(value, State | Missing):
-            for name in names:
-                yield name, value
-        elif epc == MeterEPC.INSTANTANEOUS_POWER:
-            yield names[0], value
-        elif epc == MeterEPC.INSTANTANEOUS_CURRENT:
-            yield names[0], value.r
-            yield names[1], value.t
-        else:
-            yield names[0], scale.kwh(value)
 
 
 def interval(answers: Answers, registers: Registers, source: Source) -> MeterInterval | None:
@@ -173,7 +165,7 @@ def minute_rows(history: SlotHistory) -> list[Row]:
 
 
 def _put(name: str, value: object, values: dict[str, Any], states: dict[str, str]) -> None:
-    if isinstance(value, State | Missing):
+    if isinstance(value, NOTHING):
         states[name] = value.value
     elif value is None:
         states[name] = "unknown_unit"
@@ -213,7 +205,7 @@ def identity(answers: Answers, properties: Collection[int], mac: str) -> MeterId
 
     def told(epc: int) -> Any:
         value = value_of(epc, answers.get(epc, Missing.ABSENT))
-        return None if isinstance(value, State | Missing) else value
+        return None if isinstance(value, NOTHING) else value
 
     maker, serial = told(MeterEPC.MAKER_CODE), told(MeterEPC.SERIAL_NUMBER)
     release, route_b_id = told(MeterEPC.STANDARD_VERSION), told(MeterEPC.ROUTE_B_ID)

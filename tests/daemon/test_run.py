@@ -64,7 +64,10 @@ class Daemon:
     async def running(self) -> AsyncIterator[None]:
         """Ends as systemd would end it."""
         running = asyncio.create_task(daemon.run(self._config, self._listener.environ))
-        await self.says("READY=1")
+        async with asyncio.timeout(10):
+            while "READY=1" not in self.said:  # how it stands may be said before
+                self.said += self._listener.heard()
+                await asyncio.sleep(0.01)
         yield
         os.kill(os.getpid(), signal.SIGTERM)
         assert await running == 0

@@ -8,6 +8,7 @@ import logging
 import socket
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +227,27 @@ async def test_a_broker_that_says_why_it_lets_nobody_in(reason: str, words: str)
         with pytest.raises(BrokerError, match=words) as caught:
             await connect(config, "5", "test", WILL).__aenter__()
     assert not caught.value.try_other_version
+
+
+@pytest.mark.parametrize("kind", ["mqtt", "mqtts"])
+async def test_a_broker_that_does_not_keep_up(
+    broker: Mosquitto, pki: Pki, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """What is sent goes to the kernel at once; what it has no room for waits, in order, until the broker reads on."""
+    monkeypatch.setattr("hemsd.gateway.connection.ANSWER_WITHIN_S", 10.0)
+    config = tls(broker, pki) if kind == "mqtts" else BrokerConfig(url=f"mqtt://127.0.0.1:{broker.ports.open}")
+    written: list[int] = []
+    async with connect(config, "5", "test", WILL) as connection:
+        assert await connection.publish(Publication("hemsd/a", b"", 0, False)) == ""
+        broker.freeze()
+        for number in range(200):
+            answered = partial(lambda number, _: written.append(number), number)
+            connection.send(Publication("hemsd/a", bytes(200_000), 0, False), answered)
+        assert 0 < len(written) < 200
+        broker.thaw()
+        assert await connection.publish(Publication("hemsd/v1/home-1/availability", b"", 1, False)) == ""
+        assert written == list(range(200))
+        assert await connection.publish(Publication("hemsd/a", b"", 0, False)) == ""
 
 
 async def test_a_password_file_that_is_gone(broker: Mosquitto, tmp_path: Path) -> None:

@@ -102,6 +102,42 @@ async def test_a_new_seat_hears_how_things_stand(hub: Hub) -> None:
     assert await heard(hub.seat(Domain.APPLIANCES)) == []
 
 
+async def test_a_listener_hears_at_once(hub: Hub) -> None:
+    """What waits first, then each message before publish() returns, in one order for all; until close()."""
+    routeb, operator, control = hub.seat(Domain.ROUTEB), hub.seat(Domain.OPERATOR), hub.seat(Domain.CONTROL)
+    told = list[Message]()
+    aggregate = SiteAggregate(at=AT, grid_w=5)
+    routeb.publish(reading(1))
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        for seat, hear in ((control, lambda _: control.publish(aggregate)), (operator, told.append)):
+            tasks.create_task(seat.listen(hear))
+        await asyncio.sleep(0)
+        assert told == [reading(1), aggregate]
+        routeb.publish(reading(2))
+        assert told == [reading(1), aggregate, reading(2), aggregate]
+        for seat in (operator, control):
+            seat.close()
+    routeb.publish(reading(3))
+    assert len(told) == 4
+
+
+async def test_what_a_listener_raises_is_its_own_trouble(hub: Hub) -> None:
+    """It comes out of listen(), not of publish(); the others hear on, and what comes next waits."""
+    routeb, history, operator = hub.seat(Domain.ROUTEB), hub.seat(Domain.HISTORY), hub.seat(Domain.OPERATOR)
+
+    def fail(_: Message) -> None:
+        raise ZeroDivisionError
+
+    listening = asyncio.create_task(history.listen(fail))
+    await asyncio.sleep(0)
+    for power_w in (1, 2):
+        routeb.publish(reading(power_w))
+    with pytest.raises(ZeroDivisionError):
+        await listening
+    assert await heard(history) == [reading(2)]
+    assert await heard(operator) == [reading(2)]
+
+
 async def test_an_appliance_that_was_forgotten_is_told_to_nobody_new(hub: Hub) -> None:
     """Its last status reaches who is there; a later seat hears nothing of it, and all of another one."""
     appliances, operator = hub.seat(Domain.APPLIANCES), hub.seat(Domain.OPERATOR)
