@@ -20,7 +20,19 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from hemsd.echonet.frame import ANSWERS, EHD, ESV, NOTIFICATIONS, Frame, FrameError, Property, decode, encode
+from hemsd.echonet.frame import (
+    ANSWERS,
+    EHD,
+    ESV,
+    NOTIFICATIONS,
+    Frame,
+    FrameError,
+    Property,
+    Shape,
+    decode,
+    encode,
+    shape_of,
+)
 from hemsd.echonet.objects import CONTROLLER
 from hemsd.echonet.roundtrips import RoundTrips
 
@@ -86,8 +98,10 @@ class _Asking(Struct, eq=False):
 
     request: Request
     tid: int
+    head: bytes  # of its answer: EHD and TID
     epcs: frozenset[int]
     asked_at: float
+    shape: Shape | None  # that the answer to the same had the last time
     observed: bool = False  # its round trip has been
 
 
@@ -134,7 +148,8 @@ class Exchange:
         self._round_trips = RoundTrips(ASSUMED_P95_S)
         self._soft_s = SOFT_FACTOR * ASSUMED_P95_S
         self._events: list[ExchangeEvent] = []
-        self._next = lru_cache(PLAN_LIMIT)(_next)  # the same few Gets are asked all day
+        self._next = lru_cache(PLAN_LIMIT)(_next)  # the same few Gets are asked all day,
+        self._shapes: dict[tuple[bool, int, frozenset[int]], Shape] = {}  # and answered alike but for the data
 
     # --- asking
 
@@ -169,14 +184,15 @@ class Exchange:
         request = self._queue[0]
         epcs, limit_s, body = self._next(request.is_read, request.eoj, request.wanted, request.alone)
         self._tid = tid = (self._tid + 1) & 0xFFFF
-        self._asking = self._last = asking = _Asking(request, tid, epcs, now)
+        head, shape = EHD + tid.to_bytes(2, "big"), self._shapes.get((request.is_read, request.eoj, epcs))
+        self._asking = self._last = asking = _Asking(request, tid, head, epcs, now, shape)
         self._recent[tid % RECENT_LIMIT] = asking
         self.counters["requests"] += 1
         if request.since is None:
             request.since = now
         self._hard_at = request.since + limit_s
         self._arm(request, now)
-        return EHD + tid.to_bytes(2, "big") + body
+        return head + body
 
     def sent(self, now: float) -> None:
         """The last datagram is out: its answer is waited for from now."""
@@ -234,6 +250,14 @@ class Exchange:
 
     def receive(self, data: bytes, now: float) -> None:
         """Take a datagram of the peer. Never raises for what it is: counts instead."""
+        asking = self._asking
+        if asking is not None and asking.shape is not None and data.startswith(asking.head):
+            told = asking.shape.told(data)
+            if told is not None:  # the usual answer, of which nothing but its data is new
+                self._heard(asking, now)
+                asking.request.answers.update(told)
+                self._settled(asking)
+                return
         try:
             frame = decode(data)
         except FrameError:
@@ -252,11 +276,7 @@ class Exchange:
         if asking is None or not _answers(frame, asking):
             self.counters["stray"] += 1
             return
-        if not asking.observed:
-            asking.observed = True
-            if asking is self._asking:
-                self.unanswered.append(False)
-            self._observe(now - asking.asked_at)
+        self._heard(asking, now)
         if asking.request.done:
             self.counters["late"] += 1
         else:
@@ -301,14 +321,29 @@ class Exchange:
         soft_at = now + self._soft_s * 2**request.repeats
         self._soft_at = soft_at if soft_at < self._hard_at else self._hard_at
 
-    def _observe(self, round_trip: float) -> None:
-        self._round_trips.observe(round_trip)
+    def _heard(self, asking: _Asking, now: float) -> None:
+        """An asking is answered, perhaps not for the first time: how long that took."""
+        if asking.observed:
+            return
+        asking.observed = True
+        if asking is self._asking:
+            self.unanswered.append(False)
+        self._round_trips.observe(now - asking.asked_at)
         soft_s = SOFT_FACTOR * self._round_trips.p95_s
         self._soft_s = soft_s if soft_s > SOFT_MIN_S else SOFT_MIN_S
 
     def _settle(self, asking: _Asking, frame: Frame) -> None:
-        request, in_flight = asking.request, self._asking
+        request = asking.request
         (_settle_read if request.is_read else _settle_write)(asking, frame)
+        if _is_whole(asking, frame):
+            if len(self._shapes) >= PLAN_LIMIT:
+                self._shapes.clear()
+            self._shapes[request.is_read, request.eoj, asking.epcs] = shape_of(frame)
+        self._settled(asking)
+
+    def _settled(self, asking: _Asking) -> None:
+        """The request of an asking has answers: is it done, or what is to be asked next?"""
+        request, in_flight = asking.request, self._asking
         answers = request.answers
         request.wanted = wanted = tuple([p for p in request.wanted if p.epc not in answers])
         if in_flight is None or in_flight is asking or in_flight.epcs.isdisjoint([p.epc for p in wanted]):
@@ -382,6 +417,14 @@ def _answers(frame: Frame, asking: _Asking) -> bool:
         and frame.seoj >> 8 == request.eoj >> 8
         and asking.epcs.issuperset([p.epc for p in frame.properties])
     )
+
+
+def _is_whole(asking: _Asking, frame: Frame) -> bool:
+    """Whether an answer has all that was asked: each property with data, or for a write each without."""
+    told = frame.properties
+    if len(told) != len(asking.epcs) or asking.epcs != {p.epc for p in told}:
+        return False
+    return all(p.edt for p in told) if asking.request.is_read else not any(p.edt for p in told)
 
 
 def _settle_read(asking: _Asking, frame: Frame) -> None:

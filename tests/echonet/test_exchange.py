@@ -17,8 +17,8 @@ from hemsd.echonet.exchange import (
     Request,
     Silent,
 )
-from hemsd.echonet.frame import ESV, Property
-from hemsd.echonet.objects import METER
+from hemsd.echonet.frame import ESV, Frame, Property, encode
+from hemsd.echonet.objects import CONTROLLER, METER
 
 E7, E8, E0, D3, E1, E2 = 0xE7, 0xE8, 0xE0, 0xD3, 0xE1, 0xE2
 
@@ -291,6 +291,18 @@ def test_a_property_named_twice_is_asked_once(wire: Wire) -> None:
     assert sent == bytes.fromhex(f"1081 {wire.exchange._tid:04X} 05FF01 028801 61 01 E50102")
     wire.hear(wire.exchange._tid, ESV.SET_RES, {0xE5: ""})
     assert write.answers == {0xE5: b""}
+
+
+def test_of_a_property_told_twice_the_first_counts(wire: Wire) -> None:
+    """However often such an answer comes: it is never taken for the usual one."""
+    for number in range(3):
+        request = wire.get(E7, E8)
+        tid = wire.ask_tid()
+        twice = [Property(E7, bytes((number, 1, 1, 1))), Property(E7, bytes((number, 2, 2, 2)))]
+        wire.exchange.receive(encode(Frame(tid, METER, CONTROLLER, ESV.GET_RES, tuple(twice))), wire.now)
+        assert request.answers == {E7: bytes((number, 1, 1, 1))}
+        wire.hear(wire.ask_tid(), ESV.GET_RES, {E8: "001E0032"})
+        assert request.done
 
 
 def test_all_live_values_and_their_scale_fit_one_get(wire: Wire) -> None:
