@@ -29,6 +29,8 @@ from hemsd.hub.messages import (
     MeterReading,
     MeterStatus,
     ReadMeter,
+    Records,
+    RecordsAfter,
     SiteAggregate,
 )
 from hemsd.hub.wire import connect
@@ -238,9 +240,12 @@ async def test_who_opens_the_gateways_socket_is_the_gateway(tmp_path: Path) -> N
         forged.append(MeterInterval(meter="m", end=last_boundary(), source="read"))
         async with connect(str(paths["gateway"])) as seat:
             assert seat.site == "home-1"
-            for message in forged:
+            for message in (*forged, RecordsAfter(request="last", asker=Domain.GATEWAY, seq=0, limit=1)):
                 seat.publish(message)
             await home.hears(Event, lambda event: event.kind == "hub.denied" and event.source is Domain.GATEWAY)
+            async for answer in seat.messages():  # to the last: by then the others have been heard
+                if isinstance(answer, Records):
+                    break
         async with connect(str(paths["operator"])) as operator:
             async for message in operator.messages():
                 if isinstance(message, Health) and message.source is Domain.OPERATOR:
