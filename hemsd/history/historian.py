@@ -125,8 +125,13 @@ class Historian:
                 self._woken.set()
 
     def _gather(self) -> None:
-        """Days of the meter's memory come one after the other, and it has them still: some are written together."""
-        if self._gathering is None:
+        """Days of the meter's memory come one after the other, and it has them still: some are written together.
+
+        But for the first of all, from which on there are totals to tell.
+        """
+        if self._lifetime == LifetimeEnergy():
+            self._woken.set()
+        elif self._gathering is None:
             self._gathering = asyncio.get_running_loop().call_later(GATHER_S, self._woken.set)
 
     def _hear(self, message: Message) -> None:

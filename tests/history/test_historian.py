@@ -179,35 +179,42 @@ def test_how_far_back_is_up_to_the_householder(tmp_path: Path, days: int, asked:
 
 
 def test_days_out_of_the_meters_memory_are_written_together(tmp_path: Path) -> None:
-    """They wait a minute for others; the end of the request, a half-hour or a question does not let them wait."""
+    """They wait a minute for others, all but the first of all, with which totals begin.
+
+    The end of the request, a half-hour or a question does not let them wait.
+    """
 
     async def story(house: House) -> None:
         def kept() -> int:
             return sum(isinstance(each, MeterInterval) for each in stored(tmp_path))
 
+        house.day(7)
+        await asyncio.sleep(0.1)
+        assert kept() == 48
+        assert (await house.told(house.gateway, LifetimeEnergy))[-1].imported is not None
         house.day(1)
         await asyncio.sleep(GATHER_S / 2)
         house.day(2)
         await house.told(house.gateway, HistoryHead)
-        assert kept() == 0
+        assert kept() == 48
         await asyncio.sleep(GATHER_S / 2)
         assert len(await house.told(house.gateway, HistoryHead)) == 1
-        assert kept() == 2 * 48
+        assert kept() == 3 * 48
         house.day(3, last=True)
         assert len(await house.told(house.gateway, HistoryHead)) == 1
-        assert kept() == 3 * 48
+        assert kept() == 4 * 48
         house.day(4)
         house.half_hour(0, 9_900)
         await asyncio.sleep(0.1)
-        assert kept() == 4 * 48 + 1
+        assert kept() == 5 * 48 + 1
         house.day(5)
         house.operator.publish(HistoryQuery(request="q", asker=Domain.OPERATOR, what="day"))
         (answer,) = await house.told(house.operator, HistoryAnswer)
-        assert (answer.rows[0].start, answer.rows[0].coverage) == (NOON.replace(hour=15) - timedelta(days=6), 1.0)
+        assert {row.start: row.coverage for row in answer.rows}[NOON.replace(hour=15) - timedelta(days=6)] == 1.0
         house.day(6)
 
     virtually(story, tmp_path)
-    assert len(stored(tmp_path)) == 6 * 48 + 1
+    assert len(stored(tmp_path)) == 7 * 48 + 1
 
 
 def test_an_outage_of_a_newer_meter_asks_for_its_minutes(tmp_path: Path) -> None:
