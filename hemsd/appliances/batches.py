@@ -9,7 +9,7 @@ from typing import Final
 from hemsd.appliances.manners import LIMIT_S, PROPERTIES_MAX, Manners
 from hemsd.appliances.tickets import Asking, Plan, Ticket
 from hemsd.echonet.exchange import Missing
-from hemsd.echonet.frame import ESV, Frame, Property, encode
+from hemsd.echonet.frame import BODY_AT, ESV, Frame, Property, encode
 from hemsd.echonet.objects import CONTROLLER
 
 PLAN_LIMIT = 64  # datagrams ready to be sent again, of one node
@@ -21,8 +21,6 @@ ANSWER_BYTES = 1024  # of properties in one answer, so that it fits into one pac
 TRIES = 2  # where requests get lost, of a larger size before it is taken for too large
 LAST_S = 6.0  # of the time that a request has, in which it may be company that it fails for: two tries
 USUAL_BYTES = 17  # of one property, where it was not seen to have more; maps and identifiers have as many
-
-BODY_AT: Final = 4  # in a frame, after EHD and TID
 
 
 class Batches:

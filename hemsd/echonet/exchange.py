@@ -22,6 +22,7 @@ from msgspec import Struct
 
 from hemsd.echonet.frame import (
     ANSWERS,
+    BODY_AT,
     EHD,
     ESV,
     NOTIFICATIONS,
@@ -61,7 +62,6 @@ EDT_BYTES: Mapping[int, int] = {  # of class 0288 (Appendix, release R); one tha
 
 IS_READ: Mapping[int, bool] = {ESV.GET: True, ESV.SETC: False}
 READ_ANSWERS, WRITE_ANSWERS = ANSWERS[ESV.GET], ANSWERS[ESV.SETC]
-BODY_AT = 4  # in a frame, after EHD and TID
 OUR_CLASSES = frozenset({0x05FF, 0x0EF0})
 ASKED = (CONTROLLER, CONTROLLER & 0xFFFF00)  # our one instance, or each of ours
 

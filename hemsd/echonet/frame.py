@@ -155,7 +155,7 @@ class _Datagram(Construct):
 _ONE_LIST: Final = _Datagram(two_lists=False)
 _TWO_LISTS: Final = _Datagram(two_lists=True)
 _LAYOUT: Final[Mapping[int, Construct]] = {esv: _TWO_LISTS if esv in TWO_LISTS else _ONE_LIST for esv in ESV}
-_BODY_AT: Final = 4  # after EHD and TID
+BODY_AT: Final = 4  # what follows EHD and TID
 _ESV_AT: Final = 10
 SHAPES: Final = 1024  # that are remembered
 _SHORTEST: Final = 12  # bytes, with OPC 0
@@ -187,7 +187,7 @@ class Shape:
     """All of a frame but its TID and its data: another like it is read at one go. It has one list, not empty."""
 
     def __init__(self, frame: Frame) -> None:
-        data, form, marks, at = encode(frame), f"{_BODY_AT}s", [], _BODY_AT
+        data, form, marks, at = encode(frame), f"{BODY_AT}s", [], BODY_AT
         end = _SHORTEST
         for each in frame.properties:
             end += 2
