@@ -20,9 +20,9 @@ from functools import lru_cache
 
 from msgspec import Struct
 
+from hemsd.echonet.batch import next_batch
 from hemsd.echonet.frame import (
     ANSWERS,
-    BODY_AT,
     EHD,
     ESV,
     NOTIFICATIONS,
@@ -43,22 +43,10 @@ REPLY_LIMIT = 4  # answers to INFC not yet sent
 WATCHED = 100  # askings of which it is known whether they were answered in the usual time
 PLAN_LIMIT = 32  # datagrams ready to be asked again
 
-PROPERTIES_PER_GET = 6  # AIF 1.01
-ANSWER_BYTES = 33  # of properties in one answer; weak meters shorten longer ones
-
-LIMIT_ONE_S = 20.0  # AIF 1.01, response timer 1: one property
-LIMIT_MANY_S = 60.0  # response timer 2: two or more, or a day of history
 SOFT_MIN_S = 2.0
 SOFT_FACTOR = 3  # times the observed p95
 ASSUMED_P95_S = 2.0  # until enough has been observed; good links answer in 1.3 s, poor ones in 4 s
 BACK_OFF_S = (1.0, 2.0, 4.0)  # after a transmission that failed
-
-SLOW = frozenset({0xE2, 0xE4})
-EDT_BYTES: Mapping[int, int] = {  # of class 0288 (Appendix, release R); one that is not here is asked alone
-    **{0x80: 1, 0x81: 1, 0x82: 4, 0x88: 1, 0x8A: 3, 0x8D: 12, 0x97: 2, 0x98: 4, 0x9D: 17, 0x9E: 17, 0x9F: 17},
-    **{0xC0: 16, 0xD0: 15, 0xD3: 4, 0xD7: 1, 0xE0: 4, 0xE1: 1, 0xE3: 4, 0xE5: 1, 0xE7: 4, 0xE8: 4},
-    **{0xEA: 11, 0xEB: 11, 0xED: 7, 0xEF: 7},
-}
 
 IS_READ: Mapping[int, bool] = {ESV.GET: True, ESV.SETC: False}
 READ_ANSWERS, WRITE_ANSWERS = ANSWERS[ESV.GET], ANSWERS[ESV.SETC]
@@ -148,7 +136,7 @@ class Exchange:
         self._round_trips = RoundTrips(ASSUMED_P95_S)
         self._soft_s = SOFT_FACTOR * ASSUMED_P95_S
         self._events: list[ExchangeEvent] = []
-        self._next = lru_cache(PLAN_LIMIT)(_next)  # the same few Gets are asked all day,
+        self._next = lru_cache(PLAN_LIMIT)(next_batch)  # the same few Gets are asked all day,
         self._shapes: dict[tuple[bool, int, frozenset[int]], Shape] = {}  # and answered alike but for the data
 
     # --- asking
@@ -381,31 +369,6 @@ class Exchange:
         self._replies.append(
             encode(Frame(tid=frame.tid, seoj=seoj, deoj=frame.seoj, esv=ESV.INFC_RES, properties=heard))
         )
-
-
-def _next(
-    is_read: bool, eoj: int, wanted: tuple[Property, ...], alone: frozenset[int]
-) -> tuple[frozenset[int], float, bytes]:
-    """The properties to ask now of those wanted, how long they may take, and what follows the TID."""
-    wanted = tuple({p.epc: p for p in wanted}.values())  # each once
-    batch = _batch(wanted, alone) if is_read else wanted  # a write is never cut
-    epcs = frozenset([p.epc for p in batch])
-    limit_s = LIMIT_ONE_S if len(epcs) == 1 and epcs.isdisjoint(SLOW) else LIMIT_MANY_S
-    return epcs, limit_s, encode(Frame(0, CONTROLLER, eoj, ESV.GET if is_read else ESV.SETC, batch))[BODY_AT:]
-
-
-def _batch(wanted: tuple[Property, ...], alone: frozenset[int]) -> tuple[Property, ...]:
-    """The first property wanted, and those after it that fit into one answer with it."""
-    sociable = [p for p in wanted if p.epc not in alone and p.epc in EDT_BYTES]
-    if wanted[0] not in sociable:
-        return wanted[:1]
-    batch: list[Property] = []
-    room = ANSWER_BYTES
-    for each in sociable:
-        if len(batch) < PROPERTIES_PER_GET and (size := 2 + EDT_BYTES[each.epc]) <= room:
-            batch.append(each)
-            room -= size
-    return tuple(batch)
 
 
 def _answers(frame: Frame, asking: _Asking) -> bool:

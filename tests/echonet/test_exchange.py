@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 from support.routeb import FakeMeter, asked, frame
 
+from hemsd.echonet.batch import ANSWER_BYTES, EDT_BYTES
 from hemsd.echonet.exchange import (
-    ANSWER_BYTES,
-    EDT_BYTES,
     QUEUE_LIMIT,
     Exchange,
     Finished,

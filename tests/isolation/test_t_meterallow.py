@@ -18,7 +18,7 @@ from support.routeb import EPOCH, FakeSeat, virtual_now
 
 import hemsd
 from drivers.packet import ALL_NODES, Packet
-from hemsd.echonet import exchange
+from hemsd.echonet import batch
 from hemsd.echonet.exchange import Missing
 from hemsd.echonet.frame import ESV, Property
 from hemsd.hub.messages import Backfill, Domain, Event, MeterProperty, ReadMeter
@@ -220,4 +220,4 @@ def test_nothing_else_sends_and_whole_batches_may_leave() -> None:
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("Send", "module.Send")
     ]
     assert makers == ["routeb/link.py"]
-    assert exchange.EDT_BYTES.keys() <= set(ALLOWED[0x0288, ESV.GET])
+    assert batch.EDT_BYTES.keys() <= set(ALLOWED[0x0288, ESV.GET])
