@@ -206,11 +206,11 @@ class Discovery:
             self._change(name, now)
 
     def _learn(self, name: str, words: set[str], now: float) -> None:
-        """Values that are known for the first time are entities from now on."""
+        """Values that are known for the first time are entities from now on; more of them may be about to come."""
         device = self._device(name)
         if device is not None and not words <= device.words:
             device.words |= words
-            self._change(name, now)
+            self._due[name] = now + SETTLE_S
 
     def _learn_of(
         self, name: str, message: MeterReading | Link | SiteAggregate, fields: Mapping[str, Meaning], now: float

@@ -162,6 +162,19 @@ def test_every_entity_has_a_state_of_a_real_payload(assistant: Assistant) -> Non
     }
 
 
+def test_an_appliance_is_told_when_no_more_of_it_becomes_known() -> None:
+    """Read bit by bit after a start, it does not lose for a moment what it was before."""
+    assistant, device = Assistant(), f"appliance-{AIRCON}"
+    assistant.hear(status(wishes=WISHES))
+    assistant.wait(SETTLE_S - 1)
+    assistant.hear(state(on=True))
+    assert device not in assistant.wait(1)  # so long after it was met
+    assistant.hear(state(**VALUES))
+    assert assistant.wait(SETTLE_S - 1) == []
+    assert assistant.wait(1) == [device]
+    assert assistant.entities(device)["select_mode"]["platform"] == "select"
+
+
 def test_what_an_entity_is_known_by_never_changes(assistant: Assistant) -> None:
     """unique_id and identifiers are forever: statistics and dashboards hang on them."""
     ids = {
