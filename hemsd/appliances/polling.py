@@ -36,6 +36,7 @@ PROOFS_MAX = 48  # twice as many each time, because some networks lose much of w
 DOUBTFUL = 2  # failures in a row, and it is asked without those that are answered
 FAILED_MAX = 16  # failures that are counted
 JITTER = 0.2  # of a pause, at most
+PACES = 256  # sets of intervals that appliances alike share
 TARDY_S = 10.0  # a notification may come after a poll that found the same
 
 
@@ -259,7 +260,7 @@ class Polls:
             self._held_until += min(SELDOM_S, pause_s * (1 + JITTER * self._chance()))
 
 
-@lru_cache(256)
+@lru_cache(PACES)
 def _paced(tempo: tuple[tuple[int, float], ...], interval_s: float) -> tuple[dict[int, float], dict[int, float]]:
     """How often each property is to be read, in seconds; and what is read once, too. Appliances alike share them."""
     every = {epc: max(every_s, interval_s) for epc, every_s in tempo}

@@ -41,6 +41,7 @@ MALFORMED = "malformed"  # data that its property cannot have, or that must not 
 OLD_POLLS = 3  # and a value is not that of now,
 FRESH_S = 90.0  # unless it is no older than this
 MAPS = frozenset({0x9D, 0x9E, GET_MAP})  # told in ApplianceStatus
+MAPS_REMEMBERED = 256  # those that are made
 _ID = re.compile("[0-9a-f]{4}-[0-9a-f]{8}")  # of an appliance
 
 Clock = Callable[[float], datetime]
@@ -286,7 +287,7 @@ def _with_map(device: Device, known: Known) -> Known:
     return {GET_MAP: _get_map(device.readable), **known} if device.readable else known
 
 
-@lru_cache(256)
+@lru_cache(MAPS_REMEMBERED)
 def _get_map(readable: frozenset[int]) -> bytes:
     return encode_property_map(readable)
 

@@ -200,7 +200,7 @@ def _broker(arguments: argparse.Namespace, *, may_ask: bool) -> BrokerConfig | N
     try:
         return broker_at(arguments.broker, arguments.username)
     except ValueError as error:
-        raise UsageError(f"--broker {arguments.broker}: {error}") from None
+        raise UsageError(f"--broker: {error}") from None  # without the address: a password may be in it
 
 
 def _broker_password(arguments: argparse.Namespace, machine: Machine, broker: BrokerConfig | None) -> str | None:

@@ -138,6 +138,8 @@ def test_without_a_person_what_is_missing_is_said(untouched: House) -> None:
     assert "--username is for --broker URL" in untouched.run(
         HEMSD, "install", "--yes", "--username", "hemsd", check=False
     )
+    told = untouched.run(HEMSD, "install", "--yes", "--broker", "mqtt://hemsd:kokeshi@192.168.1.10", check=False)
+    assert told == "hemsd: --broker: url may not hold a user or password: use username and password_file"
     (untouched.root / LETTER[1:]).chmod(0o644)
     told = untouched.run(HEMSD, "install", "--yes", "--credentials", LETTER, check=False)
     assert told == f"hemsd: {LETTER}: others may read it (mode 0644); run: chmod 600 {LETTER}"
