@@ -90,29 +90,31 @@ async def test_the_house_lives_and_the_commands_that_are_printed_work(host: Name
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        told = await _told_until("living-ac (AC-40) found", demo.stdout)
+        told = await _told_until(demo.stdout, "living-ac (AC-40) found", "/interval ")  # and there is a history
         commands = [shlex.split(line)[3:] for line in told if line.startswith("  ")]
         ran = [await hemsd(*command, env=environment, directory=tmp_path) for command in commands]
         assert [each.code for each in ran] == [0] * 6, ran
         assert "living-ac: set: target_temperature_c is 24" in ran[2].out
-        *_, line = await _told_until("to 24 °C", demo.stdout)
+        *_, line = await _told_until(demo.stdout, "to 24 °C")
         assert line.startswith("living-ac  ")
     finally:
         demo.send_signal(signal.SIGINT)
         await demo.communicate()
 
 
-async def _told_until(text: str, stream: asyncio.StreamReader | None) -> list[str]:
-    """The lines up to one with the text. A round of discovery may get lost on a busy machine: the next counts."""
+async def _told_until(stream: asyncio.StreamReader | None, *texts: str) -> list[str]:
+    """The lines until each text was in one. A round of discovery may get lost on a busy machine: the next counts."""
     assert stream is not None
     lines: list[str] = []
+    awaited = set(texts)
     with suppress(TimeoutError):
         async with asyncio.timeout(PATIENCE_S):
             while line := (await stream.readline()).decode():
                 lines.append(line)
-                if text in line:
+                awaited -= {text for text in awaited if text in line}
+                if not awaited:
                     return lines
-    raise AssertionError(f"{text!r} was not told, only {lines}")
+    raise AssertionError(f"{awaited} was not told, only {lines}")
 
 
 def test_names_belong_to_what_is_there() -> None:
