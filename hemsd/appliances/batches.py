@@ -40,8 +40,9 @@ class Batches:
         self._most = max(1, min(self._most, most))
         self._plans.clear()
 
-    def plan(self, ticket: Ticket, *, writes: bool) -> Plan:
+    def plan(self, ticket: Ticket) -> Plan:
         """The next frame of a ticket. The same few are asked all day, so they are kept."""
+        writes = ticket.kind != "read" and (ticket.kind == "write" or not ticket.selected)
         if writes:
             key: tuple[object, ...] = (ticket.eoj, ticket.written)
         else:
@@ -49,13 +50,15 @@ class Batches:
             if alone := ticket.alone:
                 wanted = wanted[:1] if wanted[0] in alone else tuple([epc for epc in wanted if epc not in alone])
             likely = self.manners.properties_per_request if ticket.kind == "read" else max(1, self.manners.proven)
-            size = min(ticket.size, likely, self._most)
+            size = self._most if self._most < ticket.size else ticket.size
+            size = likely if likely < size else size
             key = (ticket.eoj, wanted, size)
         if (plan := self._plans.get(key)) is None:
             properties = ticket.written if writes else self._batch(ticket.eoj, wanted, size)
             if len(self._plans) >= PLAN_LIMIT:
                 self._plans.clear()
-            plan = self._plans[key] = Plan(*_request(ticket.eoj, ESV.SETC if writes else ESV.GET, properties))
+            request = _request(ticket.eoj, ESV.SETC if writes else ESV.GET, properties)
+            plan = self._plans[key] = Plan(*request, writes)
         return plan
 
     def told(self, asking: Asking, esv: int, told: Mapping[int, bytes]) -> bool:

@@ -80,7 +80,7 @@ class Dialogue:
         self._asking: Asking | None = None  # in flight
         self._soft_at = math.inf  # its soft deadline
         self._free_at = 0.0  # when the gap is over
-        self._recent = deque[Asking](maxlen=RECENT_LIMIT)  # the last one first
+        self._recent = deque[Asking](maxlen=RECENT_LIMIT)  # not in flight any more; the last one first
         self._recognised = -1  # TID of the last answer that was: it may come twice
         self._outgoing: list[bytes] = []
         self._events: list[DialogueEvent] = []
@@ -122,7 +122,7 @@ class Dialogue:
         """Forget a ticket; nothing more is told of it. One in flight keeps the line until answered or overdue."""
         ticket.dropped = True
         if self._asking is not None and self._asking.ticket is ticket:
-            self._asking.shape = None
+            self._asking.whole = False
             return
         if ticket.done:
             return
@@ -150,24 +150,25 @@ class Dialogue:
         Nothing else is to be learnt of it. Its ticket is done, of which no event tells. None for any other.
         """
         asking = self._asking
-        if asking is None or (shape := asking.shape) is None or not data.startswith(asking.head):
+        if asking is None or not asking.whole or not data.startswith(asking.head):
             return None
-        if (told := shape.told(data)) is None:
+        plan = asking.plan
+        if not plan.recognise(data):
             return None
         self._asking = None
-        self._recent.popleft()
         self._recognised = asking.tid
         self._free_at = now + self.gap_s
         self.manners.took(now - asking.asked_at)
         ticket = asking.ticket
-        ticket.answers, ticket.recognised, ticket.wanted, ticket.last = dict(told), told, (), None
-        ticket.done = True
+        ticket.answers, ticket.recognised = plan.answers, plan.told
+        ticket.wanted, ticket.last, ticket.done = (), None, True
         return ticket
 
     def receive(self, frame: Frame, now: float) -> bool:
         """Take a frame of this node; whether it belongs to something asked, be it late, split or partial."""
-        tid = frame.tid
-        asking = next((each for each in self._recent if each.tid == tid), None)
+        tid, asking = frame.tid, self._asking
+        if asking is None or asking.tid != tid:
+            asking = next((each for each in self._recent if each.tid == tid), None)
         if asking is None:
             return tid == self._recognised
         if now > asking.asked_at + LATE_S or frame.seoj != asking.ticket.eoj:
@@ -188,11 +189,11 @@ class Dialogue:
             asking.named += len(told)
             before = ticket.wanted
             if self._settle(asking, frame.esv, told):
-                asking.plan.shape = shape_of(frame) if len(told) == len(frame.properties) else None
+                asking.plan.learn(shape_of(frame) if len(told) == len(frame.properties) else None)
             if first or ticket.wanted != before:
                 self._progress(ticket, now)
         if asking is self._asking:
-            self._asking = None
+            self._landed(asking)
             if not ticket.done:
                 self._go_on(ticket, now)
         if not (ticket.done or ticket.wanted):
@@ -276,30 +277,31 @@ class Dialogue:
         return self._routine.popleft() if self._routine and not self._blocked() else None
 
     def _ask(self, ticket: Ticket, now: float) -> None:
-        writes = ticket.kind != "read" and (ticket.kind == "write" or ticket.selecting)
-        last = ticket.last
+        last, counters = ticket.last, self.counters
         if last is not None and self._batches.going_on(ticket):
-            self.counters["partial"] += 1
-        plan = self._batches.plan(ticket, writes=writes)
-        epcs, tid = plan.epcs, self._next_tid()
+            counters["partial"] += 1
+        plan, tid = self._batches.plan(ticket), self._next_tid()
         head = EHD + tid.to_bytes(2, "big")
-        self._asking = ticket.last = asking = Asking(ticket, tid, head, plan, epcs, writes, now)
-        self._recent.appendleft(asking)
+        self._asking = ticket.last = asking = Asking(ticket, tid, head, plan, now)
         if last is None:
-            ticket.asked_at = now
-            if epcs == ticket.epcs:
-                asking.shape = plan.shape
-        elif last.epcs == epcs and not last.heard:
+            ticket.asked_at, asking.whole = now, plan.epcs == ticket.epcs
+        elif last.epcs == plan.epcs and not last.heard:
             asking.tries = last.tries + 1
-        if (limit_at := ticket.limit_at) == math.inf:
+        limit_at = ticket.limit_at
+        if limit_at == math.inf:
             ticket.limit_at = limit_at = now + (SECTION_LIMIT_S if ticket.kind == "section" else LIMIT_S)
         soft_s, answer_s = self.manners.soft_s, self._answer_s
         soft_at = now + (soft_s if soft_s > answer_s else answer_s)
         self._soft_at = soft_at if soft_at < limit_at else limit_at
-        self.counters["requests"] += 1
+        counters["requests"] += 1
         if ticket.repeats:
-            self.counters["repeats"] += 1
+            counters["repeats"] += 1
         self._outgoing.append(head + plan.body)
+
+    def _landed(self, asking: Asking) -> None:
+        """It is not in flight any more; what comes later still counts."""
+        self._asking = None
+        self._recent.appendleft(asking)
 
     # --- where a ticket goes
 
@@ -335,7 +337,7 @@ class Dialogue:
 
     def _overdue(self, asking: Asking, now: float) -> None:
         """The soft deadline of what is in flight has passed: the line is free for others."""
-        self._asking = None
+        self._landed(asking)
         asking.overdue = True
         ticket = asking.ticket
         if ticket.done:

@@ -52,7 +52,7 @@ class Instance:
         self.values: dict[int, bytes] = {}  # by key of device.Known
         self._ages: dict[int, tuple[float, Source]] = {}  # of these
         self._noted_at = deque[float](maxlen=BY_HAND_MAX)  # changes by hand
-        self._notified_at = float("-inf")
+        self.notified_at = float("-inf")
         self._orders = 0  # of ours, under way
         self._echo_until = float("-inf")
         self.selectors: frozenset[int] = frozenset()  # what we ourselves set to read something else
@@ -74,7 +74,7 @@ class Instance:
             heard_at=self.heard_at,
             detail=self.detail,
             properties_per_request=node.manners.proven or None,
-            interval_s=node.interval_s,
+            interval_s=node.watch.interval_s,
         )
 
     def remembered(self) -> RememberedAppliance:
@@ -130,9 +130,9 @@ class Instance:
 
     def told(self, properties: Mapping[int, bytes], source: Source, now: float) -> list[NetworkEvent]:
         """It told values, by key of device.Known."""
-        self.heard_at = now
+        self.heard_at, self.silences = now, 0
         if source == "notified":
-            self._notified_at = now
+            self.notified_at = now
         values, ages = self.values, self._ages
         by_hand = () if properties.items() <= values.items() else self._changed(properties, source, now)
         ages.update(dict.fromkeys(properties, (now, source)))
@@ -146,7 +146,7 @@ class Instance:
 
     def overtaken(self, epcs: Iterable[int], asked_at: float) -> list[int]:
         """Of what was asked then, what it has notified since: the answer to that is older."""
-        if self._notified_at <= asked_at:
+        if self.notified_at <= asked_at:
             return []
         ages = self._ages
         return [epc for epc in epcs if epc in ages and ages[epc][1] == "notified" and ages[epc][0] > asked_at]

@@ -385,7 +385,7 @@ class Network:
         self._remove(node)
         if moved:
             self._registry.leave(owner, *owner.addresses)
-        owner.addresses.append(address)
+        owner.place((*owner.addresses, address))
         self._registry.enter(owner)
         if moved and before != address and owner.instances:
             names = ", ".join(instance.name for instance in owner.instances.values())

@@ -72,7 +72,7 @@ class Node:
     """One node, at an address of each family at most. Without `identity` it is a candidate and has no appliances."""
 
     def __init__(self, commons: Commons, addresses: Iterable[str], manners: Manners | None = None) -> None:
-        self.addresses = list(addresses)  # the one in use first
+        self.place(addresses)
         self.left = ""  # where it was before
         self.identity = ""
         self.fickle = False  # its number changes, and says nothing of who it is
@@ -94,8 +94,8 @@ class Node:
         self._proven_told = 1  # properties at once, as its appliances were told to be answered
         self._retry_at = math.inf
         self._courses = Courses(self.dialogue)
-        self._watch = Watch(self.dialogue, self.told)
-        self._exploring = Exploring(self, self._courses, self._watch, commons.chance)
+        self.watch = Watch(self.dialogue, self.told)
+        self._exploring = Exploring(self, self._courses, self.watch, commons.chance)
         self._heard_of: set[int] = set()
         self._echoes = Echoes()
 
@@ -117,7 +117,7 @@ class Node:
         return RememberedNode(
             identity=self.identity,
             fickle=self.fickle,
-            addresses=self.addresses,
+            addresses=list(self.addresses),
             identification=said.identification,
             maker=said.maker,
             product=said.product,
@@ -125,16 +125,6 @@ class Node:
             manners=self.manners.plain(),
             appliances=[each.remembered() for each in self.instances.values()],
         )
-
-    @property
-    def address(self) -> str:
-        """Where it is asked; empty while nobody knows where it is."""
-        return self.addresses[0] if self.addresses else ""
-
-    @property
-    def interval_s(self) -> float:
-        """Nothing of it is read more often."""
-        return self._watch.interval_s
 
     @property
     def gone(self) -> bool:
@@ -164,7 +154,7 @@ class Node:
         if self.manners.proven >= 2 * self._proven_told:
             self._proven_told = self.manners.proven
             self.tell(Changed(each.shown()) for each in self.instances.values())
-        self._watch.progressed(now)
+        self.watch.progressed(now)
         self._work(now)
         return True
 
@@ -180,7 +170,7 @@ class Node:
                     self.listed_itself(each.edt, now, announced=True)
         elif (instance := self.instances.get(eoj)) is not None and instance.listed:
             if values := {each.epc: each.edt for each in frame.properties if each.edt}:
-                self._watch.heard(instance, values, "notified", now)
+                self.watch.heard(instance, values, "notified", now)
                 self.told(instance, values, "notified", now)
                 self._work(now)
         elif eoj >> 8 not in NO_APPLIANCES and eoj & 0xFF and len(self._heard_of) < HEARD_OF_MAX:
@@ -213,15 +203,15 @@ class Node:
         at = self.dialogue.deadline()
         if self._retry_at < at:
             at = self._retry_at
-        if self._watch.due < at:
-            at = self._watch.due
+        if self.watch.due < at:
+            at = self.watch.due
         if self.orders.commands and (due := self.orders.deadline()) < at:
             at = due
         return at
 
     def _work(self, now: float) -> None:
         """Take what the dialogue has concluded, and ask what is to be asked now."""
-        dialogue, watch, happened = self.dialogue, self._watch, True
+        dialogue, watch, happened = self.dialogue, self.watch, True
         while happened:
             for event in dialogue.events():
                 if isinstance(event, Quiet):
@@ -236,7 +226,7 @@ class Node:
 
     def _finished(self, ticket: Ticket, now: float) -> None:
         """Whoever asked has the answers."""
-        if self._watch.finished(ticket, now):
+        if self.watch.finished(ticket, now):
             return
         if self._courses.finished(ticket, now):
             self._exploring.go_on(now)
@@ -249,6 +239,11 @@ class Node:
 
     # --- being there
 
+    def place(self, addresses: Iterable[str]) -> None:
+        """It is at these, and asked at the first; none: nobody knows where it is."""
+        self.addresses = tuple(addresses)
+        self.address = self.addresses[0] if self.addresses else ""
+
     def heard(self, now: float) -> None:
         """A valid frame of it came: it is there."""
         self.heard_at = now
@@ -256,7 +251,7 @@ class Node:
         if self.lost and self.identity:
             self.lost = False
             self._retry_at = now
-            self._watch.resume(now)
+            self.watch.resume(now)
             for instance in self.instances.values():
                 if instance.listed:
                     self.tell(instance.stands(online=True, detail="", now=now))
@@ -265,7 +260,7 @@ class Node:
         """It is gone: nothing more is asked but whether it is back, and what a person wants."""
         self.lost, self.failures = True, 0
         self._courses.end()
-        self._watch.pause()
+        self.watch.pause()
         for instance in self.instances.values():
             self.tell(instance.stands(online=False, detail=why, now=now))
         self.conclude(None, now)
@@ -281,7 +276,7 @@ class Node:
             why = f"no answer, {instance.silences} times in a row, though its node is there"
             self.tell(instance.stands(online=False, detail=why, now=now))
         if len(self.addresses) > 1:  # perhaps it hears us by its other one
-            self.addresses.reverse()
+            self.place(reversed(self.addresses))
 
     def try_again(self, tries: int, now: float) -> None:
         """Meet it again after a pause."""
@@ -361,13 +356,13 @@ class Node:
             self.forget(instance)
             return
         instance.listed = False
-        self._watch.remove(instance)
+        self.watch.remove(instance)
         self.tell(instance.stands(online=False, detail="its node does not have it any more", now=now))
 
     def forget(self, instance: Instance) -> None:
         """Let go of an appliance; what is heard of it later finds it anew."""
         self.orders.drop((instance,))
-        self._watch.remove(instance)
+        self.watch.remove(instance)
         del self.instances[instance.device.eoj], self._commons.appliances[instance.id]
         self.tell([Forgotten(instance.shown())])
 
@@ -381,13 +376,12 @@ class Node:
             for epc in instance.overtaken(tuple(told), ticket.asked_at):
                 del told[epc]
             if told:
-                self._watch.heard(instance, told, "read", now)
+                self.watch.heard(instance, told, "read", now)
                 self.told(instance, told, "read", now)
         self.orders.finished(ticket, now)
 
     def told(self, instance: Instance, told: Mapping[int, bytes], source: Source, now: float) -> None:
         """Values of an appliance came, by whatever way."""
-        instance.silences = 0
         if not instance.online and instance.listed:
             self.tell(instance.stands(online=True, detail="", now=now))
         known_before = len(instance.values)
@@ -395,4 +389,4 @@ class Node:
         if self.orders.commands:
             self.orders.told(instance, told, now)
         if len(instance.values) > known_before:
-            self._watch.select(instance, now)
+            self.watch.select(instance, now)

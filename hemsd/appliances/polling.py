@@ -86,7 +86,7 @@ class Polls:
         self._chance = chance
         self._tempo = tuple(sorted([(epc, each.value) for epc, each in tempo.items()], key=lambda each: each[1]))
         self._interval_s = 0.0  # nothing is read more often
-        self._every, self._pace = _paced(self._tempo, 0.0)
+        self._every, self._pace, self._ahead = _paced(self._tempo, 0.0)
         self._relied = True  # on notifications, where they come
         self._due = dict.fromkeys(self._every, now)
         self._failed: dict[int, int] = {}  # times in a row, by EPC
@@ -99,11 +99,13 @@ class Polls:
         self._turn: tuple[int, ...] | None = None
         self._selecting: Section | None = None  # the turn of one
         self._at: float | None = None  # deadline, once worked out
+        self.sections = 0  # so many there are, each to be read every SECTION_S
         self.select(sections, now)
 
     def select(self, sections: Collection[Section], now: float) -> None:
         """These are the sections now; those that are new are due."""
         self._sections = {each: self._sections.get(each, now) for each in sections}
+        self.sections = len(self._sections)
         self._at = None
 
     def keep(self, interval_s: float, now: float, *, relied: bool) -> None:
@@ -114,7 +116,7 @@ class Polls:
         self._relied = relied
         if interval_s != self._interval_s:
             self._interval_s = interval_s
-            self._every, self._pace = _paced(self._tempo, interval_s)
+            self._every, self._pace, self._ahead = _paced(self._tempo, interval_s)
 
     def reads(self, interval_s: float, read_s: float, most: int) -> float:
         """Requests a second of `most` properties that it takes to keep such an interval, where a read takes so long.
@@ -129,11 +131,6 @@ class Polls:
         shared = sum(count / period_s for period_s, count in counts.items()) / most
         return max(math.ceil(counts[fastest_s] / most) / fastest_s, shared)
 
-    @property
-    def sections(self) -> int:
-        """So many there are, each to be read every SECTION_S."""
-        return len(self._sections)
-
     def announces(self, epc: int) -> bool | None:
         """Whether notifications of a property come when it changes; None where nothing has shown it yet."""
         promise = self._promises.get(epc)
@@ -143,14 +140,14 @@ class Polls:
 
     def deadline(self) -> float:
         """When something is due that has no turn; infinity while both have."""
-        if self._at is None:
-            at = math.inf
-            if self._turn is None:
-                at = -math.inf if self._silences else min(self._due.values(), default=math.inf)
+        if (at := self._at) is None:
+            at, held_until = math.inf, self._held_until
+            if self._turn is None and (due := self._due):
+                at = -math.inf if self._silences else min(due.values())
             if self._sections and self._selecting is None:
                 at = min(at, *self._sections.values())
-            self._at = max(at, self._held_until)
-        return self._at
+            self._at = at = at if at > held_until else held_until
+        return at
 
     def due(self, now: float, most: int = PROPERTIES_MAX) -> tuple[int, ...] | Section | None:
         """What to read now: `most` properties at most, first what is most overdue for its tempo; None for nothing."""
@@ -167,9 +164,10 @@ class Polls:
             candidates = [epc for epc, at in due.items() if at < math.inf]
             candidates.sort(key=lambda epc: (failed.get(epc, 0), due[epc]))
         else:
-            pace = self._pace
-            candidates = [epc for epc, at in due.items() if at - SOON * pace[epc] <= now]
+            ahead = self._ahead
+            candidates = [epc for epc, at in due.items() if at - ahead[epc] <= now]
             if len(candidates) > most:
+                pace = self._pace
                 candidates.sort(key=lambda epc: (due[epc] - now) / pace[epc])
         if suspects or failed:  # by themselves, and last: others may not be answered in their company
             sure = [epc for epc in candidates if epc not in suspects and failed.get(epc, 0) < DOUBTFUL]
@@ -261,7 +259,11 @@ class Polls:
 
 
 @lru_cache(PACES)
-def _paced(tempo: tuple[tuple[int, float], ...], interval_s: float) -> tuple[dict[int, float], dict[int, float]]:
-    """How often each property is to be read, in seconds; and what is read once, too. Appliances alike share them."""
+def _paced(tempo: tuple[tuple[int, float], ...], interval_s: float) -> tuple[dict[int, float], ...]:
+    """How often each property is to be read, in seconds; also what is read once; how long before that it goes along.
+
+    Appliances alike share them.
+    """
     every = {epc: max(every_s, interval_s) for epc, every_s in tempo}
-    return every, {epc: every_s if every_s < math.inf else AGAIN_S for epc, every_s in every.items()}
+    pace = {epc: every_s if every_s < math.inf else AGAIN_S for epc, every_s in every.items()}
+    return every, pace, {epc: SOON * every_s for epc, every_s in pace.items()}

@@ -35,13 +35,17 @@ class _Turn(Struct, eq=False):
 
 
 class Watch:
-    """Of one node. `due` is when tick() is wanted next; `told` is given what polls read."""
+    """Of one node. `due` is when tick() is wanted next; `told` is given what polls read.
+
+    Nothing is read more often than every `interval_s`, because the node cannot keep up.
+    """
 
     def __init__(self, dialogue: Dialogue, told: Told) -> None:
         self.due = math.inf
         self._dialogue = dialogue
         self._told = told
         self._pace = Pace(dialogue.manners)
+        self.interval_s = self._pace.interval_s
         self._settle_at = math.inf
         self._polls: dict[Instance, Polls] = {}
         self._turns: dict[Ticket, _Turn] = {}
@@ -58,14 +62,9 @@ class Watch:
         selected = sections(device, instance.values)
         instance.selectors = frozenset(each.epc for section in selected for each in section.select)
         polls = Polls(wanted, selected, announced=device.announced, now=now, chance=chance)
-        polls.keep(self._pace.interval_s, now, relied=not self._dialogue.manners.lossy)
+        polls.keep(self.interval_s, now, relied=not self._dialogue.manners.lossy)
         self._polls[instance] = polls
         self.due = now
-
-    @property
-    def interval_s(self) -> float:
-        """Nothing is read more often, because its node cannot keep up."""
-        return self._pace.interval_s
 
     def remove(self, instance: Instance) -> None:
         """It is not to be read any more."""
@@ -108,9 +107,13 @@ class Watch:
         """Take a ticket of the dialogue that is done; whether it was one of these."""
         if (turn := self._turns.pop(ticket, None)) is None:
             return False
-        told, polls = _brought(ticket, turn), turn.polls
+        instance, polls, told = turn.instance, turn.polls, ticket.recognised
+        if told is None or instance.notified_at > ticket.asked_at:
+            told = _brought(ticket, turn)
         if turn.page is None and not ticket.silent:
-            self._took(now - ticket.asked_at, now)
+            self._pace.took(now - ticket.asked_at + self._dialogue.gap_s)
+            if now >= self._settle_at:
+                self._settle(now)
         polls.concluded(ticket, told, now)
         self._next(polls)
         if len(self._turns) == TURNS_MAX - 1:
@@ -118,7 +121,7 @@ class Watch:
         if told:
             if (page := turn.page) is not None:
                 told = {epc << 8 | page: edt for epc, edt in told.items()}
-            self._told(turn.instance, told, "read", now)
+            self._told(instance, told, "read", now)
         return True
 
     def tick(self, now: float) -> None:
@@ -142,15 +145,13 @@ class Watch:
             if polls.sections:  # both may be due
                 self._next(polls)
 
-    def _took(self, turn_s: float, now: float) -> None:
-        """A read took so long: now and then, see what interval there is room for."""
-        self._pace.took(turn_s + self._dialogue.gap_s)
-        if now < self._settle_at:
-            return
+    def _settle(self, now: float) -> None:
+        """See what interval there is room for."""
         self._settle_at = now + SETTLE_S
         self._pace.settle(self._reads)
+        self.interval_s = self._pace.interval_s
         for polls in self._polls.values():
-            polls.keep(self._pace.interval_s, now, relied=not self._dialogue.manners.lossy)
+            polls.keep(self.interval_s, now, relied=not self._dialogue.manners.lossy)
 
     def _reads(self, interval_s: float, read_s: float) -> float:
         """Requests a second that it takes to keep such an interval, where one takes so long."""
