@@ -11,6 +11,7 @@ import logging
 import socket
 import struct
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from functools import lru_cache
 from typing import ClassVar
 
@@ -33,8 +34,25 @@ OFF_LINK, OWN, TOO_LONG, OTHER_FLOW = "not of this link", "our own", "too long",
 log = logging.getLogger(__name__)
 
 
+class _Verdicts(dict[str, str]):
+    """By address; each is judged once, as long as there is room for it."""
+
+    def __init__(self, judge: Callable[[str], str]) -> None:
+        super().__init__()
+        self._judge = judge
+
+    def __missing__(self, address: str) -> str:
+        if len(self) >= NODES_MAX:
+            self.clear()
+        verdict = self[address] = self._judge(address)
+        return verdict
+
+
 class Inet(ABC):
-    """What both families have in common. Raises OSError where the socket cannot be had."""
+    """What both families have in common. Raises OSError where the socket cannot be had.
+
+    `verdicts`, by address: why a node is none to speak with, empty for one that is on this link, and for all of them.
+    """
 
     family: ClassVar[socket.AddressFamily]
     label: ClassVar[str]
@@ -43,7 +61,7 @@ class Inet(ABC):
 
     def __init__(self, interface: Interface) -> None:
         self._interface = interface
-        self._verdicts: dict[str, str] = {}
+        self.verdicts = _Verdicts(self._judge)
         self.socket = socket.socket(self.family, socket.SOCK_DGRAM)
         try:
             self.socket.setblocking(False)
@@ -63,25 +81,13 @@ class Inet(ABC):
             return OFF_LINK
         address: str = source[0]
         index, to_all = self._arrival(ancillary[0][2])  # there is no other kind
-        if verdict := self.verdict(address):
+        if verdict := self.verdicts[address]:
             return verdict
         if index != self._interface.index:
             return OFF_LINK
         if flags & TRUNCATED:
             return TOO_LONG
         return Packet(address, payload, source[1], to_all)
-
-    def verdict(self, address: str) -> str:
-        """Why a node is none to speak with, empty for one that is on this link, and for all of them.
-
-        Raises ValueError or OSError for what is no address.
-        """
-        verdict = self._verdicts.get(address)
-        if verdict is None:
-            if len(self._verdicts) >= NODES_MAX:
-                self._verdicts.clear()
-            verdict = self._verdicts[address] = self._judge(address)
-        return verdict
 
     @abstractmethod
     def send(self, address: str, payload: bytes) -> None:
@@ -98,7 +104,7 @@ class Inet(ABC):
 
     @abstractmethod
     def _judge(self, address: str) -> str:
-        """As verdict(), of an address that is seen for the first time."""
+        """The verdict on an address; see `verdicts`. Raises ValueError or OSError for what is none."""
 
 
 class Inet4(Inet):

@@ -161,7 +161,7 @@ class Dialogue:
         self.manners.took(now - asking.asked_at)
         ticket = asking.ticket
         ticket.answers, ticket.recognised = plan.answers, plan.told
-        ticket.wanted, ticket.last, ticket.done = (), None, True
+        ticket.last, ticket.done = None, True
         return ticket
 
     def receive(self, frame: Frame, now: float) -> bool:
@@ -282,9 +282,10 @@ class Dialogue:
             counters["partial"] += 1
         plan, tid = self._batches.plan(ticket), self._next_tid()
         head = EHD + tid.to_bytes(2, "big")
-        self._asking = ticket.last = asking = Asking(ticket, tid, head, plan, now)
+        whole = last is None and plan.epcs == ticket.epcs
+        self._asking = ticket.last = asking = Asking(ticket, tid, head, plan, now, whole)
         if last is None:
-            ticket.asked_at, asking.whole = now, plan.epcs == ticket.epcs
+            ticket.asked_at = now
         elif last.epcs == plan.epcs and not last.heard:
             asking.tries = last.tries + 1
         limit_at = ticket.limit_at

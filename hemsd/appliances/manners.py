@@ -19,7 +19,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from hemsd.echonet.roundtrips import RoundTrips
+from hemsd.echonet.roundtrips import KEPT, RoundTrips
 
 PROPERTIES_MAX = 16  # in one Get, however many a node would answer
 DOUBTS = 3
@@ -69,12 +69,12 @@ class Manners:
         self._answers, self._missed = 2.0, 0.0  # requests answered, and those lost
         self.usual_s = SOFT_FIRST_S / SOFT_FACTOR  # an answer takes, at most
         self.soft_s = SOFT_FIRST_S
-        self._fast = 0  # answers in a row within FAST_S, with no loss remembered
+        self._fast = 0  # answers in a row within FAST_S, with no loss remembered, up to KEPT
 
     def took(self, round_trip_s: float, *, lost: int = 0) -> None:
         """It answered after so long, when so many requests for the same had been lost."""
         fast = round_trip_s <= FAST_S and not lost
-        if fast and self._fast == SAMPLES:
+        if fast and self._fast == KEPT:
             return  # all that is remembered is like that
         self._fast = self._fast + 1 if fast and self._missed < FORGOTTEN else 0
         self._answers += 1
