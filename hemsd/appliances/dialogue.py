@@ -14,8 +14,8 @@ repeated only as a whole, after whatever else waits.
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -73,17 +73,18 @@ class Dialogue:
         self._next_tid = next_tid
         self._batches = Batches(manners)
         self.gap_s, self._answer_s = gap_s, 0.0
-        self._urgent: deque[Ticket] = deque()
-        self._routine: deque[Ticket] = deque()
-        self._open: list[Ticket] = []  # begun and not in flight: to go on, to be repeated, or to be waited for
+        # What follows is empty nearly always. All nodes then share (), which spares memory and the time to look there.
+        self._urgent: tuple[Ticket, ...] = ()
+        self._routine: tuple[Ticket, ...] = ()
+        self._open: tuple[Ticket, ...] = ()  # begun and not in flight: to go on, to be repeated, or to be waited for
+        self._recent: tuple[Asking, ...] = ()  # not in flight any more; the last one first
+        self._outgoing: tuple[bytes, ...] = ()
+        self._events: tuple[DialogueEvent, ...] = ()
         self._held: Ticket | None = None  # a section that goes on before anything else
         self._asking: Asking | None = None  # in flight
         self._soft_at = math.inf  # its soft deadline
         self._free_at = 0.0  # when the gap is over
-        self._recent = deque[Asking](maxlen=RECENT_LIMIT)  # not in flight any more; the last one first
         self._recognised = -1  # TID of the last answer that was: it may come twice
-        self._outgoing: list[bytes] = []
-        self._events: list[DialogueEvent] = []
 
     def heed(
         self,
@@ -128,9 +129,7 @@ class Dialogue:
             return
         if self._held is ticket:
             self._held = None
-        line = self._urgent if ticket.urgent else self._routine
-        if ticket in line:
-            line.remove(ticket)
+        self._urgent, self._routine = _without(self._urgent, ticket), _without(self._routine, ticket)
         self._finish(ticket)
 
     def rest(self, now: float) -> None:
@@ -228,14 +227,14 @@ class Dialogue:
                 at = min(at, max(ticket.retry_at, self._free_at))
         return at
 
-    def outgoing(self) -> list[bytes]:
+    def outgoing(self) -> Sequence[bytes]:
         """Datagrams to send, in order; empties."""
-        outgoing, self._outgoing = self._outgoing, []
+        outgoing, self._outgoing = self._outgoing, ()
         return outgoing
 
-    def events(self) -> list[DialogueEvent]:
+    def events(self) -> Sequence[DialogueEvent]:
         """What happened, in order; empties."""
-        events, self._events = self._events, []
+        events, self._events = self._events, ()
         return events
 
     # --- the line
@@ -243,17 +242,17 @@ class Dialogue:
     def _add(self, ticket: Ticket) -> Ticket:
         if not ticket.epcs:
             raise ValueError("there is nothing to ask for")
-        line = self._urgent if ticket.urgent else self._routine
-        if len(line) >= QUEUE_LIMIT:
+        if len(self._urgent if ticket.urgent else self._routine) >= QUEUE_LIMIT:
             raise QueueFull
-        line.append(ticket)
+        if ticket.urgent:
+            self._urgent += (ticket,)
+        else:
+            self._routine += (ticket,)
         return ticket
 
     def _blocked(self) -> bool:
         """Whether a routine read is under way already, even if it is not in flight."""
-        return bool(self._open) and any(
-            each.kind == "read" and not each.urgent and each.retry_at < math.inf for each in self._open
-        )
+        return any(each.kind == "read" and not each.urgent and each.retry_at < math.inf for each in self._open)
 
     def _next(self, now: float) -> Ticket | None:
         if (held := self._held) is not None:
@@ -261,20 +260,21 @@ class Dialogue:
             if now + SOFT_MIN_S <= held.limit_at:
                 return held
             held.retry_at = math.inf
-            self._open.append(held)
+            self._open += (held,)
         if self._urgent:
-            return self._urgent.popleft()
-        if not self._open:
-            return self._routine.popleft() if self._routine else None
-        if ready := [each for each in self._open if now >= each.retry_at]:
-            ticket = next((each for each in ready if each.urgent), ready[0])
-            if ticket.kind == "section" and self._routine and not ticket.stood_back and not self._blocked():
-                ticket.stood_back = True
-                return self._routine.popleft()
-            self._open.remove(ticket)
-            ticket.stood_back = False
+            ticket, self._urgent = self._urgent[0], self._urgent[1:]
             return ticket
-        return self._routine.popleft() if self._routine and not self._blocked() else None
+        waits = not self._routine or (self._open and self._blocked())
+        if self._open and (ready := [each for each in self._open if now >= each.retry_at]):
+            ticket = next((each for each in ready if each.urgent), ready[0])
+            ticket.stood_back = ticket.kind == "section" and not (ticket.stood_back or waits)
+            if not ticket.stood_back:
+                self._open = _without(self._open, ticket)
+                return ticket
+        if waits:
+            return None
+        ticket, self._routine = self._routine[0], self._routine[1:]
+        return ticket
 
     def _ask(self, ticket: Ticket, now: float) -> None:
         last, counters = ticket.last, self.counters
@@ -297,12 +297,12 @@ class Dialogue:
         counters["requests"] += 1
         if ticket.repeats:
             counters["repeats"] += 1
-        self._outgoing.append(head + plan.body)
+        self._outgoing += (head + plan.body,)
 
     def _landed(self, asking: Asking) -> None:
         """It is not in flight any more; what comes later still counts."""
         self._asking = None
-        self._recent.appendleft(asking)
+        self._recent = (asking, *self._recent[: RECENT_LIMIT - 1])
 
     # --- where a ticket goes
 
@@ -334,7 +334,7 @@ class Dialogue:
         elif ticket.kind == "section":
             self._held = ticket
         elif ticket.wanted:
-            self._open.append(ticket)
+            self._open += (ticket,)
 
     def _overdue(self, asking: Asking, now: float) -> None:
         """The soft deadline of what is in flight has passed: the line is free for others."""
@@ -346,7 +346,7 @@ class Dialogue:
         if ticket.dropped:
             self._finish(ticket)
             return
-        self._open.append(ticket)
+        self._open += (ticket,)
         if ticket.kind == "write":
             return
         ticket.retry_at = now if self.manners.lossy else now + PAUSE_S
@@ -373,12 +373,12 @@ class Dialogue:
         if not ticket.heard or ticket.gave_up:
             ticket.silent = True
             ticket.unanswered = () if ticket.last is None else ticket.last.epcs
-            self._events.append(Quiet(ticket))
+            self._events += (Quiet(ticket),)
         self._finish(ticket)
 
     def _finish(self, ticket: Ticket) -> None:
-        if self._open and ticket in self._open:
-            self._open.remove(ticket)
+        if self._open:
+            self._open = _without(self._open, ticket)
         if self._held is ticket:
             self._held = None
         if ticket.wanted:
@@ -391,7 +391,11 @@ class Dialogue:
         ticket.wanted, ticket.last = (), None
         ticket.done = True
         if not ticket.dropped:
-            self._events.append(Finished(ticket))
+            self._events += (Finished(ticket),)
+
+
+def _without(line: tuple[Ticket, ...], ticket: Ticket) -> tuple[Ticket, ...]:
+    return tuple([each for each in line if each is not ticket])
 
 
 def _taken(ticket: Ticket, esv: int, told: Mapping[int, bytes]) -> None:

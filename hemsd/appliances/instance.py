@@ -57,7 +57,7 @@ class Instance:
         self._echo_until = float("-inf")
         self.selectors: frozenset[int] = frozenset()  # what we ourselves set to read something else
         self._wrote: dict[int, bytes] = {}  # by us, last, and not overridden since
-        self._unseen: set[int] = set()  # keys, not told since an order of ours began
+        self._unseen: frozenset[int] = frozenset()  # keys, not told since an order of ours began
 
     def shown(self) -> Appliance:
         """It as others see it, now."""
@@ -140,7 +140,7 @@ class Instance:
             for key in ages.keys() - values.keys():
                 del ages[key]
         if self._unseen:
-            self._unseen.difference_update(properties)
+            self._unseen = self._unseen.difference(properties)
         told = Told(self.shown(), source, properties, values, ages, frozenset(by_hand))
         return [told, *self._noted(by_hand, now)] if by_hand else [told]
 
@@ -155,7 +155,7 @@ class Instance:
         """An order of ours begins: what changes from now is its doing."""
         self._orders += 1
         self._wrote |= {each.epc: each.edt for write in writes for each in write.properties}
-        self._unseen.update(self.values)
+        self._unseen = self._unseen.union(self.values)
 
     def order_ended(self, now: float) -> None:
         """One is over; its effects may be seen a little later."""

@@ -15,6 +15,8 @@ import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -38,6 +40,7 @@ FAILED_MAX = 16  # failures that are counted
 JITTER = 0.2  # of a pause, at most
 PACES = 256  # sets of intervals that appliances alike share
 TARDY_S = 10.0  # a notification may come after a poll that found the same
+NONE: Final[Mapping[int, Any]] = MappingProxyType({})  # shared by all appliances of which there is nothing to say
 
 
 class _Promise(Struct):
@@ -89,9 +92,10 @@ class Polls:
         self._every, self._pace, self._ahead = _paced(self._tempo, 0.0)
         self._relied = True  # on notifications, where they come
         self._due = dict.fromkeys(self._every, now)
-        self._failed: dict[int, int] = {}  # times in a row, by EPC
-        self._suspects: set[int] = set()  # what was asked last when nothing was said
-        self._promises = {epc: _Promise() for epc, each in tempo.items() if each is Tempo.STATE and epc in announced}
+        self._failed: Mapping[int, int] = NONE  # times in a row, by EPC
+        self._suspects: frozenset[int] = frozenset()  # what was asked last when nothing was said
+        promised = [epc for epc, each in tempo.items() if each is Tempo.STATE and epc in announced]
+        self._promises: Mapping[int, _Promise] = {epc: _Promise() for epc in promised} or NONE
         self._sections: dict[Section, float] = {}  # when each is due
         self._missed: dict[Section, int] = {}  # times in a row
         self._held_until = now + START_S * chance()  # nothing at all before
@@ -144,7 +148,7 @@ class Polls:
             at, held_until = math.inf, self._held_until
             if self._turn is None and (due := self._due):
                 at = -math.inf if self._silences else min(due.values())
-            if self._sections and self._selecting is None:
+            if self.sections and self._selecting is None:
                 at = min(at, *self._sections.values())
             self._at = at = at if at > held_until else held_until
         return at
@@ -154,7 +158,7 @@ class Polls:
         if now < self.deadline():
             return None
         self._at = None
-        if self._sections and self._selecting is None:
+        if self.sections and self._selecting is None:
             section = min(self._sections, key=self._sections.__getitem__)
             if self._turn is not None or (now - self._sections[section]) / SECTION_S >= self._late(now):
                 self._selecting = section
@@ -192,7 +196,8 @@ class Polls:
                 if len(missing) == 1 or not ticket.silent:
                     for epc in missing:
                         self._not_given(epc, now, lost=answers[epc] is Missing.TIMEOUT)
-                self._suspects.update(ticket.unanswered)
+                if ticket.unanswered:
+                    self._suspects |= set(ticket.unanswered)
         if ticket.silent:
             self._silent(now)
         else:
@@ -208,7 +213,7 @@ class Polls:
         if self._silences:
             if self._silences > 1:  # it is back: never mind what it did not give meanwhile
                 due.update(dict.fromkeys(self._failed, now))
-                self._failed.clear()
+                self._failed = NONE
             self._silences, self._held_until = 0, now
         for epc in properties:
             if epc in every:
@@ -220,10 +225,9 @@ class Polls:
                     if promise.holds and self._relied:
                         due[epc] = now + max(every[epc], SELDOM_S)
         if self._failed:
-            for epc in properties:
-                self._failed.pop(epc, None)
+            self._failed = {epc: times for epc, times in self._failed.items() if epc not in properties}
         if self._suspects:
-            self._suspects.difference_update(properties)
+            self._suspects = self._suspects.difference(properties)
         self._at = None
 
     def _late(self, now: float) -> float:
@@ -245,7 +249,8 @@ class Polls:
     def _not_given(self, epc: int, now: float, *, lost: bool) -> None:
         """It is asked more seldom; but what may have got lost is due as before once."""
         if (pace := self._pace.get(epc)) is not None:
-            failed = self._failed[epc] = min(self._failed.get(epc, 0) + 1, FAILED_MAX)
+            failed = min(self._failed.get(epc, 0) + 1, FAILED_MAX)
+            self._failed = {**self._failed, epc: failed}
             if failed > 1 or not lost:
                 self._due[epc] = now + min(SELDOM_S, pace * 2.0**failed)
 
