@@ -72,7 +72,7 @@ class Dialogue:
         self.counters = Counter[str]() if counters is None else counters
         self._next_tid = next_tid
         self._batches = Batches(manners)
-        self.gap_s, self._answer_s = gap_s, 0.0
+        self.gap_s = gap_s
         # What follows is empty nearly always. All nodes then share (), which spares memory and the time to look there.
         self._urgent: tuple[Ticket, ...] = ()
         self._routine: tuple[Ticket, ...] = ()
@@ -101,7 +101,7 @@ class Dialogue:
         """
         self._batches.heed(eoj, alone, batch or PROPERTIES_MAX)
         self.gap_s = max(self.gap_s, gap_s or 0.0)
-        self._answer_s = min(LIMIT_S, max(self._answer_s, answer_s or 0.0))
+        self.manners.wait(answer_s or 0.0)
 
     # --- asking
 
@@ -216,14 +216,14 @@ class Dialogue:
 
     def deadline(self) -> float:
         """When tick() is wanted next; in the past where something can go at once."""
-        at = math.inf
-        if self._asking is not None:
+        asking, at = self._asking, math.inf
+        if asking is not None:
             at = self._soft_at
         elif self._urgent or self._held or (self._routine and not self._blocked()):
             at = self._free_at
         for ticket in self._open:
             at = min(at, ticket.limit_at)
-            if self._asking is None:
+            if asking is None:
                 at = min(at, max(ticket.retry_at, self._free_at))
         return at
 
@@ -291,8 +291,7 @@ class Dialogue:
         limit_at = ticket.limit_at
         if limit_at == math.inf:
             ticket.limit_at = limit_at = now + (SECTION_LIMIT_S if ticket.kind == "section" else LIMIT_S)
-        soft_s, answer_s = self.manners.soft_s, self._answer_s
-        soft_at = now + (soft_s if soft_s > answer_s else answer_s)
+        soft_at = now + self.manners.soft_s
         self._soft_at = soft_at if soft_at < limit_at else limit_at
         counters["requests"] += 1
         if ticket.repeats:

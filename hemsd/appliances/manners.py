@@ -68,7 +68,7 @@ class Manners:
         self.properties_per_request = 1
         self._answers, self._missed = 2.0, 0.0  # requests answered, and those lost
         self.usual_s = SOFT_FIRST_S / SOFT_FACTOR  # an answer takes, at most
-        self.soft_s = SOFT_FIRST_S
+        self.soft_s, self._least_s = SOFT_FIRST_S, SOFT_MIN_S
         self._fast = 0  # answers in a row within FAST_S, with no loss remembered, up to KEPT
 
     def took(self, round_trip_s: float, *, lost: int = 0) -> None:
@@ -84,7 +84,12 @@ class Manners:
         self._round_trips.observe(round_trip_s)
         self._recent_s.append(round_trip_s)
         self.usual_s = usual_s = min(self._round_trips.p95_s, max(self._recent_s))
-        self.soft_s = min(LIMIT_S, max(SOFT_MIN_S, usual_s if self.lossy else SOFT_FACTOR * usual_s))
+        self.soft_s = min(LIMIT_S, max(self._least_s, usual_s if self.lossy else SOFT_FACTOR * usual_s))
+
+    def wait(self, answer_s: float) -> None:
+        """It is known to take so long: an answer is not overdue before."""
+        self._least_s = min(LIMIT_S, max(self._least_s, answer_s))
+        self.soft_s = max(self.soft_s, self._least_s)
 
     @property
     def lost_share(self) -> float:

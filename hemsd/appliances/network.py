@@ -97,16 +97,17 @@ class Network:
 
     def receive(self, packet: Packet, now: float) -> bool:
         """Take a datagram; whatever it is, nothing is raised."""
-        address, counters = packet.address, self._commons.counters
+        address, payload = packet.address, packet.payload
+        node = self._registry.by_address.get(address)
+        if node is not None and node.recognise(payload, now):
+            self._turn(node, now)
+            return True
+        counters = self._commons.counters
         if address in self._own:
             counters["own"] += 1
             return True
-        node = self._registry.by_address.get(address)
-        if node is not None and node.recognise(packet.payload, now):
-            self._turn(node, now)
-            return True
         try:
-            frame = decode(packet.payload)
+            frame = decode(payload)
         except FrameError:
             counters["malformed"] += 1
             return True

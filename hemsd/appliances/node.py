@@ -144,7 +144,7 @@ class Node:
             return False
         self.heard(now)
         self._finished(ticket, now)
-        self._work(now)
+        self._go_on(now)
         return True
 
     def receive(self, frame: Frame, now: float) -> bool:
@@ -200,29 +200,38 @@ class Node:
 
     def deadline(self) -> float:
         """When tick() is wanted next."""
-        at = self.dialogue.deadline()
-        if self._retry_at < at:
-            at = self._retry_at
-        if self.watch.due < at:
-            at = self.watch.due
+        at, retry_at, due = self.dialogue.deadline(), self._retry_at, self.watch.due
+        if retry_at < at:
+            at = retry_at
+        if due < at:
+            at = due
         if self.orders.commands and (due := self.orders.deadline()) < at:
             at = due
         return at
 
     def _work(self, now: float) -> None:
         """Take what the dialogue has concluded, and ask what is to be asked now."""
-        dialogue, watch, happened = self.dialogue, self.watch, True
-        while happened:
-            for event in dialogue.events():
-                if isinstance(event, Quiet):
-                    self._quiet(event.ticket, now)
-                else:
-                    self._finished(event.ticket, now)
+        self._heed(now)
+        self._go_on(now)
+
+    def _heed(self, now: float) -> None:
+        for event in self.dialogue.events():
+            if isinstance(event, Quiet):
+                self._quiet(event.ticket, now)
+            else:
+                self._finished(event.ticket, now)
+
+    def _go_on(self, now: float) -> None:
+        """Ask what is to be asked now."""
+        dialogue, watch, orders = self.dialogue, self.watch, self.orders
+        if now >= watch.due:
+            watch.tick(now)
+        while dialogue.tick(now):
+            self._heed(now)
             if now >= watch.due:
                 watch.tick(now)
-            happened = dialogue.tick(now)
-        if self.orders.commands or self.orders.queries:
-            self.orders.settle(now)
+        if orders.commands or orders.queries:
+            orders.settle(now)
 
     def _finished(self, ticket: Ticket, now: float) -> None:
         """Whoever asked has the answers."""
@@ -384,9 +393,10 @@ class Node:
         """Values of an appliance came, by whatever way."""
         if not instance.online and instance.listed:
             self.tell(instance.stands(online=True, detail="", now=now))
-        known_before = len(instance.values)
+        values = instance.values
+        known_before = len(values)
         self._commons.events += instance.told(told, source, now)
         if self.orders.commands:
             self.orders.told(instance, told, now)
-        if len(instance.values) > known_before:
+        if len(values) > known_before:
             self.watch.select(instance, now)

@@ -115,9 +115,7 @@ class Watch:
             if now >= self._settle_at:
                 self._settle(now)
         polls.concluded(ticket, told, now)
-        self._next(polls)
-        if len(self._turns) == TURNS_MAX - 1:
-            self.due = now
+        self.due = now  # somebody may have waited for the place in line
         if told:
             if (page := turn.page) is not None:
                 told = {epc << 8 | page: edt for epc, edt in told.items()}
@@ -127,21 +125,22 @@ class Watch:
     def tick(self, now: float) -> None:
         """Put in line what is due, those first that have waited longest."""
         self.due = math.inf
-        most = self._dialogue.manners.properties_per_request
+        dialogue, turns = self._dialogue, self._turns
+        most = dialogue.manners.properties_per_request
         waiting: Iterable[tuple[Instance, Polls]] = self._polls.items()
         if len(self._polls) > 1:
             waiting = sorted(waiting, key=lambda each: each[1].deadline())
         for instance, polls in waiting:
-            if len(self._turns) >= TURNS_MAX:
+            if len(turns) >= TURNS_MAX:
                 return
             if (turn := polls.due(now, most)) is None:
                 self.due = polls.deadline()
                 return
             eoj = instance.device.eoj
             if isinstance(turn, Section):
-                self._turns[self._dialogue.section(eoj, turn)] = _Turn(instance, polls, turn.page)
+                turns[dialogue.section(eoj, turn)] = _Turn(instance, polls, turn.page)
             else:
-                self._turns[self._dialogue.read(eoj, turn)] = _Turn(instance, polls)
+                turns[dialogue.read(eoj, turn)] = _Turn(instance, polls)
             if polls.sections:  # both may be due
                 self._next(polls)
 
