@@ -264,17 +264,21 @@ class Dialogue:
         if self._urgent:
             ticket, self._urgent = self._urgent[0], self._urgent[1:]
             return ticket
-        waits = not self._routine or (self._open and self._blocked())
-        if self._open and (ready := [each for each in self._open if now >= each.retry_at]):
-            ticket = next((each for each in ready if each.urgent), ready[0])
-            ticket.stood_back = ticket.kind == "section" and not (ticket.stood_back or waits)
-            if not ticket.stood_back:
-                self._open = _without(self._open, ticket)
-                return ticket
-        if waits:
+        routine = self._routine
+        if self._open:
+            waits = not routine or self._blocked()
+            if ready := [each for each in self._open if now >= each.retry_at]:
+                ticket = next((each for each in ready if each.urgent), ready[0])
+                ticket.stood_back = ticket.kind == "section" and not (ticket.stood_back or waits)
+                if not ticket.stood_back:
+                    self._open = _without(self._open, ticket)
+                    return ticket
+            if waits:
+                return None
+        if not routine:
             return None
-        ticket, self._routine = self._routine[0], self._routine[1:]
-        return ticket
+        self._routine = routine[1:]
+        return routine[0]
 
     def _ask(self, ticket: Ticket, now: float) -> None:
         last, counters = ticket.last, self.counters

@@ -143,7 +143,8 @@ class Node:
         if (ticket := self.dialogue.recognise(data, now)) is None:
             return False
         self.heard(now)
-        self._finished(ticket, now)
+        if not self.watch.finished(ticket, now):
+            self._finished(ticket, now)
         self._go_on(now)
         return True
 
@@ -218,7 +219,7 @@ class Node:
         for event in self.dialogue.events():
             if isinstance(event, Quiet):
                 self._quiet(event.ticket, now)
-            else:
+            elif not self.watch.finished(event.ticket, now):
                 self._finished(event.ticket, now)
 
     def _go_on(self, now: float) -> None:
@@ -234,9 +235,7 @@ class Node:
             orders.settle(now)
 
     def _finished(self, ticket: Ticket, now: float) -> None:
-        """Whoever asked has the answers."""
-        if self.watch.finished(ticket, now):
-            return
+        """Whoever asked has the answers, if it was not the watch."""
         if self._courses.finished(ticket, now):
             self._exploring.go_on(now)
         else:
