@@ -26,6 +26,8 @@ USUAL_BYTES = 17  # of one property, where it was not seen to have more; maps an
 class Batches:
     """Of one node. A property is named by its key, see Manners."""
 
+    __slots__ = ("_alone", "_most", "_plans", "_refused", "_sizes", "manners")
+
     def __init__(self, manners: Manners) -> None:
         self.manners = manners
         self._most = PROPERTIES_MAX

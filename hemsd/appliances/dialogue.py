@@ -60,6 +60,11 @@ class Dialogue:
     receive() fill outgoing() and events(). `counters` counts requests, repeats, silences, late and partial answers.
     """
 
+    __slots__ = (
+        "_asking", "_batches", "_events", "_free_at", "_held", "_next_tid", "_open", "_outgoing", "_recent",
+        "_recognised", "_routine", "_soft_at", "_urgent", "counters", "gap_s", "manners",
+    )  # fmt: skip
+
     def __init__(
         self,
         manners: Manners,

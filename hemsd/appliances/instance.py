@@ -34,6 +34,12 @@ ENDS: Final[Mapping[tuple[int, int], bytes]] = {  # what comes to this by itself
 class Instance:
     """One appliance on a node. Whoever changes it appends the events that this makes."""
 
+    __slots__ = (
+        "_ages", "_echo_until", "_noted_at", "_orders", "_unseen", "_wrote", "detail", "device", "explorations",
+        "explored_at", "final", "heard_at", "id", "known", "listed", "node", "notified_at", "online", "selectors",
+        "serial", "silences", "since", "values",
+    )  # fmt: skip
+
     def __init__(self, node: Node, appliance: str, device: Device, now: float) -> None:
         self.node = node
         self.id = appliance

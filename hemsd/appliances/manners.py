@@ -57,6 +57,11 @@ class Manners:
     p95 itself: what has not come by then will hardly come.
     """
 
+    __slots__ = (
+        "_answers", "_doubted", "_doubts", "_fast", "_least_s", "_missed", "_recent_s", "_round_trips", "alone",
+        "ceiling", "properties_per_request", "proven", "soft_s", "strikes", "usual_s",
+    )  # fmt: skip
+
     def __init__(self) -> None:
         self.proven = 0  # as many properties in one Get as it was seen to answer in full
         self.ceiling = PROPERTIES_MAX  # more are not tried

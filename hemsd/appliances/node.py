@@ -71,6 +71,12 @@ class Commons:
 class Node:
     """One node, at an address of each family at most. Without `identity` it is a candidate and has no appliances."""
 
+    __slots__ = (
+        "_commons", "_courses", "_echoes", "_exploring", "_heard_of", "_proven_told", "_retry_at", "_silences",
+        "address", "addresses", "armed", "concluded", "dialogue", "failures", "fickle", "heard_at", "identity",
+        "instances", "left", "lost", "manners", "met", "met_at", "orders", "said", "vague", "watch",
+    )  # fmt: skip
+
     def __init__(self, commons: Commons, addresses: Iterable[str], manners: Manners | None = None) -> None:
         self.place(addresses)
         self.left = ""  # where it was before

@@ -42,6 +42,8 @@ class Orders:
     Where there are neither `commands` nor `queries` under way, it need not be told anything.
     """
 
+    __slots__ = ("_dialogue", "_events", "commands", "queries")
+
     def __init__(self, dialogue: Dialogue, events: list[NetworkEvent]) -> None:
         self._dialogue = dialogue
         self._events = events

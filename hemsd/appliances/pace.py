@@ -31,6 +31,8 @@ Reads = Callable[[float, float], float]
 class Pace:
     """One node's. `interval_s`: nothing of it is read more often."""
 
+    __slots__ = ("_manners", "_read_s", "_steps", "_turns", "interval_s")
+
     def __init__(self, manners: Manners) -> None:
         self._manners = manners
         self._steps = 0

@@ -39,6 +39,7 @@ DOUBTFUL = 2  # failures in a row, and it is asked without those that are answer
 FAILED_MAX = 16  # failures that are counted
 JITTER = 0.2  # of a pause, at most
 PACES = 256  # sets of intervals that appliances alike share
+TOLD = 64  # sets of properties that such appliances tell
 TARDY_S = 10.0  # a notification may come after a poll that found the same
 NONE: Final[Mapping[int, Any]] = MappingProxyType({})  # shared by all appliances of which there is nothing to say
 
@@ -76,6 +77,11 @@ class Polls:
     The kinds are: properties; a section.
     """
 
+    __slots__ = (
+        "_at", "_chance", "_due", "_failed", "_held_until", "_interval_s", "_missed", "_paces", "_promises",
+        "_relied", "_sections", "_selecting", "_silences", "_suspects", "_tempo", "_turn", "sections",
+    )  # fmt: skip
+
     def __init__(
         self,
         tempo: Mapping[int, Tempo],
@@ -89,9 +95,9 @@ class Polls:
         self._chance = chance
         self._tempo = tuple(sorted([(epc, each.value) for epc, each in tempo.items()], key=lambda each: each[1]))
         self._interval_s = 0.0  # nothing is read more often
-        self._every, self._pace, self._ahead = _paced(self._tempo, 0.0)
+        self._paces = _paced(self._tempo, 0.0)
         self._relied = True  # on notifications, where they come
-        self._due = dict.fromkeys(self._every, now)
+        self._due = dict.fromkeys(self._paces.every, now)
         self._failed: Mapping[int, int] = NONE  # times in a row, by EPC
         self._suspects: frozenset[int] = frozenset()  # what was asked last when nothing was said
         promised = [epc for epc, each in tempo.items() if each is Tempo.STATE and epc in announced]
@@ -115,12 +121,12 @@ class Polls:
     def keep(self, interval_s: float, now: float, *, relied: bool) -> None:
         """Read nothing more often, from the next time on; rely on notifications where they come, or never."""
         if self._relied and not relied:
-            self._due |= {epc: min(self._due[epc], now + self._every[epc]) for epc in self._promises}
+            self._due |= {epc: min(self._due[epc], now + self._paces.every[epc]) for epc in self._promises}
             self._at = None
         self._relied = relied
         if interval_s != self._interval_s:
             self._interval_s = interval_s
-            self._every, self._pace, self._ahead = _paced(self._tempo, interval_s)
+            self._paces = _paced(self._tempo, interval_s)
 
     def reads(self, interval_s: float, read_s: float, most: int) -> float:
         """Requests a second of `most` properties that it takes to keep such an interval, where a read takes so long.
@@ -168,10 +174,10 @@ class Polls:
             candidates = [epc for epc, at in due.items() if at < math.inf]
             candidates.sort(key=lambda epc: (failed.get(epc, 0), due[epc]))
         else:
-            ahead = self._ahead
+            ahead = self._paces.ahead
             candidates = [epc for epc, at in due.items() if at - ahead[epc] <= now]
             if len(candidates) > most:
-                pace = self._pace
+                pace = self._paces.pace
                 candidates.sort(key=lambda epc: (due[epc] - now) / pace[epc])
         if suspects or failed:  # by themselves, and last: others may not be answered in their company
             sure = [epc for epc in candidates if epc not in suspects and failed.get(epc, 0) < DOUBTFUL]
@@ -209,21 +215,20 @@ class Polls:
 
     def told(self, properties: Mapping[int, bytes], now: float, source: Source) -> None:
         """Properties came: in answer to whatever request, or by themselves. Any of them shows that it is there."""
-        due, every, promises = self._due, self._every, self._promises
+        due, paces, promises = self._due, self._paces, self._promises
         if self._silences:
             if self._silences > 1:  # it is back: never mind what it did not give meanwhile
                 due.update(dict.fromkeys(self._failed, now))
                 self._failed = NONE
             self._silences, self._held_until = 0, now
-        for epc in properties:
-            if epc in every:
-                due[epc] = now + every[epc]
+        for every_s, epcs in paces.together(tuple(properties)):
+            due.update(dict.fromkeys(epcs, now + every_s))
         if promises:
             for epc, promise in promises.items():
                 if epc in properties:
                     promise.told(properties[epc], now, source)
                     if promise.holds and self._relied:
-                        due[epc] = now + max(every[epc], SELDOM_S)
+                        due[epc] = now + max(paces.every[epc], SELDOM_S)
         if self._failed:
             self._failed = {epc: times for epc, times in self._failed.items() if epc not in properties}
         if self._suspects:
@@ -232,7 +237,7 @@ class Polls:
 
     def _late(self, now: float) -> float:
         """How overdue the most overdue property is for its tempo."""
-        pace = self._pace
+        pace = self._paces.pace
         return max([(now - at) / pace[epc] for epc, at in self._due.items()], default=-math.inf)
 
     def _selected(self, section: Section, answers: Mapping[int, bytes | Missing], now: float) -> None:
@@ -248,7 +253,7 @@ class Polls:
 
     def _not_given(self, epc: int, now: float, *, lost: bool) -> None:
         """It is asked more seldom; but what may have got lost is due as before once."""
-        if (pace := self._pace.get(epc)) is not None:
+        if (pace := self._paces.pace.get(epc)) is not None:
             failed = min(self._failed.get(epc, 0) + 1, FAILED_MAX)
             self._failed = {**self._failed, epc: failed}
             if failed > 1 or not lost:
@@ -263,12 +268,24 @@ class Polls:
             self._held_until += min(SELDOM_S, pause_s * (1 + JITTER * self._chance()))
 
 
-@lru_cache(PACES)
-def _paced(tempo: tuple[tuple[int, float], ...], interval_s: float) -> tuple[dict[int, float], ...]:
-    """How often each property is to be read, in seconds; also what is read once; how long before that it goes along.
+class _Paces:
+    """How often `every` property is read, in seconds; the `pace` of all; how long `ahead` of time one goes along.
 
-    Appliances alike share them.
+    `together` says of properties, by EPC, which are read how often. Appliances alike share all of this.
     """
-    every = {epc: max(every_s, interval_s) for epc, every_s in tempo}
-    pace = {epc: every_s if every_s < math.inf else AGAIN_S for epc, every_s in every.items()}
-    return every, pace, {epc: SOON * every_s for epc, every_s in pace.items()}
+
+    def __init__(self, tempo: tuple[tuple[int, float], ...], interval_s: float) -> None:
+        self.every = {epc: max(every_s, interval_s) for epc, every_s in tempo}
+        self.pace = {epc: every_s if every_s < math.inf else AGAIN_S for epc, every_s in self.every.items()}
+        self.ahead = {epc: SOON * every_s for epc, every_s in self.pace.items()}
+        self.together = lru_cache(TOLD)(self._together)
+
+    def _together(self, epcs: tuple[int, ...]) -> tuple[tuple[float, tuple[int, ...]], ...]:
+        every = self.every
+        intervals = dict.fromkeys([every[epc] for epc in epcs if epc in every])
+        return tuple([(each, tuple([epc for epc in epcs if every.get(epc) == each])) for each in intervals])
+
+
+@lru_cache(PACES)
+def _paced(tempo: tuple[tuple[int, float], ...], interval_s: float) -> _Paces:
+    return _Paces(tempo, interval_s)

@@ -40,6 +40,8 @@ class Watch:
     Nothing is read more often than every `interval_s`, because the node cannot keep up.
     """
 
+    __slots__ = ("_dialogue", "_pace", "_polls", "_settle_at", "_told", "_turns", "due", "interval_s")
+
     def __init__(self, dialogue: Dialogue, told: Told) -> None:
         self.due = math.inf
         self._dialogue = dialogue
