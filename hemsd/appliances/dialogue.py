@@ -78,7 +78,7 @@ class Dialogue:
         self._next_tid = next_tid
         self._batches = Batches(manners)
         self.gap_s = gap_s
-        # What follows is empty nearly always. All nodes then share (), which spares memory and the time to look there.
+        # What follows is empty nearly always: all nodes then share (), and there is less memory to look into.
         self._urgent: tuple[Ticket, ...] = ()
         self._routine: tuple[Ticket, ...] = ()
         self._open: tuple[Ticket, ...] = ()  # begun and not in flight: to go on, to be repeated, or to be waited for

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from hemsd.appliances.events import Appliance, Changed, NetworkEvent, Noted, Source, Told
@@ -35,7 +35,7 @@ class Instance:
     """One appliance on a node. Whoever changes it appends the events that this makes."""
 
     __slots__ = (
-        "_ages", "_echo_until", "_noted_at", "_orders", "_unseen", "_wrote", "detail", "device", "explorations",
+        "_ages", "_echo_until", "_noted_at", "_orders", "_same", "_unseen", "_wrote", "detail", "device", "explorations",
         "explored_at", "final", "heard_at", "id", "known", "listed", "node", "notified_at", "online", "selectors",
         "serial", "silences", "since", "values",
     )  # fmt: skip
@@ -56,6 +56,7 @@ class Instance:
         self.silences = 0  # in a row, of this object
         self.listed = True  # its node says that it has it
         self.values: dict[int, bytes] = {}  # by key of device.Known
+        self._same: Mapping[int, bytes] = {}  # what it told last, unless something has changed since
         self._ages: dict[int, tuple[float, Source]] = {}  # of these
         self._noted_at = deque[float](maxlen=BY_HAND_MAX)  # changes by hand
         self.notified_at = float("-inf")
@@ -140,7 +141,11 @@ class Instance:
         if source == "notified":
             self.notified_at = now
         values, ages = self.values, self._ages
-        by_hand = () if properties.items() <= values.items() else self._changed(properties, source, now)
+        by_hand: Sequence[int] = ()
+        if properties is not self._same:
+            if not properties.items() <= values.items():
+                by_hand = self._changed(properties, source, now)
+            self._same = properties
         ages.update(dict.fromkeys(properties, (now, source)))
         if len(ages) > len(values):  # there was no room for all
             for key in ages.keys() - values.keys():
