@@ -48,9 +48,7 @@ class Batches:
         if writes:
             key: tuple[object, ...] = (ticket.eoj, ticket.written)
         else:
-            wanted = ticket.wanted
-            if alone := ticket.alone:
-                wanted = wanted[:1] if wanted[0] in alone else tuple([epc for epc in wanted if epc not in alone])
+            wanted = _in_company(ticket) if ticket.alone else ticket.wanted
             likely = self.manners.properties_per_request if ticket.kind == "read" else max(1, self.manners.proven)
             size = self._most if self._most < ticket.size else ticket.size
             size = likely if likely < size else size
@@ -178,6 +176,12 @@ class Batches:
             self._sizes.clear()
         self._sizes[key] = size
         self._plans.clear()
+
+
+def _in_company(ticket: Ticket) -> tuple[int, ...]:
+    """Of what is wanted, the first, and all that may be asked with it."""
+    wanted, alone = ticket.wanted, ticket.alone
+    return wanted[:1] if wanted[0] in alone else tuple([epc for epc in wanted if epc not in alone])
 
 
 @lru_cache(REQUESTS)

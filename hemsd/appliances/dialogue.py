@@ -211,10 +211,7 @@ class Dialogue:
         if self._asking is not None and now >= self._soft_at:
             self._overdue(self._asking, now)
         if self._open:
-            for ending in [each for each in self._open if now + SOFT_MIN_S > each.limit_at]:
-                ending.retry_at = math.inf  # there would be no time left to answer
-                if now >= ending.limit_at:
-                    self._expired(ending, now)
+            self._end(now)
         if self._asking is None and now >= self._free_at and (ticket := self._next(now)) is not None:
             self._ask(ticket, now)
         return bool(self._events)
@@ -269,21 +266,26 @@ class Dialogue:
         if self._urgent:
             ticket, self._urgent = self._urgent[0], self._urgent[1:]
             return ticket
+        if self._open and (ready := self._ready(now)) is not None:
+            return ready
         routine = self._routine
-        if self._open:
-            waits = not routine or self._blocked()
-            if ready := [each for each in self._open if now >= each.retry_at]:
-                ticket = next((each for each in ready if each.urgent), ready[0])
-                ticket.stood_back = ticket.kind == "section" and not (ticket.stood_back or waits)
-                if not ticket.stood_back:
-                    self._open = _without(self._open, ticket)
-                    return ticket
-            if waits:
-                return None
-        if not routine:
+        if not routine or (self._open and self._blocked()):
             return None
         self._routine = routine[1:]
         return routine[0]
+
+    def _ready(self, now: float) -> Ticket | None:
+        """Of those open, one that goes on now; a section stands back once for a routine read."""
+        ready = [each for each in self._open if now >= each.retry_at]
+        if not ready:
+            return None
+        ticket = next((each for each in ready if each.urgent), ready[0])
+        if ticket.kind == "section" and self._routine and not ticket.stood_back and not self._blocked():
+            ticket.stood_back = True
+            return None
+        ticket.stood_back = False
+        self._open = _without(self._open, ticket)
+        return ticket
 
     def _ask(self, ticket: Ticket, now: float) -> None:
         last, counters = ticket.last, self.counters
@@ -367,6 +369,13 @@ class Dialogue:
         ticket.selected = False
         ticket.answers.clear()
         ticket.wanted = ticket.epcs
+
+    def _end(self, now: float) -> None:
+        """Give up what is open and has no time left to be answered."""
+        for ending in [each for each in self._open if now + SOFT_MIN_S > each.limit_at]:
+            ending.retry_at = math.inf
+            if now >= ending.limit_at:
+                self._expired(ending, now)
 
     def _expired(self, ticket: Ticket, now: float) -> None:
         """The limit of an open ticket has passed. A node that answered other things may be silent about one."""

@@ -35,9 +35,9 @@ class Instance:
     """One appliance on a node. Whoever changes it appends the events that this makes."""
 
     __slots__ = (
-        "_ages", "_echo_until", "_noted_at", "_orders", "_same", "_unseen", "_wrote", "detail", "device", "explorations",
-        "explored_at", "final", "heard_at", "id", "known", "listed", "node", "notified_at", "online", "selectors",
-        "serial", "silences", "since", "values",
+        "_ages", "_echo_until", "_noted_at", "_orders", "_same", "_unseen", "_wrote", "detail", "device",
+        "explorations", "explored_at", "final", "heard_at", "id", "known", "listed", "node", "notified_at", "online",
+        "selectors", "serial", "silences", "since", "values",
     )  # fmt: skip
 
     def __init__(self, node: Node, appliance: str, device: Device, now: float) -> None:
@@ -152,8 +152,10 @@ class Instance:
                 del ages[key]
         if self._unseen:
             self._unseen = self._unseen.difference(properties)
+        if not by_hand:
+            return [Told(self.shown(), source, properties, values, ages)]
         told = Told(self.shown(), source, properties, values, ages, frozenset(by_hand))
-        return [told, *self._noted(by_hand, now)] if by_hand else [told]
+        return [told, *self._noted(by_hand, now)]
 
     def overtaken(self, epcs: Iterable[int], asked_at: float) -> list[int]:
         """Of what was asked then, what it has notified since: the answer to that is older."""

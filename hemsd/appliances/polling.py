@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
@@ -169,19 +169,17 @@ class Polls:
             if self._turn is not None or (now - self._sections[section]) / SECTION_S >= self._late(now):
                 self._selecting = section
                 return section
-        due, suspects, failed = self._due, self._suspects, self._failed
         if self._silences:
-            candidates = [epc for epc, at in due.items() if at < math.inf]
-            candidates.sort(key=lambda epc: (failed.get(epc, 0), due[epc]))
+            candidates = self._least_failed()
         else:
-            ahead = self._paces.ahead
-            candidates = [epc for epc, at in due.items() if at - ahead[epc] <= now]
+            ahead, candidates = self._paces.ahead, []
+            for epc, at in self._due.items():
+                if at - ahead[epc] <= now:
+                    candidates.append(epc)
             if len(candidates) > most:
-                pace = self._paces.pace
-                candidates.sort(key=lambda epc: (due[epc] - now) / pace[epc])
-        if suspects or failed:  # by themselves, and last: others may not be answered in their company
-            sure = [epc for epc in candidates if epc not in suspects and failed.get(epc, 0) < DOUBTFUL]
-            candidates = sure or candidates
+                candidates.sort(key=self._early(now))
+        if self._suspects or self._failed:
+            candidates = self._sure(candidates) or candidates
         self._turn = turn = tuple(candidates[:most])
         return turn
 
@@ -229,11 +227,31 @@ class Polls:
                     promise.told(properties[epc], now, source)
                     if promise.holds and self._relied:
                         due[epc] = now + max(paces.every[epc], SELDOM_S)
-        if self._failed:
-            self._failed = {epc: times for epc, times in self._failed.items() if epc not in properties}
-        if self._suspects:
-            self._suspects = self._suspects.difference(properties)
+        if self._suspects or self._failed:
+            self._cleared(properties)
         self._at = None
+
+    def _cleared(self, epcs: Collection[int]) -> None:
+        """They were given."""
+        self._suspects = self._suspects.difference(epcs)
+        self._failed = {epc: times for epc, times in self._failed.items() if epc not in epcs}
+
+    def _least_failed(self) -> list[int]:
+        """All that is ever due, what failed least and is due first."""
+        due, failed = self._due, self._failed
+        return sorted(
+            [epc for epc, at in due.items() if at < math.inf], key=lambda epc: (failed.get(epc, 0), due[epc])
+        )
+
+    def _early(self, now: float) -> Callable[[int], float]:
+        """Of a property: how long before it is due, for its tempo."""
+        due, pace = self._due, self._paces.pace
+        return lambda epc: (due[epc] - now) / pace[epc]
+
+    def _sure(self, epcs: Iterable[int]) -> list[int]:
+        """Those that are answered. Others come by themselves, and last: in their company these may not be."""
+        suspects, failed = self._suspects, self._failed
+        return [epc for epc in epcs if epc not in suspects and failed.get(epc, 0) < DOUBTFUL]
 
     def _late(self, now: float) -> float:
         """How overdue the most overdue property is for its tempo."""

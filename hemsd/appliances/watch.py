@@ -119,8 +119,8 @@ class Watch:
         polls.concluded(ticket, told, now)
         self.due = now  # somebody may have waited for the place in line
         if told:
-            if (page := turn.page) is not None:
-                told = {epc << 8 | page: edt for epc, edt in told.items()}
+            if turn.page is not None:
+                told = _paged(told, turn.page)
             self._told(instance, told, "read", now)
         return True
 
@@ -165,6 +165,11 @@ class Watch:
         at = polls.deadline()
         if at < self.due:
             self.due = at
+
+
+def _paged(told: Mapping[int, bytes], page: int) -> Mapping[int, bytes]:
+    """By key of device.Known."""
+    return {epc << 8 | page: edt for epc, edt in told.items()}
 
 
 def _brought(ticket: Ticket, turn: _Turn) -> Mapping[int, bytes]:
