@@ -146,7 +146,9 @@ class Instance:
             if not properties.items() <= values.items():
                 by_hand = self._changed(properties, source, now)
             self._same = properties
-        ages.update(dict.fromkeys(properties, (now, source)))
+        age = (now, source)
+        for key in properties:
+            ages[key] = age
         if len(ages) > len(values):  # there was no room for all
             for key in ages.keys() - values.keys():
                 del ages[key]

@@ -39,7 +39,6 @@ DOUBTFUL = 2  # failures in a row, and it is asked without those that are answer
 FAILED_MAX = 16  # failures that are counted
 JITTER = 0.2  # of a pause, at most
 PACES = 256  # sets of intervals that appliances alike share
-TOLD = 64  # sets of properties that such appliances tell
 TARDY_S = 10.0  # a notification may come after a poll that found the same
 NONE: Final[Mapping[int, Any]] = MappingProxyType({})  # shared by all appliances of which there is nothing to say
 
@@ -213,20 +212,21 @@ class Polls:
 
     def told(self, properties: Mapping[int, bytes], now: float, source: Source) -> None:
         """Properties came: in answer to whatever request, or by themselves. Any of them shows that it is there."""
-        due, paces, promises = self._due, self._paces, self._promises
+        due, every, promises = self._due, self._paces.every, self._promises
         if self._silences:
             if self._silences > 1:  # it is back: never mind what it did not give meanwhile
                 due.update(dict.fromkeys(self._failed, now))
                 self._failed = NONE
             self._silences, self._held_until = 0, now
-        for every_s, epcs in paces.together(tuple(properties)):
-            due.update(dict.fromkeys(epcs, now + every_s))
+        for epc in properties:
+            if epc in every:
+                due[epc] = now + every[epc]
         if promises:
             for epc, promise in promises.items():
                 if epc in properties:
                     promise.told(properties[epc], now, source)
                     if promise.holds and self._relied:
-                        due[epc] = now + max(paces.every[epc], SELDOM_S)
+                        due[epc] = now + max(every[epc], SELDOM_S)
         if self._suspects or self._failed:
             self._cleared(properties)
         self._at = None
@@ -287,21 +287,15 @@ class Polls:
 
 
 class _Paces:
-    """How often `every` property is read, in seconds; the `pace` of all; how long `ahead` of time one goes along.
+    """In seconds, by EPC: `every` so often one is read, `pace` also what is read once, so long `ahead` it may be.
 
-    `together` says of properties, by EPC, which are read how often. Appliances alike share all of this.
+    Appliances alike share them.
     """
 
     def __init__(self, tempo: tuple[tuple[int, float], ...], interval_s: float) -> None:
         self.every = {epc: max(every_s, interval_s) for epc, every_s in tempo}
         self.pace = {epc: every_s if every_s < math.inf else AGAIN_S for epc, every_s in self.every.items()}
         self.ahead = {epc: SOON * every_s for epc, every_s in self.pace.items()}
-        self.together = lru_cache(TOLD)(self._together)
-
-    def _together(self, epcs: tuple[int, ...]) -> tuple[tuple[float, tuple[int, ...]], ...]:
-        every = self.every
-        intervals = dict.fromkeys([every[epc] for epc in epcs if epc in every])
-        return tuple([(each, tuple([epc for epc in epcs if every.get(epc) == each])) for each in intervals])
 
 
 @lru_cache(PACES)
