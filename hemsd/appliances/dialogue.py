@@ -14,7 +14,8 @@ repeated only as a whole, after whatever else waits.
 from __future__ import annotations
 
 import math
-from collections import Counter
+import struct
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -34,6 +35,7 @@ LATE_S = 2 * LIMIT_S  # a TID may still be answered, counted from when it was se
 QUEUE_LIMIT = 32  # tickets in either line
 RECENT_LIMIT = 16  # TIDs whose late answers are known
 
+_head: Final = struct.Struct(">2sH").pack  # of EHD and TID
 READ_ANSWERS: Final = ANSWERS[ESV.GET]
 WRITE_ANSWERS: Final = ANSWERS[ESV.SETC] | {ESV.SETI_SNA}  # some devices refuse a SetC with 50
 
@@ -71,10 +73,10 @@ class Dialogue:
         next_tid: Callable[[], int],
         *,
         gap_s: float = GAP_S,
-        counters: Counter[str] | None = None,
+        counters: defaultdict[str, int] | None = None,
     ) -> None:
         self.manners = manners
-        self.counters = Counter[str]() if counters is None else counters
+        self.counters = defaultdict[str, int](int) if counters is None else counters
         self._next_tid = next_tid
         self._batches = Batches(manners)
         self.gap_s = gap_s
@@ -292,7 +294,7 @@ class Dialogue:
         if last is not None and self._batches.going_on(ticket):
             counters["partial"] += 1
         plan, tid = self._batches.plan(ticket), self._next_tid()
-        head = EHD + tid.to_bytes(2, "big")
+        head = _head(EHD, tid)
         whole = last is None and plan.epcs == ticket.epcs
         self._asking = ticket.last = asking = Asking(ticket, tid, head, plan, now, whole)
         if last is None:

@@ -179,7 +179,7 @@ class Polls:
                 candidates.sort(key=self._early(now))
         if self._suspects or self._failed:
             candidates = self._sure(candidates) or candidates
-        self._turn = turn = tuple(candidates[:most])
+        self._turn = turn = tuple(candidates if len(candidates) <= most else candidates[:most])
         return turn
 
     def concluded(self, ticket: Ticket, given: Mapping[int, bytes], now: float) -> None:
