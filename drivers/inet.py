@@ -12,8 +12,7 @@ import socket
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import lru_cache
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from drivers.interface import Interface, is_link_local
 from drivers.packet import ALL_NODES, ALL_NODES_IPV4, ECHONET_PORT, Packet
@@ -34,18 +33,22 @@ OFF_LINK, OWN, TOO_LONG, OTHER_FLOW = "not of this link", "our own", "too long",
 log = logging.getLogger(__name__)
 
 
-class _Verdicts(dict[str, str]):
-    """By address; each is judged once, as long as there is room for it."""
+KeyT = TypeVar("KeyT")
+ValueT = TypeVar("ValueT")
 
-    def __init__(self, judge: Callable[[str], str]) -> None:
+
+class _Known(dict[KeyT, ValueT]):
+    """What a function says of a key; asked once of each, as long as there is room."""
+
+    def __init__(self, ask: Callable[[KeyT], ValueT], room: int) -> None:
         super().__init__()
-        self._judge = judge
+        self._ask, self._room = ask, room
 
-    def __missing__(self, address: str) -> str:
-        if len(self) >= NODES_MAX:
+    def __missing__(self, key: KeyT) -> ValueT:
+        if len(self) >= self._room:
             self.clear()
-        verdict = self[address] = self._judge(address)
-        return verdict
+        value = self[key] = self._ask(key)
+        return value
 
 
 class Inet(ABC):
@@ -61,7 +64,8 @@ class Inet(ABC):
 
     def __init__(self, interface: Interface) -> None:
         self._interface = interface
-        self.verdicts = _Verdicts(self._judge)
+        self.verdicts = _Known(self._judge, NODES_MAX)
+        self._arrivals = _Known(self._arrival, ARRIVALS)
         self.socket = socket.socket(self.family, socket.SOCK_DGRAM)
         try:
             self.socket.setblocking(False)
@@ -80,7 +84,7 @@ class Inet(ABC):
         if not ancillary:
             return OFF_LINK
         address: str = source[0]
-        index, to_all = self._arrival(ancillary[0][2])  # there is no other kind
+        index, to_all = self._arrivals[ancillary[0][2]]  # there is no other kind
         if verdict := self.verdicts[address]:
             return verdict
         if index != self._interface.index:
@@ -140,7 +144,6 @@ class Inet4(Inet):
         self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
 
     @staticmethod
-    @lru_cache(ARRIVALS)
     def _arrival(pktinfo: bytes) -> tuple[int, bool]:
         index, ours, destination = IN_PKTINFO.unpack(pktinfo)
         return index, destination != ours
@@ -199,7 +202,6 @@ class Inet6(Inet):
         self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, group)
 
     @staticmethod
-    @lru_cache(ARRIVALS)
     def _arrival(pktinfo: bytes) -> tuple[int, bool]:
         destination, index = IN6_PKTINFO.unpack(pktinfo)
         return index, destination[0] == 0xFF
