@@ -18,6 +18,7 @@ from typing import Protocol, TypeVar
 
 from msgspec import Struct
 
+from drivers.line import Line as Line
 from drivers.packet import ECHONET_PORT as ECHONET_PORT
 
 PANA_PORT = 716
@@ -30,14 +31,6 @@ class Family(Enum):
     DUAL = "SKSTACK-IP dual stack"  # BP35C0, BP35C2, RS-WSUHA-P, RL7023 Stick-D/DSS
     J11 = "J11 binary"  # BP35C*-J11, RS-WSUHA-J11
     IP = "no module"  # a second-generation meter on a network interface: hemsd.routeb.ip
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """How the serial line is set (always 8N1); baud rate and RTS/CTS may be stored in a module's flash."""
-
-    baudrate: int = 115200
-    rtscts: bool = False
 
 
 Outgoing = bytes | Line

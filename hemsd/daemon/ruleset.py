@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 
 from hemsd.daemon.config import Config
 
@@ -121,6 +120,8 @@ def ruleset(walls: Walls) -> str:
 
 def differences(loaded: str, wanted: str) -> Iterator[str]:
     """What tells two listings of the table (nft -s list table) apart, in words; nothing for two that do the same."""
+    from difflib import SequenceMatcher  # here, because only `hemsd firewall` needs it
+
     before, after = _rules(loaded), _rules(wanted)
     for chain in [*after, *(chain for chain in before if chain not in after)]:
         old, new = before.get(chain, []), after.get(chain, [])

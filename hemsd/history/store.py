@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -119,7 +119,8 @@ class Store:
     def write_samples(self, readings: Sequence[MeterReading], minutes: Sequence[MeterMinute]) -> bool:
         """Keep live values; False where the disk has no room left for them."""
         with explained(self.samples_path):
-            if shutil.disk_usage(self.samples_path.parent).free < self._reserve_bytes:
+            disk = os.statvfs(self.samples_path.parent)
+            if disk.f_bavail * disk.f_frsize < self._reserve_bytes:
                 return False
             self._samples.write(readings, minutes)
             return True

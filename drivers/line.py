@@ -1,0 +1,13 @@
+"""How a serial line is set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """How the serial line is set (always 8N1); baud rate and RTS/CTS may be stored in a module's flash."""
+
+    baudrate: int = 115200
+    rtscts: bool = False
