@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """How the serial line is set (always 8N1); baud rate and RTS/CTS may be stored in a module's flash."""
 
     baudrate: int = 115200

@@ -8,7 +8,8 @@ interface.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from hemsd.daemon.config import Config
 
@@ -77,8 +78,7 @@ NETWORKS = """
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Walls:
+class Walls(Struct, frozen=True, kw_only=True):
     """What is to be kept apart, and the TCP ports that are open or closed there."""
 
     meter: tuple[str, ...] = ()  # interfaces with the meter and nothing else
