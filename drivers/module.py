@@ -78,8 +78,7 @@ NO_RADIO = 0
 """The channel of a meter that is not reached by a radio module's PAN but on a network interface."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pan:
+class Pan(Struct, frozen=True):
     """A meter's private network as its beacon tells it (or as remembered from an earlier one)."""
 
     channel: int  # 0x21-0x3C, ARIB STD-T108 unit channels 33-60, whatever the module's own numbering is; or NO_RADIO

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, TypeVar
+
+from msgspec import Struct
 
 from hemsd.history.calendar import DAY_S
 from hemsd.history.database import (
@@ -38,8 +39,7 @@ COPY_DAYS = (1, 45)  # a large one seldom: what a copy lacks, the meter still re
 RESERVE_BYTES = 64 << 20  # samples leave this much of the disk free
 
 
-@dataclass(frozen=True, slots=True)
-class Retention:
+class Retention(Struct, frozen=True):
     """Days that are kept of what is not kept for ever."""
 
     samples_days: int = 14
