@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import convert, to_builtins
 
@@ -39,13 +39,15 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.what == "backfill":
         return _backfill(arguments)
     query = _query(arguments)
-    meter, rows = _answered(arguments, query)
+    meter, rows, reading = _answered(arguments, query)
     if arguments.csv is not None:
         _write_csv(arguments.csv, rows)
     elif arguments.json:
         print(json.dumps([_plain(row) for row in rows]))
     else:
         _print(meter, rows, query.what)
+        if reading is not None:
+            print(f"the meter's memory is still being read, {reading.done} of {reading.total} days so far")
     return Exit.READ
 
 
@@ -95,24 +97,36 @@ def _today() -> date:
 # --- asking ---------------------------------------------------------------------------------------------------
 
 
-def _answered(arguments: argparse.Namespace, query: HistoryQuery) -> tuple[str | None, list[HistoryRow]]:
-    """The meter and all rows, from the daemon, or without one from its files. Raises GaveUp."""
+class _Answered(NamedTuple):
+    meter: str | None
+    rows: list[HistoryRow]
+    reading: BackfillProgress | None  # how far the daemon has come with the meter's memory, if it is at that
+
+
+def _answered(arguments: argparse.Namespace, query: HistoryQuery) -> _Answered:
+    """What the daemon says, or without one its files. Raises GaveUp."""
     daemon = daemon_for(arguments)
     answers = _from_files(arguments, query) if daemon is None else _from_daemon(daemon, query)
-    meter, rows = None, list[HistoryRow]()
+    meter, rows, reading = None, list[HistoryRow](), None
     for answer in answers:
+        if isinstance(answer, BackfillProgress):
+            reading = None if answer.last else answer
+            continue
         if answer.error:
             raise GaveUp(Exit.USAGE if query.meter else Exit.TIMEOUT, answer.error)
         meter = answer.meter
         rows += answer.rows
-    return meter, rows
+    return _Answered(meter, rows, reading)
 
 
-def _from_daemon(daemon: Daemon, query: HistoryQuery) -> Iterator[HistoryAnswer]:
+def _from_daemon(daemon: Daemon, query: HistoryQuery) -> Iterator[HistoryAnswer | BackfillProgress]:
+    """The answers, and before them how things stand."""
     daemon.send(to_builtins(query))
     until = time.monotonic() + ANSWER_S
     while (told := daemon.next(until)) is not None:
-        if told["type"] == "HistoryAnswer" and told["request"] == query.request:
+        if told["type"] == "BackfillProgress":
+            yield convert(told, BackfillProgress)
+        elif told["type"] == "HistoryAnswer" and told["request"] == query.request:
             answer = convert(told, HistoryAnswer)
             yield answer
             if answer.last:

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from hemsd.daemon import logs
 from hemsd.daemon.config import Config
@@ -19,6 +19,7 @@ from hemsd.daemon.state import StateError
 from hemsd.daemon.supervision import KeepsFailing
 
 STOP_S = 4.5  # after a signal everything has ended within 5 s, whatever the kernel thinks of closing a port
+METERS: tuple[Part | None, ...] = (None, "routeb")  # the processes that read one
 STOPPED, FAILED, ALREADY_RUNNING = 0, 1, 75  # exit codes; 75 is EX_TEMPFAIL of sysexits.h
 
 log = logging.getLogger(__name__)
@@ -46,9 +47,23 @@ def serve(config: Config, part: Part | None = None) -> int:
         return code
 
     try:
-        return asyncio.run(main())
+        with asyncio.Runner(loop_factory=loop_factory(part)) as runner:
+            return runner.run(main())
     finally:
         overtime.cancel()
+
+
+def loop_factory(part: Part | None) -> Callable[[], asyncio.AbstractEventLoop]:
+    """What makes the event loop: uvloop's where the meter is read, as far as it is to be had for this machine.
+
+    A reading takes a quarter less work on it. Elsewhere it would only cost memory.
+    """
+    if part in METERS:
+        with suppress(ImportError):
+            from uvloop import new_event_loop
+
+            return new_event_loop
+    return asyncio.new_event_loop
 
 
 async def run(

@@ -24,7 +24,7 @@ from drivers.serialport import open_serial
 from drivers.skstack.engine import Engine
 from hemsd.daemon.config import load
 from hemsd.daemon.parts import Part
-from hemsd.daemon.run import run
+from hemsd.daemon.run import loop_factory, run
 from hemsd.echonet.meter import Currents, MeterEPC, decode
 from hemsd.history.historian import Historian
 from hemsd.history.query import FILE_NAME
@@ -168,4 +168,7 @@ async def _online(port: str, route_b_id: str, password: str) -> AsyncIterator[Me
 
 if __name__ == "__main__":
     works = {work.__name__: work for work in (readings, product, days, backfill, stream)}
-    asyncio.run(works[sys.argv[1]](*sys.argv[2:]))
+    _, work, *arguments = sys.argv
+    own: Any = arguments[2] if work == "product" and len(arguments) > 2 else None
+    with asyncio.Runner(loop_factory=loop_factory(own)) as runner:
+        runner.run(works[work](*arguments))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from support.cli import Stage, daemon_of, hemsd, house, stage
 from support.hub import METER
 
@@ -235,6 +236,20 @@ async def test_gaps_are_listed(tmp_path: Path) -> None:
             none = await house.hemsd("history", "gaps")
     assert some.out == "2026-10-02 00:00 to 2026-10-03 00:00  1 d 0 h\n"
     assert none.out == "no half-hour is missing\n"
+
+
+async def test_what_is_still_to_come_out_of_the_meter_is_told(tmp_path: Path) -> None:
+    """While its memory is read, and not after: until then what is not missing yet may be so in the end."""
+    reading = BackfillProgress(request="history-1", meter=METER, day=date(2026, 10, 1), done=23, total=99)
+    said = {}
+    async with stage(tmp_path) as house, remembering(house, day(2, 4.5)):
+        for last in (False, True):
+            house.routeb.publish(replace(reading, last=last))
+            shown = [await house.hemsd("history", *what) for what in ((), ("gaps",), ("--json",))]
+            said[last] = [each.out.splitlines()[-1] for each in shown]
+    assert said[False][:2] == ["the meter's memory is still being read, 23 of 99 days so far"] * 2
+    assert said[True][0].startswith("2026-10-02") and said[True][1].startswith("2026-10-02")
+    assert json.loads(said[False][2]) == json.loads(said[True][2])
 
 
 async def test_why_there_is_no_history_is_told(tmp_path: Path) -> None:

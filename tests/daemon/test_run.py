@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from drivers.serialport import open_serial
 from hemsd.daemon import gateway
 from hemsd.daemon import run as daemon
 from hemsd.daemon.config import Config, load
+from hemsd.daemon.parts import Part
 from hemsd.daemon.report import GatewayReport, Report
 from hemsd.hub.hub import Hub
 from hemsd.hub.messages import ApplianceStatus, Domain, Event, Health, MeterReading, MeterStatus
@@ -264,6 +265,20 @@ def test_a_stop_is_never_held_up(tmp_path: Path, listener: Listener, stuck: str,
     process.terminate()
     process.communicate(timeout=10)
     assert process.returncode == code
+
+
+@pytest.mark.parametrize(
+    ("part", "present", "package"),
+    [(None, True, "uvloop"), ("routeb", True, "uvloop"), ("hub", True, "asyncio"), (None, False, "asyncio")],
+)
+def test_the_meter_is_read_on_uvloop_where_it_is_to_be_had(
+    monkeypatch: pytest.MonkeyPatch, part: Part | None, present: bool, package: str
+) -> None:
+    """The process that reads it, and no other; without the package everything runs all the same."""
+    if not present:
+        monkeypatch.setitem(sys.modules, "uvloop", None)
+    with closing(daemon.loop_factory(part)()) as loop:
+        assert type(loop).__module__.partition(".")[0] == package
 
 
 class Manager:
