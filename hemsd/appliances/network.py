@@ -11,10 +11,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any, Final, assert_never
+
+from msgspec import Struct
 
 from drivers.packet import ALL_NODES, ALL_NODES_IPV4, Packet
 from hemsd.appliances import memory
@@ -40,16 +41,14 @@ ASTRAY_S: Final = 3600.0  # until it is told again that there is a meter here
 AWAIT_S: Final = 5.0  # within which nodes known from an earlier run are asked
 
 
-@dataclass(frozen=True, slots=True)
-class Addresses:
+class Addresses(Struct, frozen=True):
     """Our own on this network; at least one."""
 
     ipv4: str | None = None
     ipv6: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkSettings:
+class NetworkSettings(Struct, frozen=True, kw_only=True):
     """`nodes`: addresses that multicast does not reach; `gap_s`: how long a node rests after an answer, at least."""
 
     name: str

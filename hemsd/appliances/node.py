@@ -11,8 +11,10 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from drivers.packet import Packet
 from hemsd.appliances.courses import Courses
@@ -56,15 +58,14 @@ RESTARTED_S: Final = 300.0  # after a meeting, in which the list of instances to
 HEARD_OF_MAX: Final = INSTANCES_MAX  # objects that showed themselves and are not listed
 
 
-@dataclass(slots=True)
-class Commons:
+class Commons(Struct):
     """What the nodes of one network share."""
 
     next_tid: Callable[[], int]
     chance: Callable[[], float]  # numbers in [0, 1)
     gap_s: float = GAP_S  # after an answer of a node, at least
-    events: list[NetworkEvent] = field(default_factory=list)
-    appliances: dict[str, Instance] = field(default_factory=dict)  # by id
+    events: list[NetworkEvent] = []
+    appliances: dict[str, Instance] = {}  # by id
     counters: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))  # Counter is slow
 
 

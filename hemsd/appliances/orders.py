@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
 from typing import Final, Literal
+
+from msgspec import Struct
 
 from hemsd.appliances.dialogue import Dialogue
 from hemsd.appliances.events import Answered, NetworkEvent, Settled
@@ -21,19 +22,17 @@ ORDERS_MAX: Final = 8  # commands under way on one node
 BUSY: Final = "too much is wanted of it at once; try again in a minute"
 
 
-@dataclass(frozen=True, slots=True)
-class _Command:
+class _Command(Struct, frozen=True):
     name: str
     instance: Instance
     setting: Setting
 
 
-@dataclass(frozen=True, slots=True)
-class _Query:
+class _Query(Struct, frozen=True):
     name: str
     instance: Instance
     ticket: Ticket
-    told: set[int] = field(default_factory=set)  # EPCs
+    told: set[int] = set()  # EPCs
 
 
 class Orders:
