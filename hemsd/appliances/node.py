@@ -66,9 +66,8 @@ class Commons(Struct):
     gap_s: float = GAP_S  # after an answer of a node, at least
     events: list[NetworkEvent] = []
     appliances: dict[str, Instance] = {}  # by id
-    counters: defaultdict[str, int] = field(
-        default_factory=lambda: defaultdict(int)
-    )  # a Counter is slow to count with
+    # a Counter is slow to count with
+    counters: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
 
 
 class Node:
