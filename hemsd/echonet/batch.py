@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hemsd.echonet.frame import BODY_AT, ESV, Frame, Property, encode
+from msgspec import Struct
+
+from hemsd.echonet.frame import BODY_AT, ESV, Frame, Property, Shape, encode
 from hemsd.echonet.objects import CONTROLLER
 
 PROPERTIES_PER_GET = 6  # AIF 1.01
@@ -20,15 +22,23 @@ EDT_BYTES: Mapping[int, int] = {  # of class 0288 (Appendix, release R); one tha
 }
 
 
-def next_batch(
-    is_read: bool, eoj: int, wanted: tuple[Property, ...], alone: frozenset[int]
-) -> tuple[frozenset[int], float, bytes]:
-    """The properties to ask now of those wanted, how long they may take, and what follows the TID."""
+class Batch(Struct, eq=False):
+    """Properties asked for, or set, together."""
+
+    epcs: frozenset[int]
+    limit_s: float  # that they may take
+    body: bytes  # of the datagram: what follows the TID
+    shape: Shape | None = None  # of the answer, as it was the last time
+
+
+def next_batch(is_read: bool, eoj: int, wanted: tuple[Property, ...], alone: frozenset[int]) -> Batch:
+    """What to ask now of the properties wanted."""
     wanted = tuple({p.epc: p for p in wanted}.values())  # each once
     batch = _batch(wanted, alone) if is_read else wanted  # a write is never cut
     epcs = frozenset([p.epc for p in batch])
     limit_s = LIMIT_ONE_S if len(epcs) == 1 and epcs.isdisjoint(SLOW) else LIMIT_MANY_S
-    return epcs, limit_s, encode(Frame(0, CONTROLLER, eoj, ESV.GET if is_read else ESV.SETC, batch))[BODY_AT:]
+    asked = Frame(0, CONTROLLER, eoj, ESV.GET if is_read else ESV.SETC, batch)
+    return Batch(epcs, limit_s, encode(asked)[BODY_AT:])
 
 
 def _batch(wanted: tuple[Property, ...], alone: frozenset[int]) -> tuple[Property, ...]:

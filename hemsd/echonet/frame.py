@@ -187,24 +187,24 @@ class Shape:
     """All of a frame but its TID and its data: another like it is read at one go. It has one list, not empty."""
 
     def __init__(self, frame: Frame) -> None:
-        data, form, marks, at = encode(frame), f"{BODY_AT}s", [], BODY_AT
+        data, form, places, at = encode(frame), f"{BODY_AT}x", [], BODY_AT
         end = _SHORTEST
         for each in frame.properties:
             end += 2
-            marks.append(data[at:end])  # all between the data of two
-            form += f"{end - at}s{len(each.edt)}s"
-            at = end = end + len(each.edt)
+            form += f"{end - at}s{len(each.edt)}x"  # all between the data of two
+            at = end + len(each.edt)
+            places.append((each.epc, slice(end, at)))
+            end = at
         packing = struct.Struct(form)
         self._size, self._unpack = packing.size, packing.unpack
-        self._marks = tuple(marks)
-        self._epcs = tuple([each.epc for each in frame.properties])
+        self._marks = self._unpack(data)
+        self._places = tuple(places)
 
     def told(self, data: bytes) -> dict[int, bytes] | None:
         """The data by EPC of a datagram of this shape; None for others. EHD and TID are not looked at."""
-        if len(data) != self._size:
+        if len(data) != self._size or self._unpack(data) != self._marks:
             return None
-        fields = self._unpack(data)
-        return dict(zip(self._epcs, fields[2::2], strict=True)) if fields[1::2] == self._marks else None
+        return {epc: data[place] for epc, place in self._places}
 
 
 def shape_of(frame: Frame) -> Shape:
