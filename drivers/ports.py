@@ -10,6 +10,8 @@ from typing import Generic, Protocol, TypeAlias, TypeVar
 from drivers.module import ItemT, Line
 from drivers.packet import Packet
 
+MILLISECOND = 0.001
+
 
 class PortError(Exception):
     """Trouble with a port. `port` is its path; the text says what to do about it."""
@@ -208,8 +210,12 @@ class Pump(Generic[ItemT, EventT]):
             self._timer, self._armed = None, math.inf
 
     def _timed(self) -> None:
-        self._timer, self._armed = None, math.inf
-        self._turn(None)
+        due, self._timer, self._armed = self._armed, None, math.inf
+        now = self._loop.time()
+        if now < due == self._due:  # the loop counts milliseconds, and rounded down
+            self._timer, self._armed = self._loop.call_at(now + MILLISECOND, self._timed), due
+        else:
+            self._turn(None)
 
     def _fail(self, error: Exception) -> None:
         ended, self._ended = self._ended, None
