@@ -193,7 +193,8 @@ class Pump(Generic[ItemT, EventT]):
         due = machine.deadline()
         if due is None:
             self._due = None
-            self._disarm()
+            if self._timer is not None:
+                self._loop.call_soon(self._rest)
             return
         self._due = due if due > now else now  # one in the past means at once, and is not late for it
         if due < self._armed:
@@ -204,8 +205,13 @@ class Pump(Generic[ItemT, EventT]):
         self._disarm()
         self._timer, self._armed = self._loop.call_at(due, self._timed), due
 
+    def _rest(self) -> None:
+        """Sleep on, unless the machine was given the next thing to do at once: to arm a timer anew is dear."""
+        if self._due is None:
+            self._disarm()
+
     def _disarm(self) -> None:
-        """Sleep on: a machine at rest is not woken in vain."""
+        """A machine at rest is not woken in vain."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer, self._armed = None, math.inf
