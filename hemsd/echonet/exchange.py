@@ -319,7 +319,7 @@ class Exchange:
     def _settle(self, asking: _Asking, frame: Frame) -> None:
         request = asking.request
         (_settle_read if request.is_read else _settle_write)(asking, frame)
-        if _is_whole(asking, frame):
+        if request.is_read and _is_whole(asking, frame):
             asking.batch.shape = shape_of(frame)
         self._settled(asking)
 
@@ -377,11 +377,9 @@ def _answers(frame: Frame, asking: _Asking) -> bool:
 
 
 def _is_whole(asking: _Asking, frame: Frame) -> bool:
-    """Whether an answer has all that was asked: each property with data, or for a write each without."""
+    """Whether the answer to a Get has all that was asked, each property with data."""
     told, epcs = frame.properties, asking.batch.epcs
-    if len(told) != len(epcs) or epcs != {p.epc for p in told}:
-        return False
-    return all(p.edt for p in told) if asking.request.is_read else not any(p.edt for p in told)
+    return len(told) == len(epcs) and epcs == {p.epc for p in told} and all(p.edt for p in told)
 
 
 def _settle_read(asking: _Asking, frame: Frame) -> None:

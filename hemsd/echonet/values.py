@@ -20,7 +20,6 @@ from msgspec import Struct
 
 from hemsd.echonet.layout import Misfit, Packed, parse
 
-
 REMEMBERED = 64  # numbers of which it is known what they stand for: the currents of a house come again and again
 
 
