@@ -10,6 +10,7 @@ from msgspec import Struct
 from hemsd.echonet.frame import BODY_AT, ESV, Frame, Property, Shape, encode
 from hemsd.echonet.objects import CONTROLLER
 
+GET, SETC = ESV.GET, ESV.SETC
 REMEMBERED = 32  # answers to writes
 PROPERTIES_PER_GET = 6  # AIF 1.01
 ANSWER_BYTES = 33  # of properties in one answer; weak meters shorten longer ones
@@ -39,7 +40,7 @@ def next_batch(is_read: bool, eoj: int, wanted: tuple[Property, ...], alone: fro
     batch = _batch(wanted, alone) if is_read else wanted  # a write is never cut
     epcs = tuple([p.epc for p in batch])
     limit_s = LIMIT_ONE_S if len(epcs) == 1 and epcs[0] not in SLOW else LIMIT_MANY_S
-    asked = Frame(0, CONTROLLER, eoj, ESV.GET if is_read else ESV.SETC, batch)
+    asked = Frame(0, CONTROLLER, eoj, GET if is_read else SETC, batch)
     return Batch(frozenset(epcs), limit_s, encode(asked)[BODY_AT:], None if is_read else _accepted(eoj, epcs))
 
 
