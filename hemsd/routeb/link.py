@@ -201,5 +201,5 @@ _HEARD: Mapping[type[Event], Callable[[MeterLink, Any, float], None]] = {
     NoAnswer: MeterLink._ended,
     Found: MeterLink._found,
 }
+"""What is done about an event of the module; the others are the session's."""
 _OTHERS = MeterLink._of_session
-"""What is done about an event of the module."""
