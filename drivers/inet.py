@@ -11,8 +11,8 @@ import logging
 import socket
 import struct
 from abc import ABC, abstractmethod
-from functools import lru_cache
-from typing import ClassVar
+from collections.abc import Callable
+from typing import ClassVar, TypeVar
 
 from drivers.interface import Interface, is_link_local
 from drivers.packet import ALL_NODES, ALL_NODES_IPV4, ECHONET_PORT, Packet
@@ -33,8 +33,29 @@ OFF_LINK, OWN, TOO_LONG, OTHER_FLOW = "not of this link", "our own", "too long",
 log = logging.getLogger(__name__)
 
 
+KeyT = TypeVar("KeyT")
+ValueT = TypeVar("ValueT")
+
+
+class _Known(dict[KeyT, ValueT]):
+    """What a function says of a key; asked once of each, as long as there is room."""
+
+    def __init__(self, ask: Callable[[KeyT], ValueT], room: int) -> None:
+        super().__init__()
+        self._ask, self._room = ask, room
+
+    def __missing__(self, key: KeyT) -> ValueT:
+        if len(self) >= self._room:
+            self.clear()
+        value = self[key] = self._ask(key)
+        return value
+
+
 class Inet(ABC):
-    """What both families have in common. Raises OSError where the socket cannot be had."""
+    """What both families have in common. Raises OSError where the socket cannot be had.
+
+    `verdicts`, by address: why a node is none to speak with, empty for one that is on this link, and for all of them.
+    """
 
     family: ClassVar[socket.AddressFamily]
     label: ClassVar[str]
@@ -43,7 +64,8 @@ class Inet(ABC):
 
     def __init__(self, interface: Interface) -> None:
         self._interface = interface
-        self._verdicts: dict[str, str] = {}
+        self.verdicts = _Known(self._judge, NODES_MAX)
+        self._arrivals = _Known(self._arrival, ARRIVALS)
         self.socket = socket.socket(self.family, socket.SOCK_DGRAM)
         try:
             self.socket.setblocking(False)
@@ -62,26 +84,14 @@ class Inet(ABC):
         if not ancillary:
             return OFF_LINK
         address: str = source[0]
-        index, to_all = self._arrival(ancillary[0][2])  # there is no other kind
-        if verdict := self.verdict(address):
+        index, to_all = self._arrivals[ancillary[0][2]]  # there is no other kind
+        if verdict := self.verdicts[address]:
             return verdict
         if index != self._interface.index:
             return OFF_LINK
         if flags & TRUNCATED:
             return TOO_LONG
         return Packet(address, payload, source[1], to_all)
-
-    def verdict(self, address: str) -> str:
-        """Why a node is none to speak with, empty for one that is on this link, and for all of them.
-
-        Raises ValueError or OSError for what is no address.
-        """
-        verdict = self._verdicts.get(address)
-        if verdict is None:
-            if len(self._verdicts) >= NODES_MAX:
-                self._verdicts.clear()
-            verdict = self._verdicts[address] = self._judge(address)
-        return verdict
 
     @abstractmethod
     def send(self, address: str, payload: bytes) -> None:
@@ -98,7 +108,7 @@ class Inet(ABC):
 
     @abstractmethod
     def _judge(self, address: str) -> str:
-        """As verdict(), of an address that is seen for the first time."""
+        """The verdict on an address; see `verdicts`. Raises ValueError or OSError for what is none."""
 
 
 class Inet4(Inet):
@@ -134,7 +144,6 @@ class Inet4(Inet):
         self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
 
     @staticmethod
-    @lru_cache(ARRIVALS)
     def _arrival(pktinfo: bytes) -> tuple[int, bool]:
         index, ours, destination = IN_PKTINFO.unpack(pktinfo)
         return index, destination != ours
@@ -193,7 +202,6 @@ class Inet6(Inet):
         self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, group)
 
     @staticmethod
-    @lru_cache(ARRIVALS)
     def _arrival(pktinfo: bytes) -> tuple[int, bool]:
         destination, index = IN6_PKTINFO.unpack(pktinfo)
         return index, destination[0] == 0xFF

@@ -114,20 +114,21 @@ class UdpPort:
         """
         if self._gone:
             raise PortLost(self.name, self._gone)
-        kind = Inet6 if ":" in packet.address else Inet4
-        if not 0 < len(packet.payload) <= kind.payload_max:
-            raise ValueError(f"a datagram has 1 to {kind.payload_max} bytes, not {len(packet.payload)}")
+        address, payload = packet.address, packet.payload
+        kind = Inet6 if ":" in address else Inet4
+        if not 0 < len(payload) <= kind.payload_max:
+            raise ValueError(f"a datagram has 1 to {kind.payload_max} bytes, not {len(payload)}")
         inet = self._open.get(kind)
         if inet is None:
             self.dropped[f"not sent: no {kind.label} here"] += 1
             return
-        if verdict := inet.verdict(packet.address):
+        if verdict := inet.verdicts[address]:
             if kind is Inet6 and verdict == OFF_LINK:
-                raise ValueError(f"{packet.address} is not on the link")
+                raise ValueError(f"{address} is not on the link")
             self.dropped[f"not sent: {verdict}"] += 1
             return
         try:
-            inet.send(packet.address, packet.payload)
+            inet.send(address, payload)
         except OSError as error:
             self.dropped[f"not sent: {os.strerror(error.errno or 0)}"] += 1
             self._look()

@@ -26,6 +26,8 @@ USUAL_BYTES = 17  # of one property, where it was not seen to have more; maps an
 class Batches:
     """Of one node. A property is named by its key, see Manners."""
 
+    __slots__ = ("_alone", "_most", "_plans", "_refused", "_sizes", "manners")
+
     def __init__(self, manners: Manners) -> None:
         self.manners = manners
         self._most = PROPERTIES_MAX
@@ -40,22 +42,23 @@ class Batches:
         self._most = max(1, min(self._most, most))
         self._plans.clear()
 
-    def plan(self, ticket: Ticket, *, writes: bool) -> Plan:
+    def plan(self, ticket: Ticket) -> Plan:
         """The next frame of a ticket. The same few are asked all day, so they are kept."""
+        writes = ticket.kind != "read" and (ticket.kind == "write" or not ticket.selected)
         if writes:
             key: tuple[object, ...] = (ticket.eoj, ticket.written)
         else:
-            wanted = ticket.wanted
-            if alone := ticket.alone:
-                wanted = wanted[:1] if wanted[0] in alone else tuple([epc for epc in wanted if epc not in alone])
+            wanted = _in_company(ticket) if ticket.alone else ticket.wanted
             likely = self.manners.properties_per_request if ticket.kind == "read" else max(1, self.manners.proven)
-            size = min(ticket.size, likely, self._most)
+            size = self._most if self._most < ticket.size else ticket.size
+            size = likely if likely < size else size
             key = (ticket.eoj, wanted, size)
         if (plan := self._plans.get(key)) is None:
             properties = ticket.written if writes else self._batch(ticket.eoj, wanted, size)
             if len(self._plans) >= PLAN_LIMIT:
                 self._plans.clear()
-            plan = self._plans[key] = Plan(*_request(ticket.eoj, ESV.SETC if writes else ESV.GET, properties))
+            request = _request(ticket.eoj, ESV.SETC if writes else ESV.GET, properties)
+            plan = self._plans[key] = Plan(*request, writes)
         return plan
 
     def told(self, asking: Asking, esv: int, told: Mapping[int, bytes]) -> bool:
@@ -173,6 +176,12 @@ class Batches:
             self._sizes.clear()
         self._sizes[key] = size
         self._plans.clear()
+
+
+def _in_company(ticket: Ticket) -> tuple[int, ...]:
+    """Of what is wanted, the first, and all that may be asked with it."""
+    wanted, alone = ticket.wanted, ticket.alone
+    return wanted[:1] if wanted[0] in alone else tuple([epc for epc in wanted if epc not in alone])
 
 
 @lru_cache(REQUESTS)

@@ -14,8 +14,9 @@ repeated only as a whole, after whatever else waits.
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+import struct
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -34,6 +35,7 @@ LATE_S = 2 * LIMIT_S  # a TID may still be answered, counted from when it was se
 QUEUE_LIMIT = 32  # tickets in either line
 RECENT_LIMIT = 16  # TIDs whose late answers are known
 
+_head: Final = struct.Struct(">2sH").pack  # of EHD and TID
 READ_ANSWERS: Final = ANSWERS[ESV.GET]
 WRITE_ANSWERS: Final = ANSWERS[ESV.SETC] | {ESV.SETI_SNA}  # some devices refuse a SetC with 50
 
@@ -60,30 +62,36 @@ class Dialogue:
     receive() fill outgoing() and events(). `counters` counts requests, repeats, silences, late and partial answers.
     """
 
+    __slots__ = (
+        "_asking", "_batches", "_events", "_free_at", "_held", "_next_tid", "_open", "_outgoing", "_recent",
+        "_recognised", "_routine", "_soft_at", "_urgent", "counters", "gap_s", "manners",
+    )  # fmt: skip
+
     def __init__(
         self,
         manners: Manners,
         next_tid: Callable[[], int],
         *,
         gap_s: float = GAP_S,
-        counters: Counter[str] | None = None,
+        counters: defaultdict[str, int] | None = None,
     ) -> None:
         self.manners = manners
-        self.counters = Counter[str]() if counters is None else counters
+        self.counters = defaultdict[str, int](int) if counters is None else counters
         self._next_tid = next_tid
         self._batches = Batches(manners)
-        self.gap_s, self._answer_s = gap_s, 0.0
-        self._urgent: deque[Ticket] = deque()
-        self._routine: deque[Ticket] = deque()
-        self._open: list[Ticket] = []  # begun and not in flight: to go on, to be repeated, or to be waited for
+        self.gap_s = gap_s
+        # What follows is empty nearly always: all nodes then share (), and there is less memory to look into.
+        self._urgent: tuple[Ticket, ...] = ()
+        self._routine: tuple[Ticket, ...] = ()
+        self._open: tuple[Ticket, ...] = ()  # begun and not in flight: to go on, to be repeated, or to be waited for
+        self._recent: tuple[Asking, ...] = ()  # not in flight any more; the last one first
+        self._outgoing: tuple[bytes, ...] = ()
+        self._events: tuple[DialogueEvent, ...] = ()
         self._held: Ticket | None = None  # a section that goes on before anything else
         self._asking: Asking | None = None  # in flight
         self._soft_at = math.inf  # its soft deadline
         self._free_at = 0.0  # when the gap is over
-        self._recent = deque[Asking](maxlen=RECENT_LIMIT)  # the last one first
         self._recognised = -1  # TID of the last answer that was: it may come twice
-        self._outgoing: list[bytes] = []
-        self._events: list[DialogueEvent] = []
 
     def heed(
         self,
@@ -100,7 +108,7 @@ class Dialogue:
         """
         self._batches.heed(eoj, alone, batch or PROPERTIES_MAX)
         self.gap_s = max(self.gap_s, gap_s or 0.0)
-        self._answer_s = min(LIMIT_S, max(self._answer_s, answer_s or 0.0))
+        self.manners.wait(answer_s or 0.0)
 
     # --- asking
 
@@ -122,15 +130,13 @@ class Dialogue:
         """Forget a ticket; nothing more is told of it. One in flight keeps the line until answered or overdue."""
         ticket.dropped = True
         if self._asking is not None and self._asking.ticket is ticket:
-            self._asking.shape = None
+            self._asking.whole = False
             return
         if ticket.done:
             return
         if self._held is ticket:
             self._held = None
-        line = self._urgent if ticket.urgent else self._routine
-        if ticket in line:
-            line.remove(ticket)
+        self._urgent, self._routine = _without(self._urgent, ticket), _without(self._routine, ticket)
         self._finish(ticket)
 
     def rest(self, now: float) -> None:
@@ -150,24 +156,25 @@ class Dialogue:
         Nothing else is to be learnt of it. Its ticket is done, of which no event tells. None for any other.
         """
         asking = self._asking
-        if asking is None or (shape := asking.shape) is None or not data.startswith(asking.head):
+        if asking is None or not asking.whole or not data.startswith(asking.head):
             return None
-        if (told := shape.told(data)) is None:
+        plan = asking.plan
+        if not plan.recognise(data):
             return None
         self._asking = None
-        self._recent.popleft()
         self._recognised = asking.tid
         self._free_at = now + self.gap_s
         self.manners.took(now - asking.asked_at)
         ticket = asking.ticket
-        ticket.answers, ticket.recognised, ticket.wanted, ticket.last = dict(told), told, (), None
-        ticket.done = True
+        ticket.answers, ticket.recognised = plan.answers, plan.told
+        ticket.last, ticket.done = None, True
         return ticket
 
     def receive(self, frame: Frame, now: float) -> bool:
         """Take a frame of this node; whether it belongs to something asked, be it late, split or partial."""
-        tid = frame.tid
-        asking = next((each for each in self._recent if each.tid == tid), None)
+        tid, asking = frame.tid, self._asking
+        if asking is None or asking.tid != tid:
+            asking = next((each for each in self._recent if each.tid == tid), None)
         if asking is None:
             return tid == self._recognised
         if now > asking.asked_at + LATE_S or frame.seoj != asking.ticket.eoj:
@@ -188,11 +195,11 @@ class Dialogue:
             asking.named += len(told)
             before = ticket.wanted
             if self._settle(asking, frame.esv, told):
-                asking.plan.shape = shape_of(frame) if len(told) == len(frame.properties) else None
+                asking.plan.learn(shape_of(frame) if len(told) == len(frame.properties) else None)
             if first or ticket.wanted != before:
                 self._progress(ticket, now)
         if asking is self._asking:
-            self._asking = None
+            self._landed(asking)
             if not ticket.done:
                 self._go_on(ticket, now)
         if not (ticket.done or ticket.wanted):
@@ -206,35 +213,32 @@ class Dialogue:
         if self._asking is not None and now >= self._soft_at:
             self._overdue(self._asking, now)
         if self._open:
-            for ending in [each for each in self._open if now + SOFT_MIN_S > each.limit_at]:
-                ending.retry_at = math.inf  # there would be no time left to answer
-                if now >= ending.limit_at:
-                    self._expired(ending, now)
+            self._end(now)
         if self._asking is None and now >= self._free_at and (ticket := self._next(now)) is not None:
             self._ask(ticket, now)
         return bool(self._events)
 
     def deadline(self) -> float:
         """When tick() is wanted next; in the past where something can go at once."""
-        at = math.inf
-        if self._asking is not None:
+        asking, at = self._asking, math.inf
+        if asking is not None:
             at = self._soft_at
         elif self._urgent or self._held or (self._routine and not self._blocked()):
             at = self._free_at
         for ticket in self._open:
             at = min(at, ticket.limit_at)
-            if self._asking is None:
+            if asking is None:
                 at = min(at, max(ticket.retry_at, self._free_at))
         return at
 
-    def outgoing(self) -> list[bytes]:
+    def outgoing(self) -> Sequence[bytes]:
         """Datagrams to send, in order; empties."""
-        outgoing, self._outgoing = self._outgoing, []
+        outgoing, self._outgoing = self._outgoing, ()
         return outgoing
 
-    def events(self) -> list[DialogueEvent]:
+    def events(self) -> Sequence[DialogueEvent]:
         """What happened, in order; empties."""
-        events, self._events = self._events, []
+        events, self._events = self._events, ()
         return events
 
     # --- the line
@@ -242,17 +246,17 @@ class Dialogue:
     def _add(self, ticket: Ticket) -> Ticket:
         if not ticket.epcs:
             raise ValueError("there is nothing to ask for")
-        line = self._urgent if ticket.urgent else self._routine
-        if len(line) >= QUEUE_LIMIT:
+        if len(self._urgent if ticket.urgent else self._routine) >= QUEUE_LIMIT:
             raise QueueFull
-        line.append(ticket)
+        if ticket.urgent:
+            self._urgent += (ticket,)
+        else:
+            self._routine += (ticket,)
         return ticket
 
     def _blocked(self) -> bool:
         """Whether a routine read is under way already, even if it is not in flight."""
-        return bool(self._open) and any(
-            each.kind == "read" and not each.urgent and each.retry_at < math.inf for each in self._open
-        )
+        return any(each.kind == "read" and not each.urgent and each.retry_at < math.inf for each in self._open)
 
     def _next(self, now: float) -> Ticket | None:
         if (held := self._held) is not None:
@@ -260,46 +264,57 @@ class Dialogue:
             if now + SOFT_MIN_S <= held.limit_at:
                 return held
             held.retry_at = math.inf
-            self._open.append(held)
+            self._open += (held,)
         if self._urgent:
-            return self._urgent.popleft()
-        if not self._open:
-            return self._routine.popleft() if self._routine else None
-        if ready := [each for each in self._open if now >= each.retry_at]:
-            ticket = next((each for each in ready if each.urgent), ready[0])
-            if ticket.kind == "section" and self._routine and not ticket.stood_back and not self._blocked():
-                ticket.stood_back = True
-                return self._routine.popleft()
-            self._open.remove(ticket)
-            ticket.stood_back = False
+            ticket, self._urgent = self._urgent[0], self._urgent[1:]
             return ticket
-        return self._routine.popleft() if self._routine and not self._blocked() else None
+        if self._open and (ready := self._ready(now)) is not None:
+            return ready
+        routine = self._routine
+        if not routine or (self._open and self._blocked()):
+            return None
+        self._routine = routine[1:]
+        return routine[0]
+
+    def _ready(self, now: float) -> Ticket | None:
+        """Of those open, one that goes on now; a section stands back once for a routine read."""
+        ready = [each for each in self._open if now >= each.retry_at]
+        if not ready:
+            return None
+        ticket = next((each for each in ready if each.urgent), ready[0])
+        if ticket.kind == "section" and self._routine and not ticket.stood_back and not self._blocked():
+            ticket.stood_back = True
+            return None
+        ticket.stood_back = False
+        self._open = _without(self._open, ticket)
+        return ticket
 
     def _ask(self, ticket: Ticket, now: float) -> None:
-        writes = ticket.kind != "read" and (ticket.kind == "write" or ticket.selecting)
-        last = ticket.last
+        last, counters = ticket.last, self.counters
         if last is not None and self._batches.going_on(ticket):
-            self.counters["partial"] += 1
-        plan = self._batches.plan(ticket, writes=writes)
-        epcs, tid = plan.epcs, self._next_tid()
-        head = EHD + tid.to_bytes(2, "big")
-        self._asking = ticket.last = asking = Asking(ticket, tid, head, plan, epcs, writes, now)
-        self._recent.appendleft(asking)
+            counters["partial"] += 1
+        plan, tid = self._batches.plan(ticket), self._next_tid()
+        head = _head(EHD, tid)
+        whole = last is None and plan.epcs == ticket.epcs
+        self._asking = ticket.last = asking = Asking(ticket, tid, head, plan, now, whole)
         if last is None:
             ticket.asked_at = now
-            if epcs == ticket.epcs:
-                asking.shape = plan.shape
-        elif last.epcs == epcs and not last.heard:
+        elif last.epcs == plan.epcs and not last.heard:
             asking.tries = last.tries + 1
-        if (limit_at := ticket.limit_at) == math.inf:
+        limit_at = ticket.limit_at
+        if limit_at == math.inf:
             ticket.limit_at = limit_at = now + (SECTION_LIMIT_S if ticket.kind == "section" else LIMIT_S)
-        soft_s, answer_s = self.manners.soft_s, self._answer_s
-        soft_at = now + (soft_s if soft_s > answer_s else answer_s)
+        soft_at = now + self.manners.soft_s
         self._soft_at = soft_at if soft_at < limit_at else limit_at
-        self.counters["requests"] += 1
+        counters["requests"] += 1
         if ticket.repeats:
-            self.counters["repeats"] += 1
-        self._outgoing.append(head + plan.body)
+            counters["repeats"] += 1
+        self._outgoing += (head + plan.body,)
+
+    def _landed(self, asking: Asking) -> None:
+        """It is not in flight any more; what comes later still counts."""
+        self._asking = None
+        self._recent = (asking, *self._recent[: RECENT_LIMIT - 1])
 
     # --- where a ticket goes
 
@@ -331,11 +346,11 @@ class Dialogue:
         elif ticket.kind == "section":
             self._held = ticket
         elif ticket.wanted:
-            self._open.append(ticket)
+            self._open += (ticket,)
 
     def _overdue(self, asking: Asking, now: float) -> None:
         """The soft deadline of what is in flight has passed: the line is free for others."""
-        self._asking = None
+        self._landed(asking)
         asking.overdue = True
         ticket = asking.ticket
         if ticket.done:
@@ -343,7 +358,7 @@ class Dialogue:
         if ticket.dropped:
             self._finish(ticket)
             return
-        self._open.append(ticket)
+        self._open += (ticket,)
         if ticket.kind == "write":
             return
         ticket.retry_at = now if self.manners.lossy else now + PAUSE_S
@@ -356,6 +371,13 @@ class Dialogue:
         ticket.selected = False
         ticket.answers.clear()
         ticket.wanted = ticket.epcs
+
+    def _end(self, now: float) -> None:
+        """Give up what is open and has no time left to be answered."""
+        for ending in [each for each in self._open if now + SOFT_MIN_S > each.limit_at]:
+            ending.retry_at = math.inf
+            if now >= ending.limit_at:
+                self._expired(ending, now)
 
     def _expired(self, ticket: Ticket, now: float) -> None:
         """The limit of an open ticket has passed. A node that answered other things may be silent about one."""
@@ -370,12 +392,12 @@ class Dialogue:
         if not ticket.heard or ticket.gave_up:
             ticket.silent = True
             ticket.unanswered = () if ticket.last is None else ticket.last.epcs
-            self._events.append(Quiet(ticket))
+            self._events += (Quiet(ticket),)
         self._finish(ticket)
 
     def _finish(self, ticket: Ticket) -> None:
-        if self._open and ticket in self._open:
-            self._open.remove(ticket)
+        if self._open:
+            self._open = _without(self._open, ticket)
         if self._held is ticket:
             self._held = None
         if ticket.wanted:
@@ -388,7 +410,11 @@ class Dialogue:
         ticket.wanted, ticket.last = (), None
         ticket.done = True
         if not ticket.dropped:
-            self._events.append(Finished(ticket))
+            self._events += (Finished(ticket),)
+
+
+def _without(line: tuple[Ticket, ...], ticket: Ticket) -> tuple[Ticket, ...]:
+    return tuple([each for each in line if each is not ticket])
 
 
 def _taken(ticket: Ticket, esv: int, told: Mapping[int, bytes]) -> None:

@@ -9,9 +9,11 @@ living node makes is its identity. The last one, its address, is always its own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from hemsd.echonet.objects import SUPER_CLASS, Release
 from hemsd.echonet.values import PropertyError
@@ -21,8 +23,7 @@ TEXT_MAX: Final = 48  # characters kept of what a node calls itself (12 bytes, e
 _BLANK: Final = (b"\x00", b"\xff", b" ")
 
 
-@dataclass(frozen=True, slots=True)
-class Particulars:
+class Particulars(Struct, frozen=True):
     """What an object says of itself; empty where it does not."""
 
     identification: str = ""  # EPC 83 in hexadecimal, if it can be believed
@@ -41,11 +42,11 @@ class Particulars:
 
     def merged(self, newer: Particulars) -> Particulars:
         """What is known with what was said since."""
-        return replace(self, **{name: text for name in self.__slots__ if (text := getattr(newer, name))})
+        return replace(self, **{name: text for name in self.__struct_fields__ if (text := getattr(newer, name))})
 
     def contradicted(self, newer: Particulars) -> bool:
         """Whether this cannot be the one who says that: something else stands where both say something."""
-        pairs = [(getattr(self, name), getattr(newer, name)) for name in self.__slots__]
+        pairs = [(getattr(self, name), getattr(newer, name)) for name in self.__struct_fields__]
         return any(mine and others and mine != others for mine, others in pairs)
 
 

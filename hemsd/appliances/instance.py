@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from hemsd.appliances.events import Appliance, Changed, NetworkEvent, Noted, Source, Told
@@ -34,6 +34,12 @@ ENDS: Final[Mapping[tuple[int, int], bytes]] = {  # what comes to this by itself
 class Instance:
     """One appliance on a node. Whoever changes it appends the events that this makes."""
 
+    __slots__ = (
+        "_ages", "_echo_until", "_noted_at", "_orders", "_same", "_unseen", "_wrote", "detail", "device",
+        "explorations", "explored_at", "final", "heard_at", "id", "known", "listed", "node", "notified_at", "online",
+        "selectors", "serial", "silences", "since", "values",
+    )  # fmt: skip
+
     def __init__(self, node: Node, appliance: str, device: Device, now: float) -> None:
         self.node = node
         self.id = appliance
@@ -50,14 +56,15 @@ class Instance:
         self.silences = 0  # in a row, of this object
         self.listed = True  # its node says that it has it
         self.values: dict[int, bytes] = {}  # by key of device.Known
+        self._same: Mapping[int, bytes] = {}  # what it told last, unless something has changed since
         self._ages: dict[int, tuple[float, Source]] = {}  # of these
         self._noted_at = deque[float](maxlen=BY_HAND_MAX)  # changes by hand
-        self._notified_at = float("-inf")
+        self.notified_at = float("-inf")
         self._orders = 0  # of ours, under way
         self._echo_until = float("-inf")
         self.selectors: frozenset[int] = frozenset()  # what we ourselves set to read something else
         self._wrote: dict[int, bytes] = {}  # by us, last, and not overridden since
-        self._unseen: set[int] = set()  # keys, not told since an order of ours began
+        self._unseen: frozenset[int] = frozenset()  # keys, not told since an order of ours began
 
     def shown(self) -> Appliance:
         """It as others see it, now."""
@@ -74,7 +81,7 @@ class Instance:
             heard_at=self.heard_at,
             detail=self.detail,
             properties_per_request=node.manners.proven or None,
-            interval_s=node.interval_s,
+            interval_s=node.watch.interval_s,
         )
 
     def remembered(self) -> RememberedAppliance:
@@ -130,23 +137,31 @@ class Instance:
 
     def told(self, properties: Mapping[int, bytes], source: Source, now: float) -> list[NetworkEvent]:
         """It told values, by key of device.Known."""
-        self.heard_at = now
+        self.heard_at, self.silences = now, 0
         if source == "notified":
-            self._notified_at = now
+            self.notified_at = now
         values, ages = self.values, self._ages
-        by_hand = () if properties.items() <= values.items() else self._changed(properties, source, now)
-        ages.update(dict.fromkeys(properties, (now, source)))
+        by_hand: Sequence[int] = ()
+        if properties is not self._same:
+            if not properties.items() <= values.items():
+                by_hand = self._changed(properties, source, now)
+            self._same = properties
+        age = (now, source)
+        for key in properties:
+            ages[key] = age
         if len(ages) > len(values):  # there was no room for all
             for key in ages.keys() - values.keys():
                 del ages[key]
         if self._unseen:
-            self._unseen.difference_update(properties)
+            self._unseen = self._unseen.difference(properties)
+        if not by_hand:
+            return [Told(self.shown(), source, properties, values, ages)]
         told = Told(self.shown(), source, properties, values, ages, frozenset(by_hand))
-        return [told, *self._noted(by_hand, now)] if by_hand else [told]
+        return [told, *self._noted(by_hand, now)]
 
     def overtaken(self, epcs: Iterable[int], asked_at: float) -> list[int]:
         """Of what was asked then, what it has notified since: the answer to that is older."""
-        if self._notified_at <= asked_at:
+        if self.notified_at <= asked_at:
             return []
         ages = self._ages
         return [epc for epc in epcs if epc in ages and ages[epc][1] == "notified" and ages[epc][0] > asked_at]
@@ -155,7 +170,7 @@ class Instance:
         """An order of ours begins: what changes from now is its doing."""
         self._orders += 1
         self._wrote |= {each.epc: each.edt for write in writes for each in write.properties}
-        self._unseen.update(self.values)
+        self._unseen = self._unseen.union(self.values)
 
     def order_ended(self, now: float) -> None:
         """One is over; its effects may be seen a little later."""

@@ -10,8 +10,10 @@ device without maps can do is guessed from the table of its class, and what it t
 from __future__ import annotations
 
 from collections.abc import Container, Generator, Mapping
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from hemsd.appliances.identity import Particulars, believable
 from hemsd.appliances.ourselves import (
@@ -51,8 +53,7 @@ Ask = tuple[int, tuple[int, ...]]
 Answers = Mapping[int, bytes | Missing]
 
 
-@dataclass(frozen=True, slots=True)
-class Met:
+class Met(Struct, frozen=True):
     """What a node said of itself.
 
     `instances` are its appliances' EOJs; `whole`: it has no more than these. Not `final`: it was silent about them or
@@ -65,8 +66,7 @@ class Met:
     final: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Explored:
+class Explored(Struct, frozen=True):
     """What a device can do and what it told on the way, by EPC.
 
     `mapped`: its get map was read, not guessed. Not `final`: it was silent about something, perhaps by chance.

@@ -19,7 +19,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from hemsd.echonet.roundtrips import RoundTrips
+from hemsd.echonet.roundtrips import KEPT, RoundTrips
 
 PROPERTIES_MAX = 16  # in one Get, however many a node would answer
 DOUBTS = 3
@@ -57,6 +57,11 @@ class Manners:
     p95 itself: what has not come by then will hardly come.
     """
 
+    __slots__ = (
+        "_answers", "_doubted", "_doubts", "_fast", "_least_s", "_missed", "_recent_s", "_round_trips", "alone",
+        "ceiling", "properties_per_request", "proven", "soft_s", "strikes", "usual_s",
+    )  # fmt: skip
+
     def __init__(self) -> None:
         self.proven = 0  # as many properties in one Get as it was seen to answer in full
         self.ceiling = PROPERTIES_MAX  # more are not tried
@@ -68,13 +73,13 @@ class Manners:
         self.properties_per_request = 1
         self._answers, self._missed = 2.0, 0.0  # requests answered, and those lost
         self.usual_s = SOFT_FIRST_S / SOFT_FACTOR  # an answer takes, at most
-        self.soft_s = SOFT_FIRST_S
-        self._fast = 0  # answers in a row within FAST_S, with no loss remembered
+        self.soft_s, self._least_s = SOFT_FIRST_S, SOFT_MIN_S
+        self._fast = 0  # answers in a row within FAST_S, with no loss remembered, up to KEPT
 
     def took(self, round_trip_s: float, *, lost: int = 0) -> None:
         """It answered after so long, when so many requests for the same had been lost."""
         fast = round_trip_s <= FAST_S and not lost
-        if fast and self._fast == SAMPLES:
+        if fast and self._fast == KEPT:
             return  # all that is remembered is like that
         self._fast = self._fast + 1 if fast and self._missed < FORGOTTEN else 0
         self._answers += 1
@@ -84,7 +89,12 @@ class Manners:
         self._round_trips.observe(round_trip_s)
         self._recent_s.append(round_trip_s)
         self.usual_s = usual_s = min(self._round_trips.p95_s, max(self._recent_s))
-        self.soft_s = min(LIMIT_S, max(SOFT_MIN_S, usual_s if self.lossy else SOFT_FACTOR * usual_s))
+        self.soft_s = min(LIMIT_S, max(self._least_s, usual_s if self.lossy else SOFT_FACTOR * usual_s))
+
+    def wait(self, answer_s: float) -> None:
+        """It is known to take so long: an answer is not overdue before."""
+        self._least_s = min(LIMIT_S, max(self._least_s, answer_s))
+        self.soft_s = max(self.soft_s, self._least_s)
 
     @property
     def lost_share(self) -> float:

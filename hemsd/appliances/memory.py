@@ -7,7 +7,6 @@ found anew, the others are there at once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Annotated, Any, Final
 
@@ -91,8 +90,7 @@ class RememberedNode(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return Particulars(self.identification, self.maker, self.product, self.serial)
 
 
-@dataclass(frozen=True, slots=True)
-class Remembered:
+class Remembered(Struct, frozen=True):
     """What a network knew when it was last written down."""
 
     nodes: tuple[RememberedNode, ...] = ()

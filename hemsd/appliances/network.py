@@ -11,10 +11,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any, Final, assert_never
+
+from msgspec import Struct
 
 from drivers.packet import ALL_NODES, ALL_NODES_IPV4, Packet
 from hemsd.appliances import memory
@@ -40,16 +41,14 @@ ASTRAY_S: Final = 3600.0  # until it is told again that there is a meter here
 AWAIT_S: Final = 5.0  # within which nodes known from an earlier run are asked
 
 
-@dataclass(frozen=True, slots=True)
-class Addresses:
+class Addresses(Struct, frozen=True):
     """Our own on this network; at least one."""
 
     ipv4: str | None = None
     ipv6: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkSettings:
+class NetworkSettings(Struct, frozen=True, kw_only=True):
     """`nodes`: addresses that multicast does not reach; `gap_s`: how long a node rests after an answer, at least."""
 
     name: str
@@ -97,16 +96,17 @@ class Network:
 
     def receive(self, packet: Packet, now: float) -> bool:
         """Take a datagram; whatever it is, nothing is raised."""
-        address, counters = packet.address, self._commons.counters
+        address, payload = packet.address, packet.payload
+        node = self._registry.by_address.get(address)
+        if node is not None and node.recognise(payload, now):
+            self._turn(node, now)
+            return True
+        counters = self._commons.counters
         if address in self._own:
             counters["own"] += 1
             return True
-        node = self._registry.by_address.get(address)
-        if node is not None and node.recognise(packet.payload, now):
-            self._turn(node, now)
-            return True
         try:
-            frame = decode(packet.payload)
+            frame = decode(payload)
         except FrameError:
             counters["malformed"] += 1
             return True
@@ -385,7 +385,7 @@ class Network:
         self._remove(node)
         if moved:
             self._registry.leave(owner, *owner.addresses)
-        owner.addresses.append(address)
+        owner.place((*owner.addresses, address))
         self._registry.enter(owner)
         if moved and before != address and owner.instances:
             names = ", ".join(instance.name for instance in owner.instances.values())

@@ -9,10 +9,12 @@ intervals, until something of it is heard. Whoever else heeds this node looks at
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from drivers.packet import Packet
 from hemsd.appliances.courses import Courses
@@ -56,23 +58,29 @@ RESTARTED_S: Final = 300.0  # after a meeting, in which the list of instances to
 HEARD_OF_MAX: Final = INSTANCES_MAX  # objects that showed themselves and are not listed
 
 
-@dataclass(slots=True)
-class Commons:
+class Commons(Struct):
     """What the nodes of one network share."""
 
     next_tid: Callable[[], int]
     chance: Callable[[], float]  # numbers in [0, 1)
     gap_s: float = GAP_S  # after an answer of a node, at least
-    events: list[NetworkEvent] = field(default_factory=list)
-    appliances: dict[str, Instance] = field(default_factory=dict)  # by id
-    counters: Counter[str] = field(default_factory=Counter)
+    events: list[NetworkEvent] = []
+    appliances: dict[str, Instance] = {}  # by id
+    # a Counter is slow to count with
+    counters: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
 
 
 class Node:
     """One node, at an address of each family at most. Without `identity` it is a candidate and has no appliances."""
 
+    __slots__ = (
+        "_commons", "_courses", "_echoes", "_exploring", "_heard_of", "_proven_told", "_retry_at", "_silences",
+        "address", "addresses", "armed", "concluded", "dialogue", "failures", "fickle", "heard_at", "identity",
+        "instances", "left", "lost", "manners", "met", "met_at", "orders", "said", "vague", "watch",
+    )  # fmt: skip
+
     def __init__(self, commons: Commons, addresses: Iterable[str], manners: Manners | None = None) -> None:
-        self.addresses = list(addresses)  # the one in use first
+        self.place(addresses)
         self.left = ""  # where it was before
         self.identity = ""
         self.fickle = False  # its number changes, and says nothing of who it is
@@ -94,8 +102,8 @@ class Node:
         self._proven_told = 1  # properties at once, as its appliances were told to be answered
         self._retry_at = math.inf
         self._courses = Courses(self.dialogue)
-        self._watch = Watch(self.dialogue, self.told)
-        self._exploring = Exploring(self, self._courses, self._watch, commons.chance)
+        self.watch = Watch(self.dialogue, self.told)
+        self._exploring = Exploring(self, self._courses, self.watch, commons.chance)
         self._heard_of: set[int] = set()
         self._echoes = Echoes()
 
@@ -117,7 +125,7 @@ class Node:
         return RememberedNode(
             identity=self.identity,
             fickle=self.fickle,
-            addresses=self.addresses,
+            addresses=list(self.addresses),
             identification=said.identification,
             maker=said.maker,
             product=said.product,
@@ -125,16 +133,6 @@ class Node:
             manners=self.manners.plain(),
             appliances=[each.remembered() for each in self.instances.values()],
         )
-
-    @property
-    def address(self) -> str:
-        """Where it is asked; empty while nobody knows where it is."""
-        return self.addresses[0] if self.addresses else ""
-
-    @property
-    def interval_s(self) -> float:
-        """Nothing of it is read more often."""
-        return self._watch.interval_s
 
     @property
     def gone(self) -> bool:
@@ -153,8 +151,9 @@ class Node:
         if (ticket := self.dialogue.recognise(data, now)) is None:
             return False
         self.heard(now)
-        self._finished(ticket, now)
-        self._work(now)
+        if not self.watch.finished(ticket, now):
+            self._finished(ticket, now)
+        self._go_on(now)
         return True
 
     def receive(self, frame: Frame, now: float) -> bool:
@@ -164,7 +163,7 @@ class Node:
         if self.manners.proven >= 2 * self._proven_told:
             self._proven_told = self.manners.proven
             self.tell(Changed(each.shown()) for each in self.instances.values())
-        self._watch.progressed(now)
+        self.watch.progressed(now)
         self._work(now)
         return True
 
@@ -180,7 +179,7 @@ class Node:
                     self.listed_itself(each.edt, now, announced=True)
         elif (instance := self.instances.get(eoj)) is not None and instance.listed:
             if values := {each.epc: each.edt for each in frame.properties if each.edt}:
-                self._watch.heard(instance, values, "notified", now)
+                self.watch.heard(instance, values, "notified", now)
                 self.told(instance, values, "notified", now)
                 self._work(now)
         elif eoj >> 8 not in NO_APPLIANCES and eoj & 0xFF and len(self._heard_of) < HEARD_OF_MAX:
@@ -210,34 +209,41 @@ class Node:
 
     def deadline(self) -> float:
         """When tick() is wanted next."""
-        at = self.dialogue.deadline()
-        if self._retry_at < at:
-            at = self._retry_at
-        if self._watch.due < at:
-            at = self._watch.due
+        at, retry_at, due = self.dialogue.deadline(), self._retry_at, self.watch.due
+        if retry_at < at:
+            at = retry_at
+        if due < at:
+            at = due
         if self.orders.commands and (due := self.orders.deadline()) < at:
             at = due
         return at
 
     def _work(self, now: float) -> None:
         """Take what the dialogue has concluded, and ask what is to be asked now."""
-        dialogue, watch, happened = self.dialogue, self._watch, True
-        while happened:
-            for event in dialogue.events():
-                if isinstance(event, Quiet):
-                    self._quiet(event.ticket, now)
-                else:
-                    self._finished(event.ticket, now)
+        self._heed(now)
+        self._go_on(now)
+
+    def _heed(self, now: float) -> None:
+        for event in self.dialogue.events():
+            if isinstance(event, Quiet):
+                self._quiet(event.ticket, now)
+            elif not self.watch.finished(event.ticket, now):
+                self._finished(event.ticket, now)
+
+    def _go_on(self, now: float) -> None:
+        """Ask what is to be asked now."""
+        dialogue, watch, orders = self.dialogue, self.watch, self.orders
+        if now >= watch.due:
+            watch.tick(now)
+        while dialogue.tick(now):
+            self._heed(now)
             if now >= watch.due:
                 watch.tick(now)
-            happened = dialogue.tick(now)
-        if self.orders.commands or self.orders.queries:
-            self.orders.settle(now)
+        if orders.commands or orders.queries:
+            orders.settle(now)
 
     def _finished(self, ticket: Ticket, now: float) -> None:
-        """Whoever asked has the answers."""
-        if self._watch.finished(ticket, now):
-            return
+        """Whoever asked has the answers, if it was not the watch."""
         if self._courses.finished(ticket, now):
             self._exploring.go_on(now)
         else:
@@ -249,6 +255,11 @@ class Node:
 
     # --- being there
 
+    def place(self, addresses: Iterable[str]) -> None:
+        """It is at these, and asked at the first; none: nobody knows where it is."""
+        self.addresses = tuple(addresses)
+        self.address = self.addresses[0] if self.addresses else ""
+
     def heard(self, now: float) -> None:
         """A valid frame of it came: it is there."""
         self.heard_at = now
@@ -256,7 +267,7 @@ class Node:
         if self.lost and self.identity:
             self.lost = False
             self._retry_at = now
-            self._watch.resume(now)
+            self.watch.resume(now)
             for instance in self.instances.values():
                 if instance.listed:
                     self.tell(instance.stands(online=True, detail="", now=now))
@@ -265,7 +276,7 @@ class Node:
         """It is gone: nothing more is asked but whether it is back, and what a person wants."""
         self.lost, self.failures = True, 0
         self._courses.end()
-        self._watch.pause()
+        self.watch.pause()
         for instance in self.instances.values():
             self.tell(instance.stands(online=False, detail=why, now=now))
         self.conclude(None, now)
@@ -281,7 +292,7 @@ class Node:
             why = f"no answer, {instance.silences} times in a row, though its node is there"
             self.tell(instance.stands(online=False, detail=why, now=now))
         if len(self.addresses) > 1:  # perhaps it hears us by its other one
-            self.addresses.reverse()
+            self.place(reversed(self.addresses))
 
     def try_again(self, tries: int, now: float) -> None:
         """Meet it again after a pause."""
@@ -361,13 +372,13 @@ class Node:
             self.forget(instance)
             return
         instance.listed = False
-        self._watch.remove(instance)
+        self.watch.remove(instance)
         self.tell(instance.stands(online=False, detail="its node does not have it any more", now=now))
 
     def forget(self, instance: Instance) -> None:
         """Let go of an appliance; what is heard of it later finds it anew."""
         self.orders.drop((instance,))
-        self._watch.remove(instance)
+        self.watch.remove(instance)
         del self.instances[instance.device.eoj], self._commons.appliances[instance.id]
         self.tell([Forgotten(instance.shown())])
 
@@ -381,18 +392,18 @@ class Node:
             for epc in instance.overtaken(tuple(told), ticket.asked_at):
                 del told[epc]
             if told:
-                self._watch.heard(instance, told, "read", now)
+                self.watch.heard(instance, told, "read", now)
                 self.told(instance, told, "read", now)
         self.orders.finished(ticket, now)
 
     def told(self, instance: Instance, told: Mapping[int, bytes], source: Source, now: float) -> None:
         """Values of an appliance came, by whatever way."""
-        instance.silences = 0
         if not instance.online and instance.listed:
             self.tell(instance.stands(online=True, detail="", now=now))
-        known_before = len(instance.values)
+        values = instance.values
+        known_before = len(values)
         self._commons.events += instance.told(told, source, now)
         if self.orders.commands:
             self.orders.told(instance, told, now)
-        if len(instance.values) > known_before:
-            self._watch.select(instance, now)
+        if len(values) > known_before:
+            self.watch.select(instance, now)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
 from typing import Final, Literal
+
+from msgspec import Struct
 
 from hemsd.appliances.dialogue import Dialogue
 from hemsd.appliances.events import Answered, NetworkEvent, Settled
@@ -21,18 +22,17 @@ ORDERS_MAX: Final = 8  # commands under way on one node
 BUSY: Final = "too much is wanted of it at once; try again in a minute"
 
 
-@dataclass(frozen=True, slots=True)
-class _Command:
+class _Command(Struct, frozen=True):
     name: str
     instance: Instance
     setting: Setting
 
 
-@dataclass(frozen=True, slots=True)
-class _Query:
+class _Query(Struct, frozen=True):
     name: str
     instance: Instance
-    told: set[int] = field(default_factory=set)  # EPCs
+    ticket: Ticket
+    told: set[int] = set()  # EPCs
 
 
 class Orders:
@@ -41,11 +41,13 @@ class Orders:
     Where there are neither `commands` nor `queries` under way, it need not be told anything.
     """
 
+    __slots__ = ("_dialogue", "_events", "commands", "queries")
+
     def __init__(self, dialogue: Dialogue, events: list[NetworkEvent]) -> None:
         self._dialogue = dialogue
         self._events = events
-        self.commands: list[_Command] = []
-        self.queries: dict[Ticket, _Query] = {}
+        self.commands: tuple[_Command, ...] = ()
+        self.queries: tuple[_Query, ...] = ()
 
     def set(self, instance: Instance, command: str, values: Mapping[str, Scalar], *, from_outside: bool) -> None:
         """Set it by words, as far as it can be."""
@@ -69,13 +71,14 @@ class Orders:
             shown = instance.shown()
             self._events += [Answered(query, shown, epc, None, "refused", epc == last) for epc in wanted]
         else:
-            self.queries[ticket] = _Query(query, instance)
+            self.queries += (_Query(query, instance, ticket),)
 
     def finished(self, ticket: Ticket, now: float) -> None:
         """A ticket of the dialogue is done; perhaps one of these."""
-        if (query := self.queries.pop(ticket, None)) is not None:
-            self._answered(ticket, query, over=True)
-            return
+        for query in self.queries:
+            if query.ticket is ticket:
+                self._over(query)
+                return
         for each in self.commands:
             if each.setting.finished(ticket, now):
                 return
@@ -97,24 +100,23 @@ class Orders:
 
     def settle(self, now: float) -> None:
         """Tell of the commands that are over, and of queries as far as they are answered."""
-        for ticket, query in self.queries.items():
-            self._answered(ticket, query, over=False)
-        for each in self.commands[:]:
+        for query in self.queries:
+            self._answered(query, over=False)
+        for each in self.commands:
             if (outcome := each.setting.outcome) is not None:
-                self.commands.remove(each)
                 self._end(each, outcome, now)
+        self.commands = tuple([each for each in self.commands if each.setting.outcome is None])
 
     def drop(self, instances: Collection[Instance]) -> None:
         """Nothing more becomes of what is wanted of these."""
         for each in [each for each in self.commands if each.instance in instances]:
-            self.commands.remove(each)
             detail = "it was sent perhaps, and what became of it is not known any more"
             self._events.append(Settled(each.name, each.instance.shown(), "timeout", "timeout", detail))
-        for ticket, query in list(self.queries.items()):
+        self.commands = tuple([each for each in self.commands if each.instance not in instances])
+        for query in self.queries:
             if query.instance in instances:
-                del self.queries[ticket]
-                self._dialogue.cancel(ticket)
-                self._answered(ticket, query, over=True)
+                self._dialogue.cancel(query.ticket)
+                self._over(query)
 
     def _begin(self, instance: Instance, command: str, planned: Callable[[], tuple[Write, ...]]) -> None:
         try:
@@ -138,7 +140,7 @@ class Orders:
                 if each.instance is instance:
                     each.setting.overtake(newer)
             instance.ordered(writes)
-            self.commands.append(_Command(command, instance, setting))
+            self.commands += (_Command(command, instance, setting),)
 
     def _refuse(self, instance: Instance, command: str, code: str, detail: str) -> None:
         self._events.append(Settled(command, instance.shown(), "refused", code, detail))
@@ -157,9 +159,14 @@ class Orders:
             )
         )
 
-    def _answered(self, ticket: Ticket, query: _Query, *, over: bool) -> None:
+    def _over(self, query: _Query) -> None:
+        """All that is to be had of it has come."""
+        self.queries = tuple([each for each in self.queries if each is not query])
+        self._answered(query, over=True)
+
+    def _answered(self, query: _Query, *, over: bool) -> None:
         """Tell what is new of a query: values as they come, what is missing at the end."""
-        told = query.told
+        ticket, told = query.ticket, query.told
         for epc in ticket.epcs:
             answer = ticket.answers.get(epc, Missing.TIMEOUT)
             if epc in told or not (over or isinstance(answer, bytes)):

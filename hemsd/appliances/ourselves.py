@@ -11,8 +11,9 @@ each other busy. Nothing of ours can be set but where the controller stands (81)
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from hemsd.echonet.frame import ESV, Frame, Property
 from hemsd.echonet.objects import CONTROLLER, NODE_PROFILE, encode_property_map
@@ -27,8 +28,7 @@ ANNOUNCED, SETTABLE, READABLE = 0x9D, 0x9E, 0x9F
 INSTANCES, CLASSES, ANNOUNCED_LIST, INSTANCE_LIST, CLASS_LIST = 0xD3, 0xD4, 0xD5, 0xD6, 0xD7
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """A frame of ours, for whoever asked or `to_all`."""
 
     frame: Frame

@@ -21,7 +21,7 @@ RARELY: Final = 0.0001  # of reads wait for longer than reckoned with
 STEP: Final = 1.25  # from one interval to the next,
 STEPS_MAX: Final = 28  # up to more than an hour
 MARGIN: Final = 1.25  # that there is to be before it becomes shorter again
-WEIGHT: Final = 1 / 32  # of a new read in what one takes
+TURNS: Final = 32  # about so many are what a read is taken to take
 
 
 Reads = Callable[[float, float], float]
@@ -31,18 +31,20 @@ Reads = Callable[[float, float], float]
 class Pace:
     """One node's. `interval_s`: nothing of it is read more often."""
 
+    __slots__ = ("_manners", "_read_s", "_steps", "_turns", "interval_s")
+
     def __init__(self, manners: Manners) -> None:
         self._manners = manners
         self._steps = 0
         self.interval_s = LIVE_S
         self._read_s = 0.0  # a turn takes, with what is repeated and the gap after it
-        self._turns = 0  # so many taken
+        self._turns = 0  # so many taken, up to TURNS
 
     def took(self, turn_s: float) -> None:
         """A read took so long."""
-        self._turns += 1
-        weight = WEIGHT if self._turns > 1 / WEIGHT else 1 / self._turns
-        self._read_s += (turn_s - self._read_s) * weight
+        if self._turns < TURNS:
+            self._turns += 1
+        self._read_s += (turn_s - self._read_s) / self._turns
 
     def settle(self, reads: Reads) -> None:
         """Find the interval again."""

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -38,6 +40,7 @@ FAILED_MAX = 16  # failures that are counted
 JITTER = 0.2  # of a pause, at most
 PACES = 256  # sets of intervals that appliances alike share
 TARDY_S = 10.0  # a notification may come after a poll that found the same
+NONE: Final[Mapping[int, Any]] = MappingProxyType({})  # shared by all appliances of which there is nothing to say
 
 
 class _Promise(Struct):
@@ -73,6 +76,11 @@ class Polls:
     The kinds are: properties; a section.
     """
 
+    __slots__ = (
+        "_at", "_chance", "_due", "_failed", "_held_until", "_interval_s", "_missed", "_paces", "_promises",
+        "_relied", "_sections", "_selecting", "_silences", "_suspects", "_tempo", "_turn", "sections",
+    )  # fmt: skip
+
     def __init__(
         self,
         tempo: Mapping[int, Tempo],
@@ -86,12 +94,13 @@ class Polls:
         self._chance = chance
         self._tempo = tuple(sorted([(epc, each.value) for epc, each in tempo.items()], key=lambda each: each[1]))
         self._interval_s = 0.0  # nothing is read more often
-        self._every, self._pace = _paced(self._tempo, 0.0)
+        self._paces = _paced(self._tempo, 0.0)
         self._relied = True  # on notifications, where they come
-        self._due = dict.fromkeys(self._every, now)
-        self._failed: dict[int, int] = {}  # times in a row, by EPC
-        self._suspects: set[int] = set()  # what was asked last when nothing was said
-        self._promises = {epc: _Promise() for epc, each in tempo.items() if each is Tempo.STATE and epc in announced}
+        self._due = dict.fromkeys(self._paces.every, now)
+        self._failed: Mapping[int, int] = NONE  # times in a row, by EPC
+        self._suspects: frozenset[int] = frozenset()  # what was asked last when nothing was said
+        promised = [epc for epc, each in tempo.items() if each is Tempo.STATE and epc in announced]
+        self._promises: Mapping[int, _Promise] = {epc: _Promise() for epc in promised} or NONE
         self._sections: dict[Section, float] = {}  # when each is due
         self._missed: dict[Section, int] = {}  # times in a row
         self._held_until = now + START_S * chance()  # nothing at all before
@@ -99,22 +108,24 @@ class Polls:
         self._turn: tuple[int, ...] | None = None
         self._selecting: Section | None = None  # the turn of one
         self._at: float | None = None  # deadline, once worked out
+        self.sections = 0  # so many there are, each to be read every SECTION_S
         self.select(sections, now)
 
     def select(self, sections: Collection[Section], now: float) -> None:
         """These are the sections now; those that are new are due."""
         self._sections = {each: self._sections.get(each, now) for each in sections}
+        self.sections = len(self._sections)
         self._at = None
 
     def keep(self, interval_s: float, now: float, *, relied: bool) -> None:
         """Read nothing more often, from the next time on; rely on notifications where they come, or never."""
         if self._relied and not relied:
-            self._due |= {epc: min(self._due[epc], now + self._every[epc]) for epc in self._promises}
+            self._due |= {epc: min(self._due[epc], now + self._paces.every[epc]) for epc in self._promises}
             self._at = None
         self._relied = relied
         if interval_s != self._interval_s:
             self._interval_s = interval_s
-            self._every, self._pace = _paced(self._tempo, interval_s)
+            self._paces = _paced(self._tempo, interval_s)
 
     def reads(self, interval_s: float, read_s: float, most: int) -> float:
         """Requests a second of `most` properties that it takes to keep such an interval, where a read takes so long.
@@ -129,11 +140,6 @@ class Polls:
         shared = sum(count / period_s for period_s, count in counts.items()) / most
         return max(math.ceil(counts[fastest_s] / most) / fastest_s, shared)
 
-    @property
-    def sections(self) -> int:
-        """So many there are, each to be read every SECTION_S."""
-        return len(self._sections)
-
     def announces(self, epc: int) -> bool | None:
         """Whether notifications of a property come when it changes; None where nothing has shown it yet."""
         promise = self._promises.get(epc)
@@ -143,38 +149,37 @@ class Polls:
 
     def deadline(self) -> float:
         """When something is due that has no turn; infinity while both have."""
-        if self._at is None:
-            at = math.inf
-            if self._turn is None:
-                at = -math.inf if self._silences else min(self._due.values(), default=math.inf)
-            if self._sections and self._selecting is None:
+        if (at := self._at) is None:
+            at, held_until = math.inf, self._held_until
+            if self._turn is None and (due := self._due):
+                at = -math.inf if self._silences else min(due.values())
+            if self.sections and self._selecting is None:
                 at = min(at, *self._sections.values())
-            self._at = max(at, self._held_until)
-        return self._at
+            self._at = at = at if at > held_until else held_until
+        return at
 
     def due(self, now: float, most: int = PROPERTIES_MAX) -> tuple[int, ...] | Section | None:
         """What to read now: `most` properties at most, first what is most overdue for its tempo; None for nothing."""
         if now < self.deadline():
             return None
         self._at = None
-        if self._sections and self._selecting is None:
+        if self.sections and self._selecting is None:
             section = min(self._sections, key=self._sections.__getitem__)
             if self._turn is not None or (now - self._sections[section]) / SECTION_S >= self._late(now):
                 self._selecting = section
                 return section
-        due, suspects, failed = self._due, self._suspects, self._failed
         if self._silences:
-            candidates = [epc for epc, at in due.items() if at < math.inf]
-            candidates.sort(key=lambda epc: (failed.get(epc, 0), due[epc]))
+            candidates = self._least_failed()
         else:
-            pace = self._pace
-            candidates = [epc for epc, at in due.items() if at - SOON * pace[epc] <= now]
+            ahead, candidates = self._paces.ahead, []
+            for epc, at in self._due.items():  # as a comprehension, which is a function anew, it takes twice as long
+                if at - ahead[epc] <= now:
+                    candidates.append(epc)
             if len(candidates) > most:
-                candidates.sort(key=lambda epc: (due[epc] - now) / pace[epc])
-        if suspects or failed:  # by themselves, and last: others may not be answered in their company
-            sure = [epc for epc in candidates if epc not in suspects and failed.get(epc, 0) < DOUBTFUL]
-            candidates = sure or candidates
-        self._turn = turn = tuple(candidates[:most])
+                candidates.sort(key=self._early(now))
+        if self._suspects or self._failed:
+            candidates = self._sure(candidates) or candidates
+        self._turn = turn = tuple(candidates if len(candidates) <= most else candidates[:most])
         return turn
 
     def concluded(self, ticket: Ticket, given: Mapping[int, bytes], now: float) -> None:
@@ -194,7 +199,8 @@ class Polls:
                 if len(missing) == 1 or not ticket.silent:
                     for epc in missing:
                         self._not_given(epc, now, lost=answers[epc] is Missing.TIMEOUT)
-                self._suspects.update(ticket.unanswered)
+                if ticket.unanswered:
+                    self._suspects |= set(ticket.unanswered)
         if ticket.silent:
             self._silent(now)
         else:
@@ -206,11 +212,11 @@ class Polls:
 
     def told(self, properties: Mapping[int, bytes], now: float, source: Source) -> None:
         """Properties came: in answer to whatever request, or by themselves. Any of them shows that it is there."""
-        due, every, promises = self._due, self._every, self._promises
+        due, every, promises = self._due, self._paces.every, self._promises
         if self._silences:
             if self._silences > 1:  # it is back: never mind what it did not give meanwhile
                 due.update(dict.fromkeys(self._failed, now))
-                self._failed.clear()
+                self._failed = NONE
             self._silences, self._held_until = 0, now
         for epc in properties:
             if epc in every:
@@ -221,16 +227,35 @@ class Polls:
                     promise.told(properties[epc], now, source)
                     if promise.holds and self._relied:
                         due[epc] = now + max(every[epc], SELDOM_S)
-        if self._failed:
-            for epc in properties:
-                self._failed.pop(epc, None)
-        if self._suspects:
-            self._suspects.difference_update(properties)
+        if self._suspects or self._failed:
+            self._cleared(properties)
         self._at = None
+
+    def _cleared(self, epcs: Collection[int]) -> None:
+        """They were given."""
+        self._suspects = self._suspects.difference(epcs)
+        self._failed = {epc: times for epc, times in self._failed.items() if epc not in epcs}
+
+    def _least_failed(self) -> list[int]:
+        """All that is ever due, what failed least and is due first."""
+        due, failed = self._due, self._failed
+        return sorted(
+            [epc for epc, at in due.items() if at < math.inf], key=lambda epc: (failed.get(epc, 0), due[epc])
+        )
+
+    def _early(self, now: float) -> Callable[[int], float]:
+        """Of a property: how long before it is due, for its tempo."""
+        due, pace = self._due, self._paces.pace
+        return lambda epc: (due[epc] - now) / pace[epc]
+
+    def _sure(self, epcs: Iterable[int]) -> list[int]:
+        """Those that are answered. Others come by themselves, and last: in their company these may not be."""
+        suspects, failed = self._suspects, self._failed
+        return [epc for epc in epcs if epc not in suspects and failed.get(epc, 0) < DOUBTFUL]
 
     def _late(self, now: float) -> float:
         """How overdue the most overdue property is for its tempo."""
-        pace = self._pace
+        pace = self._paces.pace
         return max([(now - at) / pace[epc] for epc, at in self._due.items()], default=-math.inf)
 
     def _selected(self, section: Section, answers: Mapping[int, bytes | Missing], now: float) -> None:
@@ -246,8 +271,9 @@ class Polls:
 
     def _not_given(self, epc: int, now: float, *, lost: bool) -> None:
         """It is asked more seldom; but what may have got lost is due as before once."""
-        if (pace := self._pace.get(epc)) is not None:
-            failed = self._failed[epc] = min(self._failed.get(epc, 0) + 1, FAILED_MAX)
+        if (pace := self._paces.pace.get(epc)) is not None:
+            failed = min(self._failed.get(epc, 0) + 1, FAILED_MAX)
+            self._failed = {**self._failed, epc: failed}
             if failed > 1 or not lost:
                 self._due[epc] = now + min(SELDOM_S, pace * 2.0**failed)
 
@@ -260,8 +286,18 @@ class Polls:
             self._held_until += min(SELDOM_S, pause_s * (1 + JITTER * self._chance()))
 
 
+class _Paces:
+    """How often properties are read, in seconds by EPC. Appliances alike share it.
+
+    `pace` has a time for what is read once, too; `ahead`: so long before it is due a property goes along.
+    """
+
+    def __init__(self, tempo: tuple[tuple[int, float], ...], interval_s: float) -> None:
+        self.every = {epc: max(every_s, interval_s) for epc, every_s in tempo}
+        self.pace = {epc: every_s if every_s < math.inf else AGAIN_S for epc, every_s in self.every.items()}
+        self.ahead = {epc: SOON * every_s for epc, every_s in self.pace.items()}
+
+
 @lru_cache(PACES)
-def _paced(tempo: tuple[tuple[int, float], ...], interval_s: float) -> tuple[dict[int, float], dict[int, float]]:
-    """How often each property is to be read, in seconds; and what is read once, too. Appliances alike share them."""
-    every = {epc: max(every_s, interval_s) for epc, every_s in tempo}
-    return every, {epc: every_s if every_s < math.inf else AGAIN_S for epc, every_s in every.items()}
+def _paced(tempo: tuple[tuple[int, float], ...], interval_s: float) -> _Paces:
+    return _Paces(tempo, interval_s)

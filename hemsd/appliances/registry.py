@@ -74,7 +74,7 @@ class Registry:
     def leave(self, node: Node, *addresses: str) -> None:
         """It is not at these addresses any more."""
         for address in addresses:
-            node.addresses.remove(address)
+            node.place(each for each in node.addresses if each != address)
             node.left = address
             del self.by_address[address]
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
+
+from msgspec import Struct
 
 from hemsd.appliances.dialogue import Dialogue
 from hemsd.appliances.tickets import Ticket
@@ -23,8 +24,7 @@ AGAIN_S = (2.0, 4.0)  # after a read-back that was not as wished; with a second 
 BY_THE_WAY = frozenset({0x93})  # how a wish came (super class); a device that will not know may still do as told
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What became of a command, in the words of hemsd.hub.messages.ApplianceResult."""
 
     outcome: Literal["applied", "unverified", "rejected", "refused", "timeout"]

@@ -10,9 +10,10 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+from msgspec import Struct
 
 from drivers.interface import usable
 from drivers.packet import Packet
@@ -38,8 +39,7 @@ CLOCK_STEP_S = 0.05  # so far the wall clock may be off before times are told by
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """A network as it is configured."""
 
     settings: NetworkSettings
@@ -65,8 +65,7 @@ class _LoggedNetwork(Network):
         return outgoing
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """A network on a port that is open."""
 
     network: Network

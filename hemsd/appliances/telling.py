@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple, cast
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from hemsd.appliances.events import Ages, Answered, Appliance, Noted, Settled
@@ -55,8 +55,7 @@ class Believed(NamedTuple):
     ages: Ages
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Label:
+class Label(Struct, frozen=True, kw_only=True):
     """What people call an appliance, and which one: by id, or by address and object (None: any that is there)."""
 
     name: str

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from hemsd.appliances.manners import PROPERTIES_MAX
 from hemsd.echonet.exchange import Missing
-from hemsd.echonet.frame import Property, Shape
+from hemsd.echonet.frame import BODY_AT, Property, Shape
 
 
 class Ticket(Struct, eq=False):
@@ -55,11 +55,6 @@ class Ticket(Struct, eq=False):
         """Whether it has been asked at all."""
         return self.asked_at < math.inf
 
-    @property
-    def selecting(self) -> bool:
-        """Whether the next step of a section is to select."""
-        return self.kind == "section" and not self.selected
-
     def settle(self) -> None:
         """What has an answer is wanted no more."""
         answers = self.answers
@@ -71,7 +66,24 @@ class Plan(Struct, eq=False):
 
     epcs: tuple[int, ...]
     body: bytes
+    writes: bool = False
     shape: Shape | None = None  # of the last answer, where that had all of them and nothing else
+    answer: bytes | None = None  # what followed the TID of the last one of that shape, as far as there was one,
+    told: Mapping[int, bytes] = {}  # its data by EPC, the same object as long as they are the same,
+    answers: dict[int, bytes | Missing] = {}  # and as answers of a ticket that is done
+
+    def learn(self, shape: Shape | None) -> None:
+        """An answer had this shape, or did not have all."""
+        self.shape, self.answer = shape, None
+
+    def recognise(self, data: bytes) -> bool:
+        """Take a datagram into `told`, if it is of this shape. The same answer as the last time is not read again."""
+        if (answer := data[BODY_AT:]) == self.answer:
+            return True
+        if self.shape is None or (told := self.shape.told(data)) is None:
+            return False
+        self.answer, self.told, self.answers = answer, told, {**told}
+        return True
 
 
 class Asking(Struct, eq=False):
@@ -81,13 +93,19 @@ class Asking(Struct, eq=False):
     tid: int
     head: bytes  # EHD and TID, as in its answer
     plan: Plan
-    epcs: tuple[int, ...]
-    writes: bool
     asked_at: float
-    shape: Shape | None = None  # of an answer that has nothing new but data
+    whole: bool = False  # the ticket has just begun, and wants nothing but this
     tries: int = 0  # of the same just before, not answered in time
     overdue: bool = False  # its soft deadline has passed
     heard: bool = False
     void: bool = False  # of an attempt at a section that was given up
     named: int = 0  # of its EPCs, in all answers to it
     given: frozenset[int] = frozenset()  # those with data, where one answer did not give all
+
+    @property
+    def epcs(self) -> tuple[int, ...]:
+        return self.plan.epcs
+
+    @property
+    def writes(self) -> bool:
+        return self.plan.writes

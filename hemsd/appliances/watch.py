@@ -35,13 +35,19 @@ class _Turn(Struct, eq=False):
 
 
 class Watch:
-    """Of one node. `due` is when tick() is wanted next; `told` is given what polls read."""
+    """Of one node. `due` is when tick() is wanted next; `told` is given what polls read.
+
+    Nothing is read more often than every `interval_s`, because the node cannot keep up.
+    """
+
+    __slots__ = ("_dialogue", "_pace", "_polls", "_settle_at", "_told", "_turns", "due", "interval_s")
 
     def __init__(self, dialogue: Dialogue, told: Told) -> None:
         self.due = math.inf
         self._dialogue = dialogue
         self._told = told
         self._pace = Pace(dialogue.manners)
+        self.interval_s = self._pace.interval_s
         self._settle_at = math.inf
         self._polls: dict[Instance, Polls] = {}
         self._turns: dict[Ticket, _Turn] = {}
@@ -58,14 +64,9 @@ class Watch:
         selected = sections(device, instance.values)
         instance.selectors = frozenset(each.epc for section in selected for each in section.select)
         polls = Polls(wanted, selected, announced=device.announced, now=now, chance=chance)
-        polls.keep(self._pace.interval_s, now, relied=not self._dialogue.manners.lossy)
+        polls.keep(self.interval_s, now, relied=not self._dialogue.manners.lossy)
         self._polls[instance] = polls
         self.due = now
-
-    @property
-    def interval_s(self) -> float:
-        """Nothing is read more often, because its node cannot keep up."""
-        return self._pace.interval_s
 
     def remove(self, instance: Instance) -> None:
         """It is not to be read any more."""
@@ -108,49 +109,50 @@ class Watch:
         """Take a ticket of the dialogue that is done; whether it was one of these."""
         if (turn := self._turns.pop(ticket, None)) is None:
             return False
-        told, polls = _brought(ticket, turn), turn.polls
+        instance, polls, told = turn.instance, turn.polls, ticket.recognised
+        if told is None or instance.notified_at > ticket.asked_at:
+            told = _brought(ticket, turn)
         if turn.page is None and not ticket.silent:
-            self._took(now - ticket.asked_at, now)
+            self._pace.took(now - ticket.asked_at + self._dialogue.gap_s)
+            if now >= self._settle_at:
+                self._settle(now)
         polls.concluded(ticket, told, now)
-        self._next(polls)
-        if len(self._turns) == TURNS_MAX - 1:
-            self.due = now
+        self.due = now  # somebody may have waited for the place in line
         if told:
-            if (page := turn.page) is not None:
-                told = {epc << 8 | page: edt for epc, edt in told.items()}
-            self._told(turn.instance, told, "read", now)
+            if turn.page is not None:
+                told = _paged(told, turn.page)
+            self._told(instance, told, "read", now)
         return True
 
     def tick(self, now: float) -> None:
         """Put in line what is due, those first that have waited longest."""
         self.due = math.inf
-        most = self._dialogue.manners.properties_per_request
+        dialogue, turns = self._dialogue, self._turns
+        most = dialogue.manners.properties_per_request
         waiting: Iterable[tuple[Instance, Polls]] = self._polls.items()
         if len(self._polls) > 1:
             waiting = sorted(waiting, key=lambda each: each[1].deadline())
         for instance, polls in waiting:
-            if len(self._turns) >= TURNS_MAX:
+            if len(turns) >= TURNS_MAX:
                 return
             if (turn := polls.due(now, most)) is None:
                 self.due = polls.deadline()
                 return
             eoj = instance.device.eoj
             if isinstance(turn, Section):
-                self._turns[self._dialogue.section(eoj, turn)] = _Turn(instance, polls, turn.page)
+                turns[dialogue.section(eoj, turn)] = _Turn(instance, polls, turn.page)
             else:
-                self._turns[self._dialogue.read(eoj, turn)] = _Turn(instance, polls)
+                turns[dialogue.read(eoj, turn)] = _Turn(instance, polls)
             if polls.sections:  # both may be due
                 self._next(polls)
 
-    def _took(self, turn_s: float, now: float) -> None:
-        """A read took so long: now and then, see what interval there is room for."""
-        self._pace.took(turn_s + self._dialogue.gap_s)
-        if now < self._settle_at:
-            return
+    def _settle(self, now: float) -> None:
+        """See what interval there is room for."""
         self._settle_at = now + SETTLE_S
         self._pace.settle(self._reads)
+        self.interval_s = self._pace.interval_s
         for polls in self._polls.values():
-            polls.keep(self._pace.interval_s, now, relied=not self._dialogue.manners.lossy)
+            polls.keep(self.interval_s, now, relied=not self._dialogue.manners.lossy)
 
     def _reads(self, interval_s: float, read_s: float) -> float:
         """Requests a second that it takes to keep such an interval, where one takes so long."""
@@ -163,6 +165,11 @@ class Watch:
         at = polls.deadline()
         if at < self.due:
             self.due = at
+
+
+def _paged(told: Mapping[int, bytes], page: int) -> Mapping[int, bytes]:
+    """By key of device.Known."""
+    return {epc << 8 | page: edt for epc, edt in told.items()}
 
 
 def _brought(ticket: Ticket, turn: _Turn) -> Mapping[int, bytes]:

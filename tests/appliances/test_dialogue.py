@@ -252,6 +252,21 @@ def test_an_answer_like_the_last_one_is_recognised(line: Line) -> None:
     )  # something else
 
 
+def test_the_very_answer_of_the_last_time_is_not_read_again(line: Line) -> None:
+    """What it told is then the same object, and stays as it is when another answer comes; a stump is no answer."""
+    tickets = []
+    for room in (1, 1, 1, 2, 2):
+        tickets.append(line.dialogue.read(AIRCON, (ON, ROOM)))
+        (request,) = line.wait(GAP_S)
+        data = answer(request, ESV.GET_RES, [(ON, b"\x30"), (ROOM, bytes([room]))])
+        assert line.dialogue.recognise(data[:4], line.now) is None
+        assert line.dialogue.recognise(data, line.now) or line.hear(data)
+    _, once, again, other, last = [ticket.recognised for ticket in tickets]
+    assert again is once and last is other
+    assert once == {ON: b"\x30", ROOM: b"\1"} and other == {ON: b"\x30", ROOM: b"\2"}
+    assert [ticket.answers[ROOM] for ticket in tickets] == [b"\1", b"\1", b"\1", b"\2", b"\2"]
+
+
 def test_an_answer_that_lacks_something_is_read_each_time(line: Line) -> None:
     """What is missing from it is worked out anew, for it may teach something."""
     for _ in range(3):

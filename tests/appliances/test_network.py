@@ -38,8 +38,12 @@ from support.simulated import world
 
 from drivers.packet import ALL_NODES, ALL_NODES_IPV4
 from hemsd.appliances.events import Answered, Changed, Settled, Told
+from hemsd.appliances.instance import Instance
 from hemsd.appliances.memory import Remembered
 from hemsd.appliances.network import Addresses
+from hemsd.appliances.node import Commons
+from hemsd.appliances.node import Node as KnownNode
+from hemsd.echonet.classes.device import Device as KnownDevice
 from hemsd.simulator.appliances import ApplianceNode, Device, EcoCute
 from hemsd.simulator.appliances.vehicle import EvCharger
 
@@ -261,6 +265,18 @@ def test_a_change_and_back_are_two() -> None:
         {0x80: b"\x31"},
         {0x80: b"\x30"},
     ]
+
+
+def test_what_polls_always_found_is_news_after_a_notification() -> None:
+    """The very same answer as before, when something else was told in between."""
+    node = KnownNode(Commons(next_tid=lambda: 1, chance=lambda: 0.5), (HALL,))
+    instance, found = Instance(node, "0130-1", KnownDevice(eoj=AIR_CONDITIONER), 0.0), {0xB3: b"\x1a"}
+    for at in (1.0, 2.0):
+        instance.told(found, "read", at)
+    instance.told({0xB3: b"\x1c"}, "notified", 3.0)
+    assert instance.values == {0xB3: b"\x1c"}
+    (event,) = instance.told(found, "read", 4.0)
+    assert instance.values == found and isinstance(event, Told) and event.ages == {0xB3: (4.0, "read")}
 
 
 def test_set_by_hand() -> None:

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from support.telling import AC, appliance, believed, utc
 
 from hemsd.appliances.events import Answered, Noted, Settled

@@ -99,7 +99,7 @@ class Line:
     def go(self) -> list[bytes]:
         """Let what is due now happen; the datagrams sent."""
         self.dialogue.tick(self.now)
-        sent = self.dialogue.outgoing()
+        sent = list(self.dialogue.outgoing())
         self.sent += sent
         self.happened += self.dialogue.events()
         return sent

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 
 from msgspec import Struct
@@ -16,8 +15,7 @@ Known = Mapping[int, bytes]
 Scalar = float | int | str | bool | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
+class Device(Struct, frozen=True, kw_only=True):
     """One object on a node, as far as it told. Before its maps are known all three are empty."""
 
     eoj: int  # 24 bits: class group, class, instance
