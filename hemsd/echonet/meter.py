@@ -113,8 +113,7 @@ MINUTE: Final = timedelta(minutes=1)
 SLOTS_A_DAY: Final = 48
 
 
-@dataclass(frozen=True, slots=True)
-class DayHistory:
+class DayHistory(Struct, frozen=True):
     """E2, E4: a register at 00:00, 00:30, ... 23:30 of the day `day` (0-99) days before the meter's today."""
 
     day: int | State

@@ -22,7 +22,6 @@ from drivers.ports import Port
 from hemsd.echonet.exchange import Missing
 from hemsd.echonet.frame import ESV, Property
 from hemsd.echonet.meter import HistoryMismatch, MeterEPC, Scale
-from hemsd.echonet.values import State
 from hemsd.hub.messages import MeterIdentity, MeterInterval, MeterReading, MeterStatus
 from hemsd.routeb import readings
 from hemsd.routeb.cache import Facts, PanCache, Remembered
@@ -33,7 +32,8 @@ from hemsd.routeb.stages import Lost, Online, Progress, SessionEvent
 
 __all__ = ["Meter", "Missing"]
 
-GET, ABSENT, REFUSED = ESV.GET, Missing.ABSENT, Missing.REFUSED  # on the way of every reading
+GET, SETC = ESV.GET, ESV.SETC  # on the way of every reading
+ABSENT, REFUSED, TIMEOUT = Missing.ABSENT, Missing.REFUSED, Missing.TIMEOUT  # likewise
 SELECT_TRIES = 3
 SCALE = (MeterEPC.COEFFICIENT, MeterEPC.CUMULATIVE_ENERGY_UNIT)
 STATIC = (
@@ -214,11 +214,10 @@ class Meter(Connection):
         async with self._selecting:
             for _ in range(SELECT_TRIES):
                 async with turn:  # what comes of it, the values show
-                    written = await self.ask(ESV.SETC, [Property(selector, choice)])
-                missing = [epc for epc in histories if epc not in values]
-                if not await self._read_selected(missing, check, values, turn) and written[selector] == b"":
+                    written = await self.ask(SETC, [Property(selector, choice)])
+                if not await self._read_selected(histories, check, values, turn) and written[selector] == b"":
                     self.selector_moved()
-                if values.keys() >= set(histories):
+                if len(values) == len(histories):
                     return values
         raise NoAnswerInTime("the meter did not give the history asked for; is another controller at it?")
 
@@ -229,21 +228,22 @@ class Meter(Connection):
         values: dict[int, Any],
         turn: AbstractAsyncContextManager[None],
     ) -> bool:
-        """Read on until something is missing; False where it was something else than selected."""
+        """Read what is missing until something is not told; False where it was something else than selected."""
         for epc in histories:
+            if epc in values:
+                continue
+            value: Any = ABSENT
             if not self.lacks(epc):
                 async with turn:
                     answers = await self.read([epc])
                 value = readings.value_of(epc, answers[epc])
-            else:
-                value = Missing.ABSENT
-            if value is Missing.TIMEOUT:
-                return True
-            if not isinstance(value, Missing | State):
-                try:
-                    check(value)
-                except HistoryMismatch:
-                    return False
+                if value is TIMEOUT:
+                    return True
+                if not isinstance(value, readings.NOTHING):
+                    try:
+                        check(value)
+                    except HistoryMismatch:
+                        return False
             values[epc] = value
         return True
 
