@@ -10,6 +10,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate, chain, islice
 from operator import sub
 from typing import NamedTuple, cast
@@ -22,7 +23,7 @@ SOURCES = ("", "backfill", "read", "notified")  # mark of a count: how it came, 
 STATES = ("no_data", "overflow", "underflow", "absent", "refused", "timeout", "unknown_unit")
 FIRST_STATE = 16  # mark of the first of STATES: there is no count, and why
 CHECKSUM_BYTES = 4
-SMALL = frozenset(range(64))  # differences that take one byte and are not below 0: most of them
+SMALL = bytes(range(64))  # differences that take one byte and are not below 0: most of them
 
 
 class Kind(NamedTuple):
@@ -82,9 +83,11 @@ class Day:
             if begin < stop and first < at:
                 yield kind, max(begin, first), counts[max(0, first - begin) : stop - begin]
 
-    def known(self, first: int, stop: int) -> bool:
-        """Whether anything is, from one boundary to before another."""
-        return self.parts is not UNKNOWN and any(kind != NOTHING for kind, _, _ in self.between(first, stop))
+    def known(self, slots: range) -> bool:
+        """Whether anything is of these boundaries."""
+        return self.parts is not UNKNOWN and any(
+            kind != NOTHING for kind, _, _ in self.between(slots.start, slots.stop)
+        )
 
     def put(self, first: int, kind: Kind, counts: Sequence[int | None]) -> None:
         """Boundaries from the first on that are alike but for their counts."""
@@ -105,18 +108,25 @@ class DayDamaged(ValueError):
     """These bytes are not a day that was packed under this key."""
 
 
-def pack(day: Day, key: int) -> bytes:
+def pack(day: Day, key: int) -> bytearray:
     """A day as bytes, fewer than 100 where nothing odd happened. `key` tells the row that they belong to."""
     out = bytearray()
-    told: list[int] = []
+    told: Sequence[int] = ()
     for kind, counts in day.parts:
-        out += _packed([*kind, len(counts)])
+        out += _head(kind, len(counts))
         if kind.told:
-            told += cast("Sequence[int]", counts)
+            told = [*told, *cast("Sequence[int]", counts)]
     if told:  # the first is large, the others seldom are
         out += _packed([_zigzag(told[0])])
         out += _packed_steps(list(map(sub, told[1:], told)))
-    return bytes(out + _checksum(out, key))
+    out += _checksum(out, key)
+    return out
+
+
+@lru_cache(maxsize=256)  # most days are alike in this
+def _head(kind: Kind, length: int) -> bytes:
+    """How a part begins."""
+    return _packed([*kind, length])
 
 
 def unpack(packed: bytes, key: int, slots: int = SLOTS) -> Day:
@@ -154,9 +164,13 @@ def _signed(zigzag: int) -> int:
 
 
 def _packed_steps(steps: list[int]) -> bytes:
-    if SMALL.issuperset(steps):
-        return bytes(steps).translate(ZIGZAG_SMALL)
-    return _packed(list(map(_zigzag, steps)))
+    try:
+        packed = bytes(steps)
+    except ValueError:  # there is one below 0 or above 255
+        packed = b"\xff"
+    if packed.translate(None, SMALL):
+        return _packed(list(map(_zigzag, steps)))
+    return packed.translate(ZIGZAG_SMALL)
 
 
 def _steps(packed: bytes) -> Iterator[int]:

@@ -27,7 +27,7 @@ class _Changes:
     """What half-hours of one meter led to, to be written."""
 
     channels: Mapping[str, Channel]  # of the meter, by register
-    days: list[tuple[int, int, bytes]] = field(default_factory=list)  # rows of day
+    days: list[tuple[int, int, bytearray]] = field(default_factory=list)  # rows of day
     records: list[tuple[int, ...]] = field(default_factory=list)  # rows of record
     energies: dict[str, list[Stretch]] = field(default_factory=dict)  # became known or changed, by register
 
@@ -91,28 +91,34 @@ class Keeper:
         for register in dict.fromkeys(each for runs in told.values() for run in runs for each in run.values):
             self._add_channel(meter, register)
         changes = _Changes(self._tables.channels_of(meter))
+        known = self._tables.registers(changes.channels.values(), told)
         for day, runs in told.items():
-            self._better_day(meter, day, runs, changes, outcome)
+            self._better_day(meter, day, runs, known.get(day, {}), changes, outcome)
         self._db.executemany("INSERT OR REPLACE INTO day VALUES (?, ?, ?)", changes.days)
         self._db.executemany("INSERT INTO record VALUES (?, ?, ?, ?)", changes.records)
         for register, stretches in changes.energies.items():
             self._totals.settle(changes.channels[register], stretches, outcome)
 
-    def _better_day(self, meter: int, number: int, told: list[Run], changes: _Changes, outcome: Outcome) -> None:
-        """Half-hours of one meter and day: read what is known of it and better it."""
-        days = self._tables.registers(changes.channels.values(), number)
+    def _better_day(
+        self, meter: int, number: int, told: list[Run], days: dict[str, Day], changes: _Changes, outcome: Outcome
+    ) -> None:
+        """Half-hours of one meter and day, and what is known of each register: better it."""
         before = [Day(day.parts) for day in days.values()]
         changed: dict[str, Sequence[int]] = {}
         for run in told:
             first, mark, scale = slot_of(run.at), SOURCES.index(run.source), self._scale(run.scale)
+            here = range(first, first + len(next(iter(run.values.values()))))
             for register, values in run.values.items():
-                better, denied = _put(days.setdefault(register, Day()), first, values, mark, scale)
+                if (day := days.get(register)) is None:
+                    day = days[register] = Day()
+                better, denied = _put(day, here, values, mark, scale)
                 if better:
-                    changed[register] = _merged(better, changed.get(register, better))
-                outcome.contradicted += [moment(number, slot) for slot in denied]
+                    changed[register] = _merged([better, changed.get(register, better)])
+                if denied:
+                    outcome.contradicted += [moment(number, slot) for slot in denied]
         if not changed:
             return
-        touched = _merged(*changed.values())
+        touched = _merged([*changed.values()])
         outcome.kept += len(touched)
         if before and (again := [slot for slot in touched if any(day[slot] for day in before)]):
             self._take_out(meter, {moment(number, slot) for slot in again})
@@ -171,13 +177,12 @@ class Keeper:
 
 
 def _put(
-    day: Day, first: int, values: Sequence[int | str | None], mark: int, scale: int
-) -> tuple[Sequence[int], list[int]]:
+    day: Day, here: range, values: Sequence[int | str | None], mark: int, scale: int
+) -> tuple[Sequence[int], Sequence[int]]:
     """Put what is better in its place: which boundaries changed, and at which something else is known better."""
-    here = range(first, first + len(values))
-    if not day.known(first, here.stop) and (kind := _one_kind(values, mark, scale)):
-        day.put(first, kind, cast("Sequence[int]", values) if kind.told else (None,) * len(values))
-        return here, []
+    if not day.known(here) and (kind := _one_kind(values, mark, scale)):
+        day.put(here.start, kind, cast("Sequence[int]", values) if kind.told else (None,) * len(values))
+        return here, ()
     better, denied = [], []
     for slot, value in zip(here, values, strict=True):
         if value is None:
@@ -198,9 +203,10 @@ def _one_kind(values: Sequence[int | str | None], mark: int, scale: int) -> Kind
     return slot_of_value(first, mark, scale).kind if alike == len(values) and first is not None else None
 
 
-def _merged(first: Sequence[int], *others: Sequence[int]) -> Sequence[int]:
+def _merged(many: list[Sequence[int]]) -> Sequence[int]:
     """Boundaries of a day that are in any of these, in the order of time."""
-    return first if all(each == first for each in others) else sorted({*first}.union(*others))
+    first = many[0]
+    return first if many.count(first) == len(many) else sorted({*first}.union(*many))
 
 
 def _better(known: Slot, new: Slot) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import cast
 
 from hemsd.history.calendar import HALF_HOUR_S, moment
@@ -163,17 +164,13 @@ def _joined(told: Iterable[Stretch]) -> list[Stretch]:
     return joined
 
 
-def runs_of(slots: Sequence[int]) -> Iterator[tuple[int, int]]:
+def runs_of(slots: Sequence[int]) -> list[tuple[int, int]]:
     """First and last of each run of boundaries without a hole."""
     if not slots:
-        return
-    first = last = slots[0]
-    if slots[-1] - first == len(slots) - 1:  # most days
-        yield first, slots[-1]
-        return
-    for slot in slots[1:]:
-        if slot != last + 1:
-            yield first, last
-            first = slot
-        last = slot
-    yield first, last
+        return []
+    first, end = slots[0], slots[-1]
+    if end - first == len(slots) - 1:  # most days
+        return [(first, end)]
+    ends = [before for before, after in pairwise(slots) if after != before + 1]
+    begins = [after for before, after in pairwise(slots) if after != before + 1]
+    return list(zip([first, *begins], [*ends, end], strict=True))
