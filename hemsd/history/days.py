@@ -8,9 +8,8 @@ Numbers are little-endian base 128; differences may be negative (zigzag).
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import accumulate, chain, islice
 from operator import sub
 from typing import NamedTuple, cast
@@ -23,6 +22,7 @@ SOURCES = ("", "backfill", "read", "notified")  # mark of a count: how it came, 
 STATES = ("no_data", "overflow", "underflow", "absent", "refused", "timeout", "unknown_unit")
 FIRST_STATE = 16  # mark of the first of STATES: there is no count, and why
 CHECKSUM_BYTES = 4
+LARGE = b"\xff"
 SMALL = bytes(range(64))  # differences that take one byte and are not below 0: most of them
 
 
@@ -41,6 +41,9 @@ class Kind(NamedTuple):
 NOTHING = Kind(0)
 """Of a boundary of which nothing is known."""
 
+STATE_KINDS: Mapping[int | str | None, Kind] = {state: Kind(mark) for mark, state in enumerate(STATES, FIRST_STATE)}
+"""Of boundaries without a count, by why there is none."""
+
 Part = tuple[Kind, Sequence[int | None]]
 """Boundaries of one kind, one after the other, and the count of each."""
 
@@ -58,7 +61,8 @@ class Slot(Struct, frozen=True):
         return Kind(self.mark, self.scale)
 
 
-UNKNOWN: tuple[Part, ...] = ((NOTHING, (None,) * SLOTS),)
+NO_COUNTS: tuple[int | None, ...] = (None,) * SLOTS
+UNKNOWN: tuple[Part, ...] = ((NOTHING, NO_COUNTS),)
 """A day of which nothing is known."""
 
 
@@ -83,11 +87,9 @@ class Day:
             if begin < stop and first < at:
                 yield kind, max(begin, first), counts[max(0, first - begin) : stop - begin]
 
-    def known(self, slots: range) -> bool:
-        """Whether anything is of these boundaries."""
-        return self.parts is not UNKNOWN and any(
-            kind != NOTHING for kind, _, _ in self.between(slots.start, slots.stop)
-        )
+    def known(self, first: int, stop: int) -> bool:
+        """Whether anything is, from one boundary to before another."""
+        return self.parts is not UNKNOWN and any(kind != NOTHING for kind, _, _ in self.between(first, stop))
 
     def put(self, first: int, kind: Kind, counts: Sequence[int | None]) -> None:
         """Boundaries from the first on that are alike but for their counts."""
@@ -113,20 +115,14 @@ def pack(day: Day, key: int) -> bytearray:
     out = bytearray()
     told: Sequence[int] = ()
     for kind, counts in day.parts:
-        out += _head(kind, len(counts))
+        out += _packed([*kind, len(counts)])
         if kind.told:
-            told = [*told, *cast("Sequence[int]", counts)]
+            told = [*told, *cast("Sequence[int]", counts)] if told else cast("Sequence[int]", counts)
     if told:  # the first is large, the others seldom are
         out += _packed([_zigzag(told[0])])
-        out += _packed_steps(list(map(sub, told[1:], told)))
+        out += _packed_steps(told)
     out += _checksum(out, key)
     return out
-
-
-@lru_cache(maxsize=256)  # most days are alike in this
-def _head(kind: Kind, length: int) -> bytes:
-    """How a part begins."""
-    return _packed([*kind, length])
 
 
 def unpack(packed: bytes, key: int, slots: int = SLOTS) -> Day:
@@ -163,14 +159,14 @@ def _signed(zigzag: int) -> int:
     return ~(zigzag >> 1) if zigzag & 1 else zigzag >> 1
 
 
-def _packed_steps(steps: list[int]) -> bytes:
+def _packed_steps(told: Sequence[int]) -> bytes:
     try:
-        packed = bytes(steps)
+        steps = bytes(map(sub, told[1:], told))
     except ValueError:  # there is one below 0 or above 255
-        packed = b"\xff"
-    if packed.translate(None, SMALL):
-        return _packed(list(map(_zigzag, steps)))
-    return packed.translate(ZIGZAG_SMALL)
+        steps = LARGE
+    if steps.translate(None, SMALL):
+        return _packed(list(map(_zigzag, map(sub, told[1:], told))))
+    return steps.translate(ZIGZAG_SMALL)
 
 
 def _steps(packed: bytes) -> Iterator[int]:

@@ -47,6 +47,7 @@ class Run(Struct, frozen=True):
     source: Source
     scale: Scale | None
     values: Mapping[str, tuple[int | str | None, ...]]
+    whole: bool = False  # it is known that this is a whole day, of each register counts only or one state only
 
 
 class NotKept(ValueError):
@@ -99,6 +100,7 @@ def _run(
     most = max(shown.values())
     if not most:
         return None
+    whole = length == SLOTS
     values: dict[str, tuple[int | str | None, ...]] = {}
     for register, (counts, why) in columns.items():
         why = why if why in STATES else None
@@ -107,8 +109,9 @@ def _run(
         elif most == length and not shown[register] and why:  # something is known of each boundary
             values[register] = (why,) * length
         elif shown[register] or why:
+            whole = False
             values[register] = tuple(_explained(counts or (None,) * length, why, columns.values()))
-    return Run(meter, at, source, scale, values)
+    return Run(meter, at, source, scale, values, whole)
 
 
 def _shown(counts: tuple[int | None, ...]) -> list[int]:

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import cast
+from typing import Any, cast
 
-from hemsd.history.calendar import DAY_S, HALF_HOUR_S, day_of, moment, number, slot_of
+from hemsd.history.calendar import DAY_S, HALF_HOUR_S, SLOTS, day_of, moment, number, slot_of
 from hemsd.history.database import HEAD, day_key, transaction
-from hemsd.history.days import SOURCES, Day, Kind, Slot, pack
+from hemsd.history.days import NO_COUNTS, SOURCES, STATE_KINDS, Day, Kind, Slot, pack
 from hemsd.history.inbox import Batch
 from hemsd.history.intervals import Run, Scale, slot_of_value
 from hemsd.history.tables import Channel, Tables
@@ -93,11 +93,33 @@ class Keeper:
         changes = _Changes(self._tables.channels_of(meter))
         known = self._tables.registers(changes.channels.values(), told)
         for day, runs in told.items():
-            self._better_day(meter, day, runs, known.get(day, {}), changes, outcome)
+            if day not in known and len(runs) == 1 and runs[0].whole:  # most of a meter's memory
+                self._new_day(meter, day, runs[0], changes, outcome)
+            else:
+                self._better_day(meter, day, runs, known.get(day, {}), changes, outcome)
         self._db.executemany("INSERT OR REPLACE INTO day VALUES (?, ?, ?)", changes.days)
         self._db.executemany("INSERT INTO record VALUES (?, ?, ?, ?)", changes.records)
         for register, stretches in changes.energies.items():
             self._totals.settle(changes.channels[register], stretches, outcome)
+
+    def _new_day(self, meter: int, number: int, run: Run, changes: _Changes, outcome: Outcome) -> None:
+        """A whole day, of which nothing is known: the same as _better_day() at a third of the work."""
+        scale = self._scale(run.scale)
+        counted = Kind(SOURCES.index(run.source), scale)
+        values: Any
+        for register, values in run.values.items():
+            if (kind := STATE_KINDS.get(values[0])) is not None:
+                day = Day(((kind, NO_COUNTS),))
+            else:
+                day = Day(((counted, values),))
+                if scale:
+                    stretch = Stretch(run.at, run.at + (SLOTS - 1) * HALF_HOUR_S, [*values], {scale})
+                    changes.energies.setdefault(register, []).append(stretch)
+            channel = changes.channels[register].id
+            changes.days.append((number, channel, pack(day, day_key(number, channel))))
+        changes.records.append((self._seq + 1, meter, run.at, SLOTS))
+        self._seq += SLOTS
+        outcome.kept += SLOTS
 
     def _better_day(
         self, meter: int, number: int, told: list[Run], days: dict[str, Day], changes: _Changes, outcome: Outcome
@@ -106,12 +128,11 @@ class Keeper:
         before = [Day(day.parts) for day in days.values()]
         changed: dict[str, Sequence[int]] = {}
         for run in told:
-            first, mark, scale = slot_of(run.at), SOURCES.index(run.source), self._scale(run.scale)
-            here = range(first, first + len(next(iter(run.values.values()))))
+            first, counted = slot_of(run.at), Kind(SOURCES.index(run.source), self._scale(run.scale))
             for register, values in run.values.items():
                 if (day := days.get(register)) is None:
                     day = days[register] = Day()
-                better, denied = _put(day, here, values, mark, scale)
+                better, denied = _put(day, first, values, counted)
                 if better:
                     changed[register] = _merged([better, changed.get(register, better)])
                 if denied:
@@ -123,8 +144,9 @@ class Keeper:
         if before and (again := [slot for slot in touched if any(day[slot] for day in before)]):
             self._take_out(meter, {moment(number, slot) for slot in again})
         for first, last in runs_of(touched):
-            changes.records.append((self._seq + 1, meter, moment(number, first), last - first + 1))
-            self._seq += last - first + 1
+            length = last - first + 1
+            changes.records.append((self._seq + 1, meter, moment(number, first), length))
+            self._seq += length
         for register, slots in changed.items():
             channel, day = changes.channels[register].id, days[register]
             changes.days.append((number, channel, pack(day, day_key(number, channel))))
@@ -177,17 +199,18 @@ class Keeper:
 
 
 def _put(
-    day: Day, here: range, values: Sequence[int | str | None], mark: int, scale: int
+    day: Day, first: int, values: Sequence[int | str | None], counted: Kind
 ) -> tuple[Sequence[int], Sequence[int]]:
     """Put what is better in its place: which boundaries changed, and at which something else is known better."""
-    if not day.known(here) and (kind := _one_kind(values, mark, scale)):
-        day.put(here.start, kind, cast("Sequence[int]", values) if kind.told else (None,) * len(values))
-        return here, ()
+    stop = first + len(values)
+    if not day.known(first, stop) and (kind := _one_kind(values, counted)):
+        day.put(first, kind, cast("Sequence[int]", values) if kind is counted else (None,) * len(values))
+        return range(first, stop), ()
     better, denied = [], []
-    for slot, value in zip(here, values, strict=True):
+    for slot, value in enumerate(values, first):
         if value is None:
             continue
-        known, new = day[slot], slot_of_value(value, mark, scale)
+        known, new = day[slot], slot_of_value(value, *counted)
         if known is None or _better(known, new):
             day[slot] = new
             better.append(slot)
@@ -196,11 +219,12 @@ def _put(
     return better, denied
 
 
-def _one_kind(values: Sequence[int | str | None], mark: int, scale: int) -> Kind | None:
+def _one_kind(values: Sequence[int | str | None], counted: Kind) -> Kind | None:
     """What all of these are but for their counts; None where they are not alike."""
     first = values[0]
-    alike = list(map(type, values)).count(int) if isinstance(first, int) else values.count(first)
-    return slot_of_value(first, mark, scale).kind if alike == len(values) and first is not None else None
+    if isinstance(first, int):
+        return counted if list(map(type, values)).count(int) == len(values) else None
+    return STATE_KINDS.get(first) if values.count(first) == len(values) else None
 
 
 def _merged(many: list[Sequence[int]]) -> Sequence[int]:

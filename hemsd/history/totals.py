@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import cast
@@ -142,13 +142,16 @@ class Totals:
         spans[:] = sorted([joined, *(span for span in spans if span not in near)])
 
 
-def stretches_of(number: int, day: Day, slots: Sequence[int]) -> Iterator[Stretch]:
+def stretches_of(number: int, day: Day, slots: Sequence[int]) -> list[Stretch]:
     """The energy at these boundaries of a day, which are in the order of time."""
+    stretches: list[Stretch] = []
     for first, last in runs_of(slots):
         for kind, begin, counts in day.between(first, last + 1):
             if kind.scale:  # then there are counts
-                end = moment(number, begin + len(counts) - 1)
-                yield Stretch(moment(number, begin), end, list(cast("Sequence[int]", counts)), {kind.scale})
+                at = moment(number, begin)
+                end = at + (len(counts) - 1) * HALF_HOUR_S
+                stretches.append(Stretch(at, end, list(cast("Sequence[int]", counts)), {kind.scale}))
+    return stretches
 
 
 def _joined(told: Iterable[Stretch]) -> list[Stretch]:
