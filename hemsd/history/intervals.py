@@ -67,7 +67,7 @@ def kept(told: MeterInterval) -> Run | None:
         if count is None and kwh is not None:
             scale, count = Scale(1), round(kwh * TICKS_PER_KWH)
         columns[register] = (count,), told.states.get(kwh_field)
-    return _run(told.meter, told.end, told.source, scale, columns)
+    return _run(told.meter, told.end, 1, told.source, scale, columns)
 
 
 def kept_day(told: MeterDay) -> Run | None:
@@ -77,36 +77,36 @@ def kept_day(told: MeterDay) -> Run | None:
         IMPORT: (imported, "no_data" if imported else states.get("energy_import_kwh")),
         EXPORT: (exported, "no_data" if exported else states.get("energy_export_kwh")),
     }
-    return _run(told.meter, told.first_at, "backfill", _scale(told.count_kwh, told.digits), columns)
+    scale, length = _scale(told.count_kwh, told.digits), len(imported or exported)
+    return _run(told.meter, told.first_at, length, "backfill", scale, columns)
 
 
 def _run(
-    meter: str, first: datetime, source: Source, scale: Scale | None, columns: Mapping[str, Column]
+    meter: str, first: datetime, length: int, source: Source, scale: Scale | None, columns: Mapping[str, Column]
 ) -> Run | None:
-    """The registers at boundaries from the first on."""
-    at, length = seconds(first), max([len(counts) for counts, _ in columns.values()])
+    """The registers at so many boundaries from the first on."""
+    at = seconds(first)
     if at % HALF_HOUR_S or not EARLIEST <= at <= LATEST or first.microsecond:
         raise NotKept(f"a half-hour does not end at {first.isoformat()}")
     if slot_of(at) + length > SLOTS:
         raise NotKept(f"the half-hours from {first.isoformat()} are not those of one day")
     shown: dict[str, int] = {}  # how many counts of each register
     for register, (counts, _) in columns.items():
+        if counts and len(counts) != length:
+            raise NotKept(f"the registers from {first.isoformat()} are not of the same half-hours")
         there = _shown(counts)
         if there and not 0 <= there[0] <= there[-1] <= LARGEST_COUNT:
             raise NotKept(f"no register shows all of {counts}")
-        if counts and len(counts) != length:
-            raise NotKept(f"the registers from {first.isoformat()} are not of the same half-hours")
         shown[register] = len(there)
-    most = max(shown.values())
-    if not most:
+    if not any(shown.values()):
         return None
-    whole = length == SLOTS
+    everywhere, whole = length in shown.values(), length == SLOTS
     values: dict[str, tuple[int | str | None, ...]] = {}
     for register, (counts, why) in columns.items():
         why = why if why in STATES else None
         if shown[register] == length:
             values[register] = counts
-        elif most == length and not shown[register] and why:  # something is known of each boundary
+        elif everywhere and why and not shown[register]:
             values[register] = (why,) * length
         elif shown[register] or why:
             whole = False

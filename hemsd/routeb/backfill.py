@@ -67,6 +67,7 @@ class _Job:
     total: int
     minutes_since: datetime | None
     outcomes: list[Outcome] = field(default_factory=list)
+    failing: int = 0  # days in a row, the last ones
     edges: dict[tuple[str, date], Edges] = field(default_factory=dict)  # of the days read, by meter
 
 
@@ -142,10 +143,11 @@ class Backfiller:
             await self._fetch_minutes(job.minutes_since)
             job.minutes_since = None
         if job.days:
-            day, hopeless = job.days[0], job.outcomes[-FAILED_ENOUGH:] == ["failed"] * FAILED_ENOUGH
-            outcome: Outcome = "failed" if hopeless else await self._fetch_day(job, day)
+            day = job.days[0]
+            outcome: Outcome = "failed" if job.failing >= FAILED_ENOUGH else await self._fetch_day(job, day)
             job.days.popleft()
             job.outcomes.append(outcome)
+            job.failing = job.failing + 1 if outcome == "failed" else 0
             if self._jobs.get(job.request.asker) is job:
                 self._tell(job, day=day, outcome=outcome)
 
@@ -223,7 +225,7 @@ class Backfiller:
                 values=values,
                 turn=self.turns,
             )
-        forward, reverse = [values[epc] for epc in readings.DAY]
+        forward, reverse = map(values.__getitem__, readings.DAY)
         if forward is ABSENT:
             return None
         exported = reverse.counts if isinstance(reverse, DayHistory) else reverse
