@@ -10,9 +10,10 @@ import fcntl
 import socket
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from ipaddress import IPv4Interface
 from pathlib import Path
+
+from msgspec import Struct
 
 SIOCGIFCONF, SIOCGIFFLAGS, SIOCGIFNETMASK, SIOCGIFINDEX = 0x8912, 0x8913, 0x891B, 0x8933  # linux/sockios.h
 IFF_UP, IFF_RUNNING = 0x1, 0x40  # linux/if.h
@@ -30,8 +31,7 @@ ADDRESSES, ROUTES, ROUTES_IPV6 = NET / "if_inet6", NET / "route", NET / "ipv6_ro
 RTF_REJECT = 0x200  # linux/route.h
 
 
-@dataclass(frozen=True, slots=True)
-class Interface:
+class Interface(Struct, frozen=True):
     """An interface as it is now. `index` changes when one of the same name is made anew (a USB adapter, say)."""
 
     name: str

@@ -18,6 +18,7 @@ from typing import Protocol, TypeVar
 
 from msgspec import Struct
 
+from drivers.line import Line as Line
 from drivers.packet import ECHONET_PORT as ECHONET_PORT
 
 PANA_PORT = 716
@@ -30,14 +31,6 @@ class Family(Enum):
     DUAL = "SKSTACK-IP dual stack"  # BP35C0, BP35C2, RS-WSUHA-P, RL7023 Stick-D/DSS
     J11 = "J11 binary"  # BP35C*-J11, RS-WSUHA-J11
     IP = "no module"  # a second-generation meter on a network interface: hemsd.routeb.ip
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """How the serial line is set (always 8N1); baud rate and RTS/CTS may be stored in a module's flash."""
-
-    baudrate: int = 115200
-    rtscts: bool = False
 
 
 Outgoing = bytes | Line
@@ -85,8 +78,7 @@ NO_RADIO = 0
 """The channel of a meter that is not reached by a radio module's PAN but on a network interface."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pan:
+class Pan(Struct, frozen=True):
     """A meter's private network as its beacon tells it (or as remembered from an earlier one)."""
 
     channel: int  # 0x21-0x3C, ARIB STD-T108 unit channels 33-60, whatever the module's own numbering is; or NO_RADIO

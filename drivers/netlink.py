@@ -9,9 +9,11 @@ import errno
 import os
 import socket
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from ipaddress import IPv4Interface, IPv6Interface
 from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from drivers.interface import RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR, RTMGRP_LINK
 from drivers.rtnetlink import (
@@ -55,8 +57,7 @@ PROXIED: Mapping[int, str] = {socket.AF_INET: "ARP", socket.AF_INET6: "NDP"}
 STACKED = ("vlan", "macvlan", "macvtap", "ipvlan", "ipvtap")  # kinds of interfaces that are made upon another
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True, kw_only=True):
     """What an interface is connected with; of one that is not there only the name and what holds for all."""
 
     name: str

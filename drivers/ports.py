@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
-from drivers.module import ItemT, Line
+from drivers.line import Line
 from drivers.packet import Packet
 
 
@@ -55,6 +55,7 @@ class PortUnclear(PermanentPortError):
     """No port was named and several, or none that is likely, could be meant; the text lists them."""
 
 
+ItemT = TypeVar("ItemT")  # what goes over a port: bytes, or drivers.packet.Packet
 ItemT_contra = TypeVar("ItemT_contra", contravariant=True)
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+
+from msgspec import Struct
 
 HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 ATTRIBUTE = struct.Struct("=HH")  # length, type
@@ -39,8 +40,7 @@ class Malformed(ValueError):
     """Bytes that no kernel sends."""
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Struct, frozen=True):
     """An interface."""
 
     index: int
@@ -50,16 +50,14 @@ class Link:
     lower: int | None  # what it is made upon
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """An address of an interface, with its prefix."""
 
     index: int
     address: IPv4Interface | IPv6Interface
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     """A route to others than this machine itself."""
 
     destination: IPv4Network | IPv6Network
@@ -68,8 +66,7 @@ class Route:
     metric: int  # of two to the same destination the lower one counts
 
 
-@dataclass(frozen=True, slots=True)
-class Conf:
+class Conf(Struct, frozen=True):
     """What an interface, or ALL, is set to do for others; None where that was not told."""
 
     family: int
@@ -79,8 +76,7 @@ class Conf:
     proxy: bool | None = None  # answers ARP, or neighbour discovery, for addresses that are elsewhere
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(Struct, frozen=True):
     """Of an answer; `errno` is 0 where all was well."""
 
     errno: int

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drivers.module import Line
+from drivers.line import Line
 from drivers.ports import NotAPort, PortBusy, PortDenied, PortError, PortLost, PortMissing, PortStalled
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from drivers.inet import OFF_LINK, Inet, Inet4, Inet6
 from drivers.interface import Interface, Watch, look
-from drivers.module import Line
+from drivers.line import Line
 from drivers.packet import ECHONET_PORT, Packet
 from drivers.ports import Delivery, PortBusy, PortDenied, PortError, PortLost, PortMissing
 

@@ -24,11 +24,11 @@ is sent is not encrypted until so many requests were silent that Rejoin is tried
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from enum import IntEnum, auto
 from typing import assert_never
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from drivers.j11 import vocabulary
 from drivers.j11.framing import Frame, Framer

@@ -5,13 +5,12 @@ What a module says differs too, but is understood in either form by its shape: s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from drivers.module import Family
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
+class Dialect(Struct, frozen=True):
     """One family's way of being spoken to."""
 
     family: Family

@@ -10,7 +10,7 @@ from hemsd.cli.exits import Exit, explain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
 RUNS = {  # command -> module here, function in it
@@ -33,6 +33,7 @@ RUNS = {  # command -> module here, function in it
     "replay": ("sessions", "replay"),
     "decode": ("decode", "run"),
 }
+PARTS = ("hub", "routeb", "gateway")  # what `run --part` takes
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,6 +74,10 @@ def _run(arguments: Any) -> int:
 def _parsed(argv: Sequence[str]) -> Any:
     if argv[:1] == ["read"] and not any(word.startswith("-") and word != "--json" for word in argv):
         return _PlainRead(argv[1:])
+    if argv[:1] == ["run"]:
+        options = dict(zip(argv[1::2], argv[2::2], strict=False))
+        if len(argv) == 1 + 2 * len(options) and _PlainRun.fits(options):
+            return _PlainRun(options)
     from hemsd.cli.parser import parser
 
     return parser().parse_args(argv)
@@ -87,3 +92,21 @@ class _PlainRead:
     def __init__(self, words: Sequence[str]) -> None:
         self.json = "--json" in words
         self.what = [word for word in words if word != "--json"]
+
+
+class _PlainRun:
+    """What argparse would make of `run [--part PART] [--config FILE]`: it would stay in the daemon's memory."""
+
+    command = "run"
+
+    def __init__(self, options: Mapping[str, str]) -> None:
+        from pathlib import Path
+
+        self.part = options.get("--part")
+        self.config = Path(options["--config"]) if "--config" in options else None
+
+    @staticmethod
+    def fits(options: Mapping[str, str]) -> bool:
+        """Whether argparse would have nothing to say about them."""
+        parts = options.get("--part", PARTS[0]) in PARTS
+        return parts and options.keys() <= {"--part", "--config"} and not options.get("--config", "").startswith("-")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from hemsd import __version__
+from hemsd.cli import PARTS
 from hemsd.cli.exits import EXIT_CODES
 
 WHAT = "power current energy interval clock identity all, or a property code like 0xE7; default: power current energy"
@@ -47,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     run = _add(commands, "run", "run as the daemon (this is what the systemd unit does)")
     run.add_argument("--config", type=Path, metavar="FILE", help="configuration, default /etc/hemsd/hemsd.toml")
     parts = "only this part of it, in a process of its own; the others find the hub's at /run/hemsd"
-    run.add_argument("--part", choices=["hub", "routeb", "gateway"], help=parts)
+    run.add_argument("--part", choices=PARTS, help=parts)
     _add_demo(commands)
     _add_sessions(commands)
     decode = _add(commands, "decode", "print ECHONET Lite frames as JSON, one object a line")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
+from typing import TYPE_CHECKING
 
 from drivers.interface import default_interface
 from hemsd.cli.exits import Exit, GaveUp
 from hemsd.daemon.config import ConfigError, find_config, load
+
+if TYPE_CHECKING:
+    import argparse
 
 GUESSED = "(the home network is taken to be where the default route leads now; [lan] interface can say where it is)"
 

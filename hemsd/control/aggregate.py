@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from hemsd.control.targets import APPLIANCES_MAX, Targets, class_code
@@ -52,8 +52,7 @@ PARTS: Mapping[int, Part] = {
 _BEHIND = (Part.GENERATOR, Part.BATTERY, Part.VEHICLE)
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
+class _Told(Struct, frozen=True):
     power_w: float | None
     sums: str  # word of the common language: house, circuit, or the objects behind it
     until: float  # monotonic: it is fresh

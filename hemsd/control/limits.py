@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from hemsd.control.targets import class_code
 from hemsd.hub.messages import ApplianceStatus, Scalar
@@ -24,8 +25,7 @@ HOUR_S = 3600.0
 REMEMBERED_MAX = 4096  # appliances whose orders of the last hour are counted; more than there can be at a time
 
 
-@dataclass(frozen=True, slots=True)
-class Minimum:
+class Minimum(Struct, frozen=True):
     """How long an appliance stays on and off, in seconds, and which words tell whether it runs.
 
     The words are those of its state and of wishes alike, and codes like 0xb0; the first that tells counts. A value

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from hemsd.hub.messages import ErrorCode
 from hemsd.hub.routes import Exposure
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(Struct, frozen=True, kw_only=True):
     """How much the house lets be done with it."""
 
     exposure: Exposure = "aggregates"
@@ -18,12 +18,11 @@ class Settings:
     opened: frozenset[str] = frozenset()  # of those that lock the house, which the gateway may set (control = true)
     gap_s: float = 10.0  # between two orders for one appliance (its actuator layer)
     per_hour: int = 20  # of them, for one appliance
-    minimums: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
+    minimums: Mapping[str, tuple[float | None, float | None]] = {}
     # by id or name: seconds that it stays on and off instead of those of its class (None)
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """Why something is not done: a stable code, and one sentence that says what would do."""
 
     code: ErrorCode

@@ -14,7 +14,6 @@ from msgspec import Meta
 from msgspec.structs import fields, replace
 
 from drivers.ports import PermanentPortError
-from drivers.usb import guess_port
 from hemsd.daemon.networks import (
     ApplianceTable,
     ControllerTable,
@@ -184,7 +183,11 @@ def find_port(configured: str) -> str:
         raise NoMeter(configured, 'the configuration has no link to a meter: [meter] port = "none"')
     if configured != "auto":
         return configured
-    return str(UDEV_NAME) if UDEV_NAME.exists() else guess_port()
+    if UDEV_NAME.exists():
+        return str(UDEV_NAME)
+    from drivers.usb import guess_port  # here, because only who reads the meter needs it
+
+    return guess_port()
 
 
 def load(

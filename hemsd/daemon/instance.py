@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import os
 import socket
 import struct
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import IO
 
 from hemsd.daemon.config import MeterTable
-from hemsd.daemon.credentials import find_credentials, load_credentials
 from hemsd.daemon.state import explained
 
 LOCK_FILE = "lock"
@@ -75,6 +73,8 @@ def meter_key(settings: MeterTable, environ: Mapping[str, str] = os.environ) -> 
     """What tells the configured meter from others: its Route B ID, or its interface. Raises CredentialsError."""
     if settings.interface is not None:
         return f"interface {settings.interface}"
+    from hemsd.daemon.credentials import find_credentials, load_credentials
+
     return load_credentials(find_credentials(settings.credentials, environ), environ).id
 
 
@@ -140,6 +140,8 @@ def listener_at(address: str | bytes) -> int | None:
 
 def _name(key: str) -> bytes:
     """An abstract address that anybody may see: it takes unreasonable effort to find a Route B ID from it."""
+    import hashlib
+
     salt = b"hemsd"
     with suppress(OSError):
         salt = MACHINE_ID.read_bytes()

@@ -7,8 +7,9 @@ a network of its own. Neither is forwarded to or from, joined with another, or t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
+
+from msgspec import Struct
 
 from drivers.netlink import Surroundings
 from drivers.rtnetlink import Route
@@ -50,8 +51,7 @@ SYSCTLS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Watched:
+class Watched(Struct, frozen=True):
     """An interface that is to be kept apart, and whose it is: ROUTEB or APPLIANCES."""
 
     interface: str

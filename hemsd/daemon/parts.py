@@ -8,10 +8,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct
 
 from hemsd import __version__
 from hemsd.daemon.config import Config
@@ -36,8 +37,7 @@ GUESTS = (Domain.ROUTEB, Domain.GATEWAY)  # the domains that may have a process 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(Struct, frozen=True):
     """What a process starts from; what is entered into `held` is kept until its end."""
 
     config: Config
@@ -53,12 +53,11 @@ class Start:
         return directory
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(Struct, frozen=True):
     """What is to run, by name, and how late its machines are."""
 
-    work: dict[str, Work] = field(default_factory=dict)
-    overdue: list[Callable[[], float]] = field(default_factory=list)
+    work: dict[str, Work] = {}
+    overdue: list[Callable[[], float]] = []
 
     def keep(self, name: str, *supervised: Any, **more: Any) -> None:
         """Run this under supervision; the arguments are supervise()'s."""

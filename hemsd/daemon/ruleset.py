@@ -8,8 +8,8 @@ interface.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from difflib import SequenceMatcher
+
+from msgspec import Struct
 
 from hemsd.daemon.config import Config
 
@@ -78,8 +78,7 @@ NETWORKS = """
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Walls:
+class Walls(Struct, frozen=True, kw_only=True):
     """What is to be kept apart, and the TCP ports that are open or closed there."""
 
     meter: tuple[str, ...] = ()  # interfaces with the meter and nothing else
@@ -121,6 +120,8 @@ def ruleset(walls: Walls) -> str:
 
 def differences(loaded: str, wanted: str) -> Iterator[str]:
     """What tells two listings of the table (nft -s list table) apart, in words; nothing for two that do the same."""
+    from difflib import SequenceMatcher  # here, because only `hemsd firewall` needs it
+
     before, after = _rules(loaded), _rules(wanted)
     for chain in [*after, *(chain for chain in before if chain not in after)]:
         old, new = before.get(chain, []), after.get(chain, [])

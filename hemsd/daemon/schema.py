@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 import re
 from collections.abc import Iterator, Mapping
 from types import NoneType
@@ -58,7 +56,9 @@ def line_numbers(text: str) -> dict[Where, int]:
 
 def suggestion(word: str, known: tuple[str, ...]) -> str | None:
     """The known word that was probably meant."""
-    return next(iter(difflib.get_close_matches(word, known, 1)), None)
+    from difflib import get_close_matches  # for those who mistype
+
+    return next(iter(get_close_matches(word, known, 1)), None)
 
 
 def _table_problems(
@@ -176,7 +176,7 @@ def _expected(kind: object) -> str:
     if get_origin(kind) is Annotated:
         return next((note.description for note in parts[1:] if note.description), None) or _expected(parts[0])
     if get_origin(kind) is Literal:
-        words = [json.dumps(value) for value in parts]
+        words = [_written(value) for value in parts]
         return words[0] if len(words) == 1 else f"one of {', '.join(words)}"
     if get_origin(kind) is tuple:
         return f"a list, each {_expected(parts[0])}"
@@ -188,7 +188,7 @@ def _expected(kind: object) -> str:
 def _shown(value: object) -> str:
     match value:
         case bool() | int() | float():
-            return json.dumps(value)
+            return _written(value)
         case str():
             return "this text"
         case dict():
@@ -197,3 +197,10 @@ def _shown(value: object) -> str:
             return "a list"
         case _:
             return "a date or time"
+
+
+def _written(value: object) -> str:
+    """As it is written in the document."""
+    import json  # here, because it takes memory, and a good document never needs it
+
+    return json.dumps(value)

@@ -6,8 +6,9 @@ import logging
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from hemsd.daemon.config import DaemonTable
 from hemsd.daemon.operator import listen
@@ -19,8 +20,7 @@ FIRST_FD = 3  # SD_LISTEN_FDS_START of sd_listen_fds(3)
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Listening:
+class Listening(Struct, frozen=True):
     """A socket to listen at, and the file that it is. One that is not ours stays when we end: it is systemd's."""
 
     socket: socket.socket

@@ -7,11 +7,11 @@ object super class) and annex 1 (property maps).
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, cast
 
 from construct import Adapter, Bytes, GreedyBytes, Int16ub, Int24ub, ValidationError
+from msgspec import Struct
 
 from hemsd.echonet.layout import Counted, Packed
 from hemsd.echonet.values import (
@@ -71,8 +71,7 @@ class PropertyMap(Adapter):
             raise ValidationError(str(error)) from error
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(Struct, frozen=True):
     """The release of the Appendix that a device follows: letter A to Z, and revision."""
 
     letter: str

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -16,6 +15,7 @@ from io import BytesIO
 from typing import Any, Final
 
 from construct import Adapter, Construct, GreedyBytes, Int8ub, StreamError, ValidationError
+from msgspec import Struct
 
 from hemsd.echonet.layout import Misfit, Packed, parse
 
@@ -195,8 +195,7 @@ def plain(value: Any) -> Any:
             return {name: plain(getattr(value, name)) for name in type(value).__match_args__}
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
+class Described(Struct, frozen=True):
     """A property for people and programs outside: our stable name for it, its value as JSON, the unit of numbers."""
 
     name: str
@@ -204,8 +203,7 @@ class Described:
     unit: str
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
+class Declared(Struct, frozen=True):
     """How a property is declared: our stable name for it, layout, unit of its numbers, and how it is shown."""
 
     name: str

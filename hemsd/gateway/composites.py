@@ -11,9 +11,10 @@ none that Home Assistant knows. Nor is anything that Home Assistant would show o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final, NamedTuple
+
+from msgspec import Struct
 
 from hemsd.gateway.entities import Entity, numbers_of, options_of
 
@@ -37,13 +38,12 @@ class Told(NamedTuple):
     order: str  # topic of its orders
 
 
-@dataclass(frozen=True, slots=True)
-class Climate:
+class Climate(Struct, frozen=True):
     """Keeps a temperature."""
 
     low_c: int  # what its dial begins with and ends at; the class has 0 to 50, which no dial is good for
     high_c: int
-    modes: Mapping[str, str] = field(default_factory=dict)  # Home Assistant's -> value of `mode`; none: it heats
+    modes: Mapping[str, str] = {}  # Home Assistant's -> value of `mode`; none: it heats
 
 
 CLIMATES: Mapping[str, Climate] = {
@@ -56,8 +56,7 @@ CLIMATES: Mapping[str, Climate] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class WaterHeater:
+class WaterHeater(Struct, frozen=True):
     """Heats water for the tap; it has one mode beside off."""
 
     mode: str  # one that Home Assistant knows

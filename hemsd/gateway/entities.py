@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
 
 Entity = dict[str, Any]
 """One of `components`: keys as Home Assistant documents them, never abbreviated."""
@@ -17,13 +18,12 @@ Entity = dict[str, Any]
 CHOICES_MAX = 20  # of a select that stands for steps
 
 
-@dataclass(frozen=True, slots=True)
-class Meaning:
+class Meaning(Struct, frozen=True):
     """What one value is: on which platform it is shown, how it is called, and what else is to be said of it."""
 
     name: str
     platform: str = "sensor"
-    about: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, Any] = {}
 
 
 def _live(name: str, device_class: str, unit: str, **more: str) -> Meaning:

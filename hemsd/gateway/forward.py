@@ -10,9 +10,10 @@ import logging
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
+
+from msgspec import Struct
 
 from hemsd.gateway.connection import Connection
 from hemsd.gateway.cursor import CursorFile
@@ -27,8 +28,7 @@ IDLE_S = 300.0
 _log = logging.getLogger("hemsd.gateway")
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(Struct, frozen=True):
     """What history is asked now."""
 
     request: str

@@ -12,12 +12,13 @@ from __future__ import annotations
 import re
 from collections import Counter, deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Struct
+from msgspec.structs import replace
 
 from hemsd.gateway.flood import Bucket
 from hemsd.gateway.payloads import Answer, Data, Error, Request, Response, Scalar, Transaction, timestamp
@@ -45,8 +46,7 @@ ABOUT = ("transaction", "ttl_s", "ts")  # keys beside the values in ``appliance/
 OPERATIONS: Mapping[str, Operation] = {"set": "set", "get": "get", "identify": "identify", "forget": "forget"}
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(Struct, frozen=True):
     """A message that the broker delivered; the last three are of MQTT 5."""
 
     topic: str
@@ -57,8 +57,7 @@ class Incoming:
     expiry_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Caller:
+class _Caller(Struct, frozen=True):
     """To whom an answer goes, and what it says of the question."""
 
     op: str
@@ -266,7 +265,7 @@ class Requests:
         )
         publication = self._topics.response(response)
         for topic in dict.fromkeys((publication.topic, caller.response_topic or publication.topic)):
-            self._answers.append(structs.replace(publication, topic=topic, correlation=caller.correlation))
+            self._answers.append(replace(publication, topic=topic, correlation=caller.correlation))
 
 
 def _request(caller: _Caller, payload: bytes) -> Request:

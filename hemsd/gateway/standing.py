@@ -47,8 +47,7 @@ ONLINE, INFO, HEALTH = (("availability", ""), ("bridge/info", ""), ("bridge/heal
 SITE, ENERGY = ("site/live", ""), ("site/energy", "")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Home:
+class Home(Struct, frozen=True, kw_only=True):
     """What the bridge has to know of the house, and what of it is told."""
 
     site: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -187,7 +186,9 @@ def restore(path: Path, now: datetime) -> tuple[Path, bool]:
         draft = path.with_suffix(".restored")
         good = _usable(copy_path(path), now)
         if good:
-            shutil.copyfile(copy_path(path), draft, follow_symlinks=False)
+            from shutil import copyfile  # here, because it takes memory
+
+            copyfile(copy_path(path), draft, follow_symlinks=False)
             draft.chmod(0o600)
             _settle(draft, path)
     return aside, good

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, TypeVar
+
+from msgspec import Struct
 
 from hemsd.history.calendar import DAY_S
 from hemsd.history.database import (
@@ -38,8 +39,7 @@ COPY_DAYS = (1, 45)  # a large one seldom: what a copy lacks, the meter still re
 RESERVE_BYTES = 64 << 20  # samples leave this much of the disk free
 
 
-@dataclass(frozen=True, slots=True)
-class Retention:
+class Retention(Struct, frozen=True):
     """Days that are kept of what is not kept for ever."""
 
     samples_days: int = 14
@@ -119,7 +119,8 @@ class Store:
     def write_samples(self, readings: Sequence[MeterReading], minutes: Sequence[MeterMinute]) -> bool:
         """Keep live values; False where the disk has no room left for them."""
         with explained(self.samples_path):
-            if shutil.disk_usage(self.samples_path.parent).free < self._reserve_bytes:
+            disk = os.statvfs(self.samples_path.parent)
+            if disk.f_bavail * disk.f_frsize < self._reserve_bytes:
                 return False
             self._samples.write(readings, minutes)
             return True

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple
+
+from msgspec import Struct
 
 from hemsd.hub.requirements import BY_ID, Profile, Requirement
 
 Where = tuple[str, str]  # table and key of the configuration
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class Layout(Struct, frozen=True, kw_only=True):
     """What a configuration connects with what; networks are told apart by the interface of this machine."""
 
     profile: Profile
     meter_port: bool = False  # a Wi-SUN module: a network of its own
     meter_interface: str | None = None  # or a network interface; with neither there is no link to the meter
-    networks: Mapping[str, str] = field(default_factory=dict)  # name and interface, of those with appliances
+    networks: Mapping[str, str] = {}  # name and interface, of those with appliances
     lan: str | None = None  # the interface to the general purpose home network; None: not known
     gateway: tuple[str, ...] = ()  # tables that give something to the home gateway's side
     accepted: frozenset[str] = frozenset()  # ids of requirements that are declared not to be met

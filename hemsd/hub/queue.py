@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from hemsd.hub.messages import (
     ApplianceCommand,
@@ -41,8 +42,7 @@ from hemsd.hub.messages import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """How messages of one kind wait for a seat that is slow."""
 
     cap: int  # messages of the kind; one more drops the oldest

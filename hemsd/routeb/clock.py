@@ -6,8 +6,9 @@ quite ours: what is known of it later is a span. A day number means one date whi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+
+from msgspec import Struct
 
 MINUTE_S = 60.0  # the resolution of EPC 97
 DAY_S = 86_400.0
@@ -15,8 +16,7 @@ DRIFT = 0.001  # seconds in a second by which the meter's clock may run away fro
 AGE_LIMIT_S = 3600.0  # after which it is asked again: somebody may have set it
 
 
-@dataclass(frozen=True, slots=True)
-class MeterClock:
+class MeterClock(Struct, frozen=True):
     """A reading of the meter's clock: `told` without a zone, between `asked` and `heard` on our monotonic clock."""
 
     told: datetime

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from drivers.ports import PortError
@@ -36,8 +36,7 @@ TIMEOUT = Missing.TIMEOUT.value  # as a reading has it
 HALF_HOUR_RETRY = timedelta(minutes=2)
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(Struct, frozen=True):
     """Seconds from one reading to the next; polling more often than every 10 s troubles meter and neighbours.
 
     Live values are fresh for one idle period and LATE_S: then the next ones ought to have come.

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from hemsd.echonet.exchange import WATCHED
 from hemsd.hub.messages import RadioHealth
@@ -22,8 +23,7 @@ TOLD_LIMIT = 32
 LIFETIMES = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Recovery:
+class Recovery(Struct, frozen=True):
     """The meter came back."""
 
     rung: Rung  # that brought it

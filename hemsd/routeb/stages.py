@@ -26,8 +26,9 @@ reference: SKJOIN, SKREJOIN, SKTERM, EVENT.)
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from drivers.module import Pan
 from hemsd.routeb.errors import RouteBError
@@ -82,8 +83,7 @@ def moved(here: Stage, there: Stage) -> Stage:
     return there
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """What is being done now, for a person; `expected_s` where it takes a known time."""
 
     stage: Stage
@@ -92,59 +92,50 @@ class Progress:
     pan: Pan | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Probing:
+class Probing(Struct, frozen=True):
     """The session may be alive, or dead: one Get to the meter is wanted, its answer tells."""
 
 
-@dataclass(frozen=True, slots=True)
-class Online:
+class Online(Struct, frozen=True):
     resumed: bool  # the session of an earlier run
     recovery: Recovery | None = None  # from a loss
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(Struct, frozen=True):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Recovering:
+class Recovering(Struct, frozen=True):
     """A rung of the ladder is begun, because of what `text` says."""
 
     rung: Rung
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Contended:
+class Contended(Struct, frozen=True):
     """Somebody else seems to be at our meter; once an hour while it is so."""
 
 
-@dataclass(frozen=True, slots=True)
-class Withheld:
+class Withheld(Struct, frozen=True):
     """A datagram of ours was not sent: it must not leave on this link, because of what `text` says."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Astray:
+class Astray(Struct, frozen=True):
     """The meter sent what is not meant for a controller, as `text` says."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Scanned:
+class Scanned(Struct, frozen=True):
     """A scan is over; `last` when no other follows."""
 
     pans: tuple[Pan, ...]
     last: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Concluded:
+class Concluded(Struct, frozen=True):
     """A round came to its end without a session; one that persists makes the next by itself, unless it is STOPPED."""
 
     error: RouteBError

@@ -7,6 +7,7 @@ import json
 import shutil
 import signal
 import sys
+from argparse import Namespace
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -103,6 +104,30 @@ def test_a_plain_read_is_understood_as_any_other(words: list[str]) -> None:
     assert type(short) is cli._PlainRead
     long = vars(parser().parse_args(["read", *words]))
     assert {name: getattr(short, name) for name in long} == long
+
+
+RUNS = [[], ["--part", "hub"], ["--config", "a.toml"], ["--config", "a.toml", "--part", "gateway"]]
+ODD = [["--part", "x"], ["--part"], ["--config", "-x"], ["--part=hub"], ["--part", "x", "--part", "hub"], ["-h"]]
+
+
+@pytest.mark.parametrize("words", RUNS)
+def test_the_daemons_command_is_understood_as_any_other(words: list[str]) -> None:
+    """The way around argparse that spares the daemon's memory gives what argparse gives."""
+    short = cli._parsed(["run", *words])
+    assert type(short) is cli._PlainRun
+    long = vars(parser().parse_args(["run", *words]))
+    assert {name: getattr(short, name) for name in long} == long
+
+
+@pytest.mark.parametrize("words", ODD)
+def test_what_is_unusual_in_it_is_left_to_argparse(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Which says what is wrong with it, or takes it in another way."""
+    try:
+        understood = cli._parsed(["run", *words])
+    except SystemExit:
+        assert "usage: hemsd run" in "".join(capsys.readouterr())
+    else:
+        assert type(understood) is Namespace and understood.part == "hub"
 
 
 async def test_values_and_states_become_the_documented_object(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from drivers import usb
 from hemsd.daemon import config
 from hemsd.daemon.config import Config, ConfigError, find_config, find_port, load, parse
 from hemsd.daemon.credentials import load_credentials
@@ -402,7 +403,7 @@ def test_a_file_out_of_reach_is_an_error(tmp_path: Path, monkeypatch: pytest.Mon
 def test_the_port_is_found_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A named port is taken as it is; "auto" is the udev rule's name if there is one, else the likely port."""
     monkeypatch.setattr(config, "UDEV_NAME", tmp_path / "hemsd-wisun")
-    monkeypatch.setattr(config, "guess_port", lambda: "/dev/ttyUSB7")
+    monkeypatch.setattr(usb, "guess_port", lambda: "/dev/ttyUSB7")
     assert find_port("/dev/ttyAMA0") == "/dev/ttyAMA0"
     assert find_port("auto") == "/dev/ttyUSB7"
     (tmp_path / "hemsd-wisun").touch()

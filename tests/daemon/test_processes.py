@@ -178,10 +178,13 @@ async def test_each_process_loads_and_opens_nothing_of_the_others(tmp_path: Path
     opened = {part: {Path(path).name for path in text.split(" OPENED ")[1].split()} for part, text in told.items()}
     theirs = {
         "hub": {"hemsd.history", "hemsd.control", "sqlite3"},
-        "routeb": {"hemsd.routeb", "hemsd.echonet", "serial", "construct"},
+        "routeb": {"hemsd.routeb", "hemsd.echonet", "drivers.module", "serial", "construct"},
         "gateway": {"hemsd.gateway.bridge", "aiomqtt"},
     }
-    shared = {"appliances": {"hemsd.appliances", "cryptography", "prometheus_client"}}
+    shared = {
+        "appliances": {"hemsd.appliances", "cryptography", "prometheus_client"},
+        "people": {"argparse", "difflib", "rich"},
+    }
     for part, own in theirs.items():
         assert own <= loaded[part]
         for other, names in (theirs | shared).items():

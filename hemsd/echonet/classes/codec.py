@@ -7,7 +7,6 @@ code that has a meaning of its own is never taken for a number, even within its 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
 from typing import Any, Final, assert_never
@@ -107,6 +106,8 @@ def of_parts(value: Any) -> Any:
     """What is made of parts, where it is given as text: that is JSON then."""
     if not isinstance(value, str):
         return value
+    import json  # here, because it takes memory and few ask for it
+
     try:
         return json.loads(value)
     except (ValueError, RecursionError):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from hemsd.echonet.frame import Property
 
@@ -41,8 +43,7 @@ class Tempo(Enum):
     ONCE = float("inf")
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(Struct, frozen=True):
     """Properties that show what was selected just before (B3 what B2 did in 0287): nothing may come in between."""
 
     select: tuple[Property, ...]  # written first, with SetC
@@ -50,12 +51,11 @@ class Section:
     page: int = 0  # under which the answers are kept, see Known
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(Struct, frozen=True):
     """One SetC, and how its effect is seen."""
 
     properties: tuple[Property, ...]
-    expects: Mapping[int, frozenset[bytes]] = field(default_factory=dict)  # EDTs that confirm it, by EPC to read back
+    expects: Mapping[int, frozenset[bytes]] = {}  # EDTs that confirm it, by EPC to read back
     settle_s: float = 1.0  # a device takes to show the effect
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta, Struct, convert
@@ -56,7 +56,7 @@ class _File(Struct, frozen=True, forbid_unknown_fields=True):
 @cache
 def reported() -> tuple[Quirk, ...]:
     """All that was reported. Raises msgspec.ValidationError or tomllib.TOMLDecodeError where the file is broken."""
-    text = (files(__package__) / "quirks.toml").read_text("utf-8")
+    text = Path(__file__).with_name("quirks.toml").read_text("utf-8")
     return convert(tomllib.loads(text), _File).quirk
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, Literal
 
+from msgspec import Struct
+
 from hemsd.echonet.classes.catalogue import GET_MAP, PropertyClass
 from hemsd.echonet.classes.device import Device, Known, Refusal, Scalar, Section, Tempo
 from hemsd.echonet.classes.scalars import number_of
@@ -209,17 +211,16 @@ def _nothing_to_select(device: Device, known: Known) -> tuple[Section, ...]:
     return ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class View(Struct, frozen=True, kw_only=True):
     """What a class means to a house: its words, and what is to be known for reading and setting it."""
 
-    words: Mapping[str, Word] = field(default_factory=dict)
+    words: Mapping[str, Word] = {}
     sums: str = ""  # of every device of the class: see VOCABULARY
     # setting
     order: tuple[int, ...] = ()  # in which properties are written; all others come after these
-    first: Mapping[int, Property] = field(default_factory=dict)  # what has to be so before a property does anything
-    within: Mapping[int, int] = field(default_factory=dict)  # property that tells the {minimum, maximum} of another
-    also: Mapping[int, Mapping[int, frozenset[bytes]]] = field(default_factory=dict)  # to be read back beside it
+    first: Mapping[int, Property] = {}  # what has to be so before a property does anything
+    within: Mapping[int, int] = {}  # property that tells the {minimum, maximum} of another
+    also: Mapping[int, Mapping[int, frozenset[bytes]]] = {}  # to be read back beside it
     contradiction: Callable[[Mapping[int, bytes]], str] = _no_contradiction  # a sentence, where there is one
     settle_s: float = 1.0
     shows: Literal["", "blink", "again"] | Property = ""  # how it shows itself: see views.identify

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 from support.skstack import CREDENTIALS, GET_POWER, METER, METER_MAC, PAN, SELF
 
 from drivers.module import (
