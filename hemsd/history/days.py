@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate, chain, islice
 from operator import sub
 from typing import NamedTuple, cast
@@ -66,8 +65,7 @@ UNKNOWN: tuple[Part, ...] = ((NOTHING, NO_COUNTS),)
 """A day of which nothing is known."""
 
 
-@dataclass(slots=True)
-class Day:
+class Day(Struct):
     """What is known of a register at the boundaries of a day, in parts of one kind: most days are a single one."""
 
     parts: tuple[Part, ...] = UNKNOWN

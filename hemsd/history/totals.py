@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import cast
 
+from msgspec import Struct
+
 from hemsd.history.calendar import HALF_HOUR_S, moment
 from hemsd.history.counters import FIRST, Counter, Piece, Step
 from hemsd.history.days import Day
@@ -27,8 +29,7 @@ class Outcome:
     )  # registers whose unit changed beyond belief, and when
 
 
-@dataclass(slots=True)
-class Stretch:
+class Stretch(Struct):
     """Counts of a register at boundaries without a hole, both ends inclusive, and the scales they are of."""
 
     first: int

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Any, Literal
 
+from msgspec import Struct
+
 from hemsd.echonet.exchange import Missing
 from hemsd.echonet.meter import (
     HALF_HOUR,
@@ -71,8 +73,7 @@ class _Job:
     edges: dict[tuple[str, date], Edges] = field(default_factory=dict)  # of the days read, by meter
 
 
-@dataclass(frozen=True, slots=True)
-class _Today:
+class _Today(Struct, frozen=True):
     """The meter's date, which it is `until` then on our clock if nothing happens to the meter's."""
 
     date: date
