@@ -94,7 +94,7 @@ def _run(
     for register, (counts, _) in columns.items():
         if counts and len(counts) != length:
             raise NotKept(f"the registers from {first.isoformat()} are not of the same half-hours")
-        there = _shown(counts)
+        there = _shown(counts) if counts else []
         if there and not 0 <= there[0] <= there[-1] <= LARGEST_COUNT:
             raise NotKept(f"no register shows all of {counts}")
         shown[register] = len(there)

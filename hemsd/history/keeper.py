@@ -6,7 +6,8 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import chain, groupby
+from operator import itemgetter
 from typing import Any, cast
 
 from hemsd.history.calendar import DAY_S, HALF_HOUR_S, SLOTS, day_of, moment, number, slot_of
@@ -19,6 +20,7 @@ from hemsd.history.totals import Outcome, Stretch, Totals, runs_of, stretches_of
 from hemsd.hub.messages import Event
 
 LIVE = ("notified", "read")  # sources that tell which meter is there now
+ASKED = "INSERT OR IGNORE INTO asked SELECT ?, value FROM json_each(?)"
 TEXT_LIMIT = 2000
 
 
@@ -47,8 +49,9 @@ class Keeper:
         with self._transaction():
             self._keep_runs(batch.runs, outcome)
             self._keep_events(batch.events)
-            asked = [(self._meter(meter), number(day)) for meter, day in batch.asked]
-            self._db.executemany("INSERT OR IGNORE INTO asked VALUES (?, ?)", asked)
+            for name, asked in groupby(batch.asked, key=itemgetter(0)):
+                days = str([number(day) for _, day in asked])
+                self._db.execute(ASKED, (self._meter(name), days))
         return outcome
 
     def forget_events(self, before_us: int, number: int) -> None:
@@ -86,9 +89,9 @@ class Keeper:
 
     def _keep_days(self, meter: int, told: Mapping[int, list[Run]], outcome: Outcome) -> None:
         """Half-hours of one meter, by day: better what is known of each, write it, let the totals follow."""
-        live = [run.at for runs in told.values() for run in runs if run.source in LIVE]
-        self._totals.begin_era(meter, live, outcome)
-        for register in dict.fromkeys(each for runs in told.values() for run in runs for each in run.values):
+        runs = [*chain.from_iterable(told.values())]
+        self._totals.begin_era(meter, (run.at for run in runs if run.source in LIVE), outcome)
+        for register in dict.fromkeys(chain.from_iterable([run.values for run in runs])):
             self._add_channel(meter, register)
         changes = _Changes(self._tables.channels_of(meter))
         known = self._tables.registers(changes.channels.values(), told)

@@ -201,7 +201,7 @@ class Backfiller:
         name, number = meter.name, (today.date - day).days
         if not 0 <= number <= DAYS_KEPT:
             return None
-        slots = None if number else _slots_since(day, today.clock.earliest(self._now()))
+        slots = None if number else _slots_since(day, today.clock.earliest(self._now()))  # more may come meanwhile
         told = await self._latest(today) if number == attempt == 0 else None
         if told is None:
             values = known.setdefault((name, today.date), {})
@@ -213,7 +213,7 @@ class Backfiller:
             raise NoAnswerInTime("it was another meter in the end")
         if told is None:
             return None
-        return meter.registers.day(day, told, slots)  # more may have come in between
+        return meter.registers.day(day, told, slots)
 
     async def _by_number(self, number: int, values: dict[int, Any], *, patient: bool) -> Directions | None:
         """By E5, E2 and E4. Properties that are refused are asked again while `patient`."""
@@ -341,7 +341,7 @@ class Backfiller:
         today, meter, now = self._today, self._meter, self._now()
         if today is None or now >= today.until or today.losses != meter.losses or today.clock.outdated(now):
             return None
-        return today if meter.name and meter.registers.count_kwh is not None else None
+        return today if (known := meter.registers).meter and known.count_kwh is not None else None
 
     async def _find_today(self) -> _Today:
         """Wait until that is so. Raises NoAnswerInTime."""
