@@ -132,14 +132,10 @@ class Historian:
     def _hear_half_hours(self, told: MeterInterval | MeterDay) -> None:
         if why_not := self._inbox.hear_half_hours(told):
             log.warning("%s", why_not)
-
-    def _hear_interval(self, interval: MeterInterval) -> None:
-        self._hear_half_hours(interval)
-        self._woken.set()
-
-    def _hear_day(self, day: MeterDay) -> None:
-        self._hear_half_hours(day)
-        self._gather()
+        if isinstance(told, MeterDay):
+            self._gather()
+        else:
+            self._woken.set()
 
     def _hear_reading(self, reading: MeterReading) -> None:
         self._inbox.hear(reading, self._clock(), self._now())  # and it waits for its time
@@ -405,8 +401,8 @@ class Historian:
 
 
 _HEARD: Mapping[type[Message], Callable[[Historian, Any], None]] = {
-    MeterInterval: Historian._hear_interval,
-    MeterDay: Historian._hear_day,
+    MeterInterval: Historian._hear_half_hours,
+    MeterDay: Historian._hear_half_hours,
     MeterMinute: Historian._hear_minute,
     MeterReading: Historian._hear_reading,
     MeterStatus: Historian._hear_status,

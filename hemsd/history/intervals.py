@@ -92,23 +92,26 @@ def _run(
         raise NotKept(f"the half-hours from {first.isoformat()} are not those of one day")
     shown: dict[str, int] = {}  # how many counts of each register
     for register, (counts, _) in columns.items():
-        if counts and len(counts) != length:
+        if not counts:
+            continue
+        if len(counts) != length:
             raise NotKept(f"the registers from {first.isoformat()} are not of the same half-hours")
-        there = _shown(counts) if counts else []
-        if there and not 0 <= there[0] <= there[-1] <= LARGEST_COUNT:
-            raise NotKept(f"no register shows all of {counts}")
-        shown[register] = len(there)
-    if not any(shown.values()):
+        if there := _shown(counts):
+            if not 0 <= there[0] <= there[-1] <= LARGEST_COUNT:
+                raise NotKept(f"no register shows all of {counts}")
+            shown[register] = len(there)
+    if not shown:
         return None
     everywhere, whole = length in shown.values(), length == SLOTS
     values: dict[str, tuple[int | str | None, ...]] = {}
     for register, (counts, why) in columns.items():
+        known = shown.get(register, 0)
         why = why if why in STATES else None
-        if shown[register] == length:
+        if known == length:
             values[register] = counts
-        elif everywhere and why and not shown[register]:
+        elif everywhere and why and not known:
             values[register] = (why,) * length
-        elif shown[register] or why:
+        elif known or why:
             whole = False
             values[register] = tuple(_explained(counts or (None,) * length, why, columns.values()))
     return Run(meter, at, source, scale, values, whole)

@@ -126,7 +126,7 @@ class Backfiller:
             while self._jobs:
                 asker, job = next(iter(self._jobs.items()))
                 await self._go_on(job)
-                if self._jobs.get(asker) is job:
+                if self._jobs.get(asker) is job and (len(self._jobs) > 1 or not job.days):
                     del self._jobs[asker]
                     if job.days:
                         self._jobs[asker] = job  # behind the others
