@@ -10,6 +10,8 @@ from typing import Generic, Protocol, TypeAlias, TypeVar
 from drivers.line import Line
 from drivers.packet import Packet
 
+MILLISECOND = 0.001
+
 
 class PortError(Exception):
     """Trouble with a port. `port` is its path; the text says what to do about it."""
@@ -191,7 +193,8 @@ class Pump(Generic[ItemT, EventT]):
         due = machine.deadline()
         if due is None:
             self._due = None
-            self._disarm()
+            if self._timer is not None:
+                self._loop.call_soon(self._rest)
             return
         self._due = due if due > now else now  # one in the past means at once, and is not late for it
         if due < self._armed:
@@ -202,15 +205,24 @@ class Pump(Generic[ItemT, EventT]):
         self._disarm()
         self._timer, self._armed = self._loop.call_at(due, self._timed), due
 
+    def _rest(self) -> None:
+        """Sleep on, unless the machine was given the next thing to do at once: to arm a timer anew is dear."""
+        if self._due is None:
+            self._disarm()
+
     def _disarm(self) -> None:
-        """Sleep on: a machine at rest is not woken in vain."""
+        """A machine at rest is not woken in vain."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer, self._armed = None, math.inf
 
     def _timed(self) -> None:
-        self._timer, self._armed = None, math.inf
-        self._turn(None)
+        due, self._timer, self._armed = self._armed, None, math.inf
+        now = self._loop.time()
+        if now < due == self._due:  # the loop counts milliseconds, and rounded down
+            self._timer, self._armed = self._loop.call_at(now + MILLISECOND, self._timed), due
+        else:
+            self._turn(None)
 
     def _fail(self, error: Exception) -> None:
         ended, self._ended = self._ended, None

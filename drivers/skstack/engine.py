@@ -143,8 +143,6 @@ class Engine:
         """Begin a command. Raises RuntimeError when busy, ValueError for what no module can be asked."""
         if self._task is not None:
             raise RuntimeError(f"busy with {self._task.command}")
-        if type(command) is Open:
-            self._forget()
         self._begin(_Task(command, now, self._plan(command)), now)
 
     def receive(self, data: bytes, now: float) -> bool:
@@ -182,6 +180,7 @@ class Engine:
             case Send():
                 return [vocabulary.send(command.to, command.payload, self._dialect)]
             case Open():
+                self._forget()
                 reset = () if command.keep_session else (vocabulary.RESET, vocabulary.INFO)
                 return [*reset, vocabulary.ECHO_OFF, vocabulary.APPLICATION, vocabulary.PAYLOAD_MODE]
             case UseCredentials():
@@ -206,19 +205,20 @@ class Engine:
 
     def _ask(self, task: _Task, now: float) -> None:
         """Send the next request. When there is none the command is done."""
-        requests = task.requests
-        if not requests and not self._lqi_asked and self._certain and self._dialect.tells_lqi:
+        if task.requests:
+            request = task.requests.pop(0)
+            self._outgoing.append(request.wire)
+            self._await(request, request.answer, now)
+        elif not self._lqi_asked and self._certain and self._dialect.tells_lqi:
             self._lqi_asked = True
-            requests.append(vocabulary.TELL_LQI)
-        if not requests:
+            task.requests.append(vocabulary.TELL_LQI)
+            self._ask(task, now)
+        elif task.command is None:
+            self._finish(SendLimit(engaged=self._limit_due is not None))
+        else:
             if type(task.command) is Open:
                 self._announce()
-            engaged = self._limit_due is not None
-            self._finish(SendLimit(engaged=engaged) if task.command is None else Done(task.command))
-            return
-        request = requests.pop(0)
-        self._outgoing.append(request.wire)
-        self._await(request, request.answer, now)
+            self._finish(Done(task.command))
 
     def _await(self, request: Request, answer: Sequence[Part], now: float) -> None:
         self._asked = request

@@ -39,18 +39,13 @@ class _Header(NamedTuple):
     """What an ERXUDP says before the payload."""
 
     text: bytes
-    sender: str
-    to: str
-    sender_port: int
-    port: int
-    mac: str
+    told: tuple[str, str, int, int, str, bool]  # sender, destination, their ports, MAC of the sender, secured or not
     lqi: int | None
-    secured: bool
     length: int  # of the payload, in bytes
 
 
 class Framer:
-    """Bytes in, frames out; holds back at most one line or one payload."""
+    """Bytes in, frames out; holds back at most one line or one datagram."""
 
     def __init__(self) -> None:
         self.hex_payload: bool | None = None  # as ROPT tells; until then each payload is judged by its looks
@@ -61,13 +56,12 @@ class Framer:
     def clear(self) -> None:
         """Forget what is held back: what follows has nothing to do with it."""
         self._rest = b""
-        self._header: _Header | None = None  # of the datagram whose payload is awaited
         self._skipping = False  # everything up to the next line end
 
     def receive(self, data: bytes) -> list[Frame]:
         """Take bytes, cut anywhere; give what is complete. Never raises for what the bytes are."""
         data = self._rest + data
-        if self._header is None and not self._skipping and len(data) <= MAX_LINE and data.isascii():
+        if not self._skipping and len(data) <= MAX_LINE and data.isascii():
             text = data.decode()
             if "ERXUDP " not in text:  # the same as below, in one go
                 lines = text.replace("\r", "\n").split("\n")
@@ -75,36 +69,28 @@ class Framer:
                 return list(filter(None, lines))
         frames: list[Frame] = []
         at = 0
-        while at < len(data):
-            if self._header is None:
-                after = self._line(data, at, frames)
-            else:
-                after = self._payload(data, at, self._header, frames)
-            if after is None:
-                break
+        while at < len(data) and (after := self._cut(data, at, frames)) is not None:
             at = after
         self._rest = data[at:]
         return frames
 
-    def _line(self, data: bytes, at: int, frames: list[Frame]) -> int | None:
-        """Take one line, or the part of it before a payload; where to go on, None when more bytes are needed."""
+    def _cut(self, data: bytes, at: int, frames: list[Frame]) -> int | None:
+        """Take one line or datagram; where to go on, None when more bytes are needed."""
         if self._skipping:
             end = _line_end(data, at, len(data))
             self._skipping = end < 0
             return len(data) if end < 0 else end + 1
-        if known := self._known.get(data[at : at + self._width]):
-            self._header = known
-            return at + self._width
-        if header := _HEADER.match(data, at):
-            return self._begin_datagram(header)
+        if header := self._known.get(data[at : at + self._width]):
+            return self._datagram(data, at + self._width, header, frames)
+        if found := _HEADER.match(data, at):
+            return self._datagram(data, found.end(), self._learn(found[0]), frames)
         end = _line_end(data, at, at + MAX_LINE + 1)
         line = data[at : at + MAX_LINE + 1 if end < 0 else end]
         plain = _is_plain(line)
-        if not plain and (header := _HEADER.search(line)):  # behind an echo cut short
-            before = line[: header.start()]
+        if not plain and (found := _HEADER.search(line)):  # behind an echo cut short
+            before = line[: found.start()]
             frames.append(before.decode("ascii") if _is_plain(before) else noise(before))
-            self._begin_datagram(header)
-            return at + header.end()
+            return at + found.start()
         if end >= 0:
             if line:
                 frames.append(line.decode("ascii") if plain else noise(line))
@@ -115,15 +101,14 @@ class Framer:
         self._skipping = True
         return at + len(line)
 
-    def _begin_datagram(self, header: re.Match[bytes]) -> int:
-        text = header[0]
+    def _learn(self, text: bytes) -> _Header:
         if len(self._known) == _REMEMBERED:
             self._known.clear()
-        self._header = self._known[text] = _read_header(text)
         self._width = len(text)
-        return header.end()
+        self._known[text] = header = _read_header(text)
+        return header
 
-    def _payload(self, data: bytes, at: int, header: _Header, frames: list[Frame]) -> int | None:
+    def _datagram(self, data: bytes, at: int, header: _Header, frames: list[Frame]) -> int | None:
         """Take the payload that belongs to a header; where to go on, None when more bytes are needed."""
         length, in_hex = header.length, self.hex_payload
         raw_end, hex_end = at + length, at + 2 * length
@@ -131,23 +116,19 @@ class Framer:
         if length > MAX_PAYLOAD:
             payload = None
         elif digits and data[hex_end : hex_end + 1] in _ENDS:
-            payload = unhexlify(data[at:hex_end])
-            at = hex_end
+            payload, at = unhexlify(data[at:hex_end]), hex_end
             self.hex_payload = True if length else in_hex
         elif not in_hex and data.startswith(b"\r", raw_end):  # LF would be that of a CRLF one byte too early
-            payload = data[at:raw_end]
-            at = raw_end
+            payload, at = data[at:raw_end], raw_end
         elif (digits and len(data) <= hex_end) or (not in_hex and len(data) <= raw_end):
             return None
         else:
             payload = None
-        self._header = None
         if payload is None:
             frames.append(noise(header.text))
             self._skipping = True
             return at
-        _, sender, to, sender_port, port, mac, lqi, secured, _ = header
-        frames.append(Datagram(sender, to, sender_port, port, mac, secured, payload, lqi))
+        frames.append(Datagram(*header.told, payload, header.lqi))
         return _after(data, at)
 
 
@@ -167,10 +148,8 @@ def _is_plain(line: bytes) -> bool:
 
 def _read_header(text: bytes) -> _Header:
     _, sender, to, sender_port, port, mac, *lqi, secured, length = _without_side(text.decode("ascii").upper().split())
-    signal = int(lqi[0], 16) if lqi else None
-    return _Header(
-        text, sender, to, int(sender_port, 16), int(port, 16), mac, signal, secured == "1", int(length, 16)
-    )
+    told = (sender, to, int(sender_port, 16), int(port, 16), mac, secured == "1")
+    return _Header(text, told, int(lqi[0], 16) if lqi else None, int(length, 16))
 
 
 def _without_side(fields: list[str]) -> list[str]:

@@ -318,10 +318,13 @@ class LineReader:
                 return self._read_within(text)
             glued = _AFTER_ECHO.search(text)
             return self.read(glued[0]) if glued else ()
-        before = self._end_block() if self._beacon is not None else ()
-        self._beacon = {} if word == "EPANDESC" else None
+        heard = _read_known(word, text)
+        if self._beacon is not None:
+            heard = self._end_block() + heard
+        if word == "EPANDESC":
+            self._beacon = {}
         self._in_list = word in _LISTS
-        return before + _read_known(word, text)
+        return heard
 
     def _read_within(self, text: str) -> tuple[Heard, ...]:
         """Read a line that begins with no known word."""

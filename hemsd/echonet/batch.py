@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
-from hemsd.echonet.frame import BODY_AT, ESV, Frame, Property, encode
+from msgspec import Struct
+
+from hemsd.echonet.frame import BODY_AT, ESV, Frame, Property, Shape, encode
 from hemsd.echonet.objects import CONTROLLER
 
+GET, SETC = ESV.GET, ESV.SETC
+REMEMBERED = 32  # answers to writes
 PROPERTIES_PER_GET = 6  # AIF 1.01
 ANSWER_BYTES = 33  # of properties in one answer; weak meters shorten longer ones
 
@@ -20,15 +25,28 @@ EDT_BYTES: Mapping[int, int] = {  # of class 0288 (Appendix, release R); one tha
 }
 
 
-def next_batch(
-    is_read: bool, eoj: int, wanted: tuple[Property, ...], alone: frozenset[int]
-) -> tuple[frozenset[int], float, bytes]:
-    """The properties to ask now of those wanted, how long they may take, and what follows the TID."""
+class Batch(Struct, eq=False):
+    """Properties asked for, or set, together."""
+
+    epcs: frozenset[int]
+    limit_s: float  # that they may take
+    body: bytes  # of the datagram: what follows the TID
+    shape: Shape | None = None  # of the answer: to a Get as it was the last time, to a SetC where all is accepted
+
+
+def next_batch(is_read: bool, eoj: int, wanted: tuple[Property, ...], alone: frozenset[int]) -> Batch:
+    """What to ask now of the properties wanted."""
     wanted = tuple({p.epc: p for p in wanted}.values())  # each once
     batch = _batch(wanted, alone) if is_read else wanted  # a write is never cut
-    epcs = frozenset([p.epc for p in batch])
-    limit_s = LIMIT_ONE_S if len(epcs) == 1 and epcs.isdisjoint(SLOW) else LIMIT_MANY_S
-    return epcs, limit_s, encode(Frame(0, CONTROLLER, eoj, ESV.GET if is_read else ESV.SETC, batch))[BODY_AT:]
+    epcs = tuple([p.epc for p in batch])
+    limit_s = LIMIT_ONE_S if len(epcs) == 1 and epcs[0] not in SLOW else LIMIT_MANY_S
+    asked = Frame(0, CONTROLLER, eoj, GET if is_read else SETC, batch)
+    return Batch(frozenset(epcs), limit_s, encode(asked)[BODY_AT:], None if is_read else _accepted(eoj, epcs))
+
+
+@lru_cache(REMEMBERED)
+def _accepted(eoj: int, epcs: tuple[int, ...]) -> Shape:
+    return Shape(Frame(0, eoj, CONTROLLER, ESV.SET_RES, tuple(map(Property, epcs))))
 
 
 def _batch(wanted: tuple[Property, ...], alone: frozenset[int]) -> tuple[Property, ...]:

@@ -20,7 +20,7 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from hemsd.echonet.batch import next_batch
+from hemsd.echonet.batch import Batch, next_batch
 from hemsd.echonet.frame import (
     ANSWERS,
     EHD,
@@ -29,7 +29,6 @@ from hemsd.echonet.frame import (
     Frame,
     FrameError,
     Property,
-    Shape,
     decode,
     encode,
     shape_of,
@@ -41,7 +40,7 @@ QUEUE_LIMIT = 32  # requests in line
 RECENT_LIMIT = 32  # TIDs whose late answers are known
 REPLY_LIMIT = 4  # answers to INFC not yet sent
 WATCHED = 100  # askings of which it is known whether they were answered in the usual time
-PLAN_LIMIT = 32  # datagrams ready to be asked again
+BATCHES = 32  # ready to be asked again
 
 SOFT_MIN_S = 2.0
 SOFT_FACTOR = 3  # times the observed p95
@@ -87,9 +86,8 @@ class _Asking(Struct, eq=False):
     request: Request
     tid: int
     head: bytes  # of its answer: EHD and TID
-    epcs: frozenset[int]
+    batch: Batch
     asked_at: float
-    shape: Shape | None  # that the answer to the same had the last time
     observed: bool = False  # its round trip has been
 
 
@@ -136,8 +134,7 @@ class Exchange:
         self._round_trips = RoundTrips(ASSUMED_P95_S)
         self._soft_s = SOFT_FACTOR * ASSUMED_P95_S
         self._events: list[ExchangeEvent] = []
-        self._next = lru_cache(PLAN_LIMIT)(next_batch)  # the same few Gets are asked all day,
-        self._shapes: dict[tuple[bool, int, frozenset[int]], Shape] = {}  # and answered alike but for the data
+        self._next = lru_cache(BATCHES)(next_batch)  # the same few are asked all day, and answered alike
 
     # --- asking
 
@@ -145,9 +142,9 @@ class Exchange:
         """Put a Get (empty EDTs) or SetC in line; Finished tells its end. Raises QueueFull."""
         if len(self._queue) >= QUEUE_LIMIT:
             raise QueueFull
-        if esv not in IS_READ:
+        if (is_read := IS_READ.get(esv)) is None:
             raise ValueError("only a Get or SetC can be asked")
-        request = Request(IS_READ[esv], eoj, tuple(properties))
+        request = Request(is_read, eoj, tuple(properties))
         if not request.wanted:
             raise ValueError("there is nothing to ask for")
         self._queue.append(request)
@@ -170,17 +167,16 @@ class Exchange:
         if self._asking is not None or self._retry_at is not None or not self._queue:
             return None
         request = self._queue[0]
-        epcs, limit_s, body = self._next(request.is_read, request.eoj, request.wanted, request.alone)
+        batch = self._next(request.is_read, request.eoj, request.wanted, request.alone)
         self._tid = tid = (self._tid + 1) & 0xFFFF
-        head, shape = EHD + tid.to_bytes(2, "big"), self._shapes.get((request.is_read, request.eoj, epcs))
-        self._asking = self._last = asking = _Asking(request, tid, head, epcs, now, shape)
-        self._recent[tid % RECENT_LIMIT] = asking
+        head = EHD + tid.to_bytes(2, "big")
+        self._asking = self._last = self._recent[tid % RECENT_LIMIT] = _Asking(request, tid, head, batch, now)
         self.counters["requests"] += 1
         if request.since is None:
             request.since = now
-        self._hard_at = request.since + limit_s
+        self._hard_at = request.since + batch.limit_s
         self._arm(request, now)
-        return head + body
+        return head + batch.body
 
     def sent(self, now: float) -> None:
         """The last datagram is out: its answer is waited for from now."""
@@ -210,7 +206,7 @@ class Exchange:
             return
         self.counters["requests"] -= 1
         request = asking.request
-        for epc in asking.epcs:
+        for epc in asking.batch.epcs:
             request.answers.setdefault(epc, Missing.REFUSED)
         request.wanted = tuple([p for p in request.wanted if p.epc not in request.answers])
         self._start_over(request)
@@ -239,8 +235,8 @@ class Exchange:
     def receive(self, data: bytes, now: float) -> None:
         """Take a datagram of the peer. Never raises for what it is: counts instead."""
         asking = self._asking
-        if asking is not None and asking.shape is not None and data.startswith(asking.head):
-            told = asking.shape.told(data)
+        if asking is not None and (shape := asking.batch.shape) is not None and data.startswith(asking.head):
+            told = shape.told(data)
             if told is not None:  # the usual answer, of which nothing but its data is new
                 self._heard(asking, now)
                 asking.request.answers.update(told)
@@ -323,10 +319,8 @@ class Exchange:
     def _settle(self, asking: _Asking, frame: Frame) -> None:
         request = asking.request
         (_settle_read if request.is_read else _settle_write)(asking, frame)
-        if _is_whole(asking, frame):
-            if len(self._shapes) >= PLAN_LIMIT:
-                self._shapes.clear()
-            self._shapes[request.is_read, request.eoj, asking.epcs] = shape_of(frame)
+        if request.is_read and _is_whole(asking, frame):
+            asking.batch.shape = shape_of(frame)
         self._settled(asking)
 
     def _settled(self, asking: _Asking) -> None:
@@ -334,7 +328,7 @@ class Exchange:
         request, in_flight = asking.request, self._asking
         answers = request.answers
         request.wanted = wanted = tuple([p for p in request.wanted if p.epc not in answers])
-        if in_flight is None or in_flight is asking or in_flight.epcs.isdisjoint([p.epc for p in wanted]):
+        if in_flight is None or in_flight is asking or in_flight.batch.epcs.isdisjoint([p.epc for p in wanted]):
             self._start_over(request)
         if not wanted or not request.is_read or (request.dropped and self._asking is None):
             self._finish(request)
@@ -378,20 +372,18 @@ def _answers(frame: Frame, asking: _Asking) -> bool:
         frame.tid == asking.tid
         and frame.esv in (READ_ANSWERS if request.is_read else WRITE_ANSWERS)
         and frame.seoj >> 8 == request.eoj >> 8
-        and asking.epcs.issuperset([p.epc for p in frame.properties])
+        and asking.batch.epcs.issuperset([p.epc for p in frame.properties])
     )
 
 
 def _is_whole(asking: _Asking, frame: Frame) -> bool:
-    """Whether an answer has all that was asked: each property with data, or for a write each without."""
-    told = frame.properties
-    if len(told) != len(asking.epcs) or asking.epcs != {p.epc for p in told}:
-        return False
-    return all(p.edt for p in told) if asking.request.is_read else not any(p.edt for p in told)
+    """Whether the answer to a Get has all that was asked, each property with data."""
+    told, epcs = frame.properties, asking.batch.epcs
+    return len(told) == len(epcs) and epcs == {p.epc for p in told} and all(p.edt for p in told)
 
 
 def _settle_read(asking: _Asking, frame: Frame) -> None:
-    request, told = asking.request, frame.properties
+    request, asked, told = asking.request, asking.batch.epcs, frame.properties
     answers, empty = request.answers, []
     for each in told:
         if not each.edt:
@@ -399,12 +391,12 @@ def _settle_read(asking: _Asking, frame: Frame) -> None:
         elif not isinstance(answers.get(each.epc), bytes):
             answers[each.epc] = each.edt
     if len(empty) < len(told):
-        if empty and len(asking.epcs) > 1:
+        if empty and len(asked) > 1:
             request.alone |= frozenset(empty)
-    elif len(asking.epcs) > 1:
-        request.alone |= asking.epcs
+    elif len(asked) > 1:
+        request.alone |= asked
     else:
-        for epc in asking.epcs:
+        for epc in asked:
             answers.setdefault(epc, Missing.REFUSED)
 
 

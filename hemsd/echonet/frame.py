@@ -187,24 +187,22 @@ class Shape:
     """All of a frame but its TID and its data: another like it is read at one go. It has one list, not empty."""
 
     def __init__(self, frame: Frame) -> None:
-        data, form, marks, at = encode(frame), f"{BODY_AT}s", [], BODY_AT
-        end = _SHORTEST
+        between = _SHORTEST - BODY_AT + 2  # bytes between the data of two properties, or before those of the first
+        marks = edts = f"{BODY_AT}x"
         for each in frame.properties:
-            end += 2
-            marks.append(data[at:end])  # all between the data of two
-            form += f"{end - at}s{len(each.edt)}s"
-            at = end = end + len(each.edt)
-        packing = struct.Struct(form)
-        self._size, self._unpack = packing.size, packing.unpack
-        self._marks = tuple(marks)
+            marks += f"{between}s{len(each.edt)}x"
+            edts += f"{between}x{len(each.edt)}s"
+            between = 2
+        self._size = struct.calcsize(marks)
+        self._unpack_marks, self._unpack_edts = struct.Struct(marks).unpack, struct.Struct(edts).unpack
+        self._marks = self._unpack_marks(encode(frame))
         self._epcs = tuple([each.epc for each in frame.properties])
 
     def told(self, data: bytes) -> dict[int, bytes] | None:
         """The data by EPC of a datagram of this shape; None for others. EHD and TID are not looked at."""
-        if len(data) != self._size:
+        if len(data) != self._size or self._unpack_marks(data) != self._marks:
             return None
-        fields = self._unpack(data)
-        return dict(zip(self._epcs, fields[2::2], strict=True)) if fields[1::2] == self._marks else None
+        return dict(zip(self._epcs, self._unpack_edts(data)))  # noqa: B905 - of one frame; to check it again is dear
 
 
 def shape_of(frame: Frame) -> Shape:

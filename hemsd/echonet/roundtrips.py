@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections import deque
 
 KEPT = 32  # round trips remembered
@@ -11,18 +10,16 @@ KEPT = 32  # round trips remembered
 class RoundTrips:
     """The last KEPT round trips in seconds. One that is assumed counts like one observed, until it is forgotten."""
 
-    __slots__ = ("_in_order", "_ranked", "p95_s")
+    __slots__ = ("_kept", "p95_s")
 
     def __init__(self, assumed_s: float) -> None:
         self.p95_s = assumed_s
-        self._in_order = deque([assumed_s])
-        self._ranked = [assumed_s]  # the same in rising order
+        self._kept = deque([assumed_s], KEPT)
 
     def observe(self, round_trip_s: float) -> None:
         """Remember one, forget the oldest."""
-        ranked, in_order = self._ranked, self._in_order
-        if len(in_order) == KEPT:
-            del ranked[bisect_left(ranked, in_order.popleft())]
-        in_order.append(round_trip_s)
-        insort(ranked, round_trip_s)
-        self.p95_s = ranked[(95 * len(ranked) - 1) // 100]
+        kept, p95_s = self._kept, self.p95_s
+        full, oldest_s = len(kept) == KEPT, kept[0]
+        kept.append(round_trip_s)
+        if not full or round_trip_s > p95_s or oldest_s >= p95_s:  # otherwise it stays where it is among them
+            self.p95_s = sorted(kept)[(95 * len(kept) - 1) // 100]

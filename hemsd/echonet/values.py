@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from io import BytesIO
 from typing import Any, Final
 
@@ -18,6 +19,8 @@ from construct import Adapter, Construct, GreedyBytes, Int8ub, StreamError, Vali
 from msgspec import Struct
 
 from hemsd.echonet.layout import Misfit, Packed, parse
+
+REMEMBERED = 64  # numbers of which it is known what they stand for: the currents of a house come again and again
 
 
 class State(Enum):
@@ -80,8 +83,10 @@ class Number(Packed):
 
     def stand_for_themselves(self, numbers: Collection[int]) -> bool:
         """Whether each of these numbers on the line is its own meaning."""
+        if self._step is not None:
+            return False
         ordered = sorted(numbers)  # at once where a register counts
-        return self._step is None and self._low <= ordered[0] and ordered[-1] <= self._high
+        return self._low <= ordered[0] and ordered[-1] <= self._high
 
     def _build(self, obj: Any, stream: BytesIO, context: None, path: None) -> None:
         if not self._low <= obj <= self._high:
@@ -95,12 +100,13 @@ class Numbers(Packed):
     def __init__(self, count: int, number: Number, kind: Callable[..., object] | None = None) -> None:
         super().__init__(f">{count}{number.form}")
         self._number = number
+        self._meaning = lru_cache(REMEMBERED)(number.meaning)
         self._kind = kind
 
     def _parse(self, stream: BytesIO, context: None, path: None) -> Any:
         values = Packed._parse(self, stream, context, path)
         if not self._number.stand_for_themselves(values):
-            values = tuple(map(self._number.meaning, values))
+            values = tuple(map(self._meaning, values))
         return values if self._kind is None else self._kind(*values)
 
 

@@ -36,9 +36,12 @@ class Airtime:
 
     def given(self, command: Command, now: float) -> None:
         """The module is given this command."""
-        minutes, minute = self._minutes, int(now // 60)
+        minutes, minute = self._minutes, int(now) // 60
         air_s = datagram_s(len(command.payload)) if isinstance(command, Send) else AIR_S.get(type(command), 0.0)
-        minutes[minute] = minutes.get(minute, 0.0) + air_s
+        if minute in minutes:
+            minutes[minute] += air_s
+            return
+        minutes[minute] = air_s
         if len(minutes) > MINUTES:
             del minutes[next(iter(minutes))]
 

@@ -18,6 +18,7 @@ from hemsd.echonet.values import PropertyError
 from hemsd.routeb.offered import OFFERED
 
 _METER, _NODE, _CONTROLLER = METER >> 8, NODE_PROFILE >> 8, CONTROLLER >> 8
+_TELLS, _SETS = (ESV.GET_RES, ESV.GET_SNA), ESV.SETC
 _ANY: Final = range(0x100)
 _REMEMBERED: Final = 64  # frames without their TID; a meter is asked the same few all day
 OURS: Final = frozenset({_CONTROLLER, _NODE})
@@ -59,9 +60,9 @@ def _judged(payload: bytes) -> str:
 
 def _is_proper(frame: Frame) -> bool:
     """Whether it carries data where it sets something, such as the property takes, and none elsewhere."""
-    if frame.esv in (ESV.GET_RES, ESV.GET_SNA):
+    if frame.esv in _TELLS:
         return frame.seoj == CONTROLLER and all(each.epc in OFFERED for each in frame.properties if each.edt)
-    if frame.esv != ESV.SETC:
+    if frame.esv != _SETS:
         return not any(each.edt for each in frame.properties)
     try:
         for each in frame.properties:

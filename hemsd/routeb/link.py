@@ -45,7 +45,7 @@ class MeterLink:
         self._gate = session.gate
         self._airtime = session.logbook.airtime
         self._probe: Request | None = None
-        self._open = False  # the gate, when last seen
+        self._to: str | None = None  # whom the gate let datagrams be sent to when last seen
         self._events: list[LinkEvent] = []
 
     def _drive(self, module: Module[Any]) -> None:
@@ -107,14 +107,12 @@ class MeterLink:
         session, exchange, gate = self._session, self._exchange, self._gate
         while True:
             for event in heard:
-                if (rule := _HEARD.get(type(event))) is not None:
-                    rule(self, event, now)
-                else:
-                    session.receive(event, now)
-            module, is_open = self._module, gate.to is not None
-            if self._open and not is_open:
-                exchange.interrupted()
-            self._open = is_open
+                _HEARD.get(type(event), _OTHERS)(self, event, now)
+            if gate.to is not self._to:
+                self._to = gate.to
+                if gate.to is None:
+                    exchange.interrupted()
+            module = self._module
             for happened in exchange.events():
                 if isinstance(happened, Silent):
                     session.silent(now)
@@ -170,6 +168,9 @@ class MeterLink:
         self._exchange.unsent(now)
         self._session.unsent(event, now)
 
+    def _of_session(self, event: Event, now: float) -> None:
+        self._session.receive(event, now)
+
     def _found(self, event: Found, now: float) -> None:
         self._drive(event.module)
 
@@ -201,3 +202,4 @@ _HEARD: Mapping[type[Event], Callable[[MeterLink, Any, float], None]] = {
     Found: MeterLink._found,
 }
 """What is done about an event of the module; the others are the session's."""
+_OTHERS = MeterLink._of_session

@@ -56,12 +56,6 @@ class StageMachine:
             self._due = None
             self.RULES[self.stage][TIME_IS_UP](self, None, now)
 
-    def deadline(self) -> float | None:
-        """When tick() is wanted next."""
-        if self._not_before is None or self._due is None:
-            return self._due if self._not_before is None else self._not_before
-        return min(self._due, self._not_before)
-
     def events(self) -> list[SessionEvent]:
         """What happened, in order; empties."""
         events, self._events = self._events, []

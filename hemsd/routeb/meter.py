@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from msgspec.structs import replace
@@ -50,6 +51,8 @@ NAMING_TRIES = 3  # a meter may refuse now what it tells a minute later, and its
 
 LEARNT = frozenset({MeterEPC.GET_MAP, MeterEPC.EFFECTIVE_DIGITS, *SCALE})
 
+SETS = 64  # of properties of which it is remembered how to ask for them
+
 AT_ONCE = nullcontext()  # the turn of whoever need not wait for it
 
 log = logging.getLogger(__name__)
@@ -84,7 +87,7 @@ class Meter(Connection):
         )
         self.facts = known.facts or Facts(mac="")
         self._cache = cache
-        self._absent: set[int] = set()  # refused in this run
+        self._absent: frozenset[int] = frozenset()  # refused in this run
         self._unnamed = 0  # times in a row that it refused to tell who it is
         self._unscaled = 0  # times that it refused to tell its coefficient
         self._selecting = asyncio.Lock()
@@ -143,7 +146,7 @@ class Meter(Connection):
     ) -> dict[int, bytes | Missing]:
         """The EDT of each property, or why there is none; what the meter is known not to have is not asked again."""
         answers: dict[int, bytes | Missing] = dict.fromkeys(epcs, ABSENT)
-        if wanted := [Property(epc) for epc in answers if not self.lacks(epc)]:
+        if wanted := _had(tuple(answers), self._listed, self._absent):
             answers |= await self.ask(GET, wanted, timeout=timeout)
         if REFUSED in answers.values():
             self._refused(answers)
@@ -256,13 +259,13 @@ class Meter(Connection):
 
     def lacks(self, epc: int) -> bool:
         """Whether the meter is known not to have a property."""
-        return epc in self._absent or (self._listed is not None and epc not in self._listed)
+        return not _had((epc,), self._listed, self._absent)
 
     def _refused(self, answers: dict[int, bytes | Missing]) -> None:
         """What was refused and is not listed, the meter does not have; but every meter has the list."""
         for epc, answer in answers.items():
             if answer is Missing.REFUSED and epc not in (self._listed or (MeterEPC.GET_MAP,)):
-                self._absent.add(epc)
+                self._absent |= {epc}
                 answers[epc] = Missing.ABSENT
 
     def _unknown_scale(self) -> tuple[int, ...]:
@@ -273,7 +276,7 @@ class Meter(Connection):
         if isinstance(event, Online) and pan is not None:
             if self.facts.mac != pan.mac:  # another meter, and nothing is known of it
                 self.facts = Facts(mac=pan.mac)
-                self._absent.clear()
+                self._absent = frozenset()
             self._remember()
         elif isinstance(event, Lost):
             self.losses += 1
@@ -315,3 +318,9 @@ class Meter(Connection):
                 self._cache.save(self._cached_as, known)
             except OSError as error:
                 log.warning("the meter cannot be remembered for the next start: %s", error)
+
+
+@lru_cache(SETS)
+def _had(epcs: tuple[int, ...], listed: frozenset[int] | None, absent: frozenset[int]) -> tuple[Property, ...]:
+    """Those that the meter is not known to lack, as they are asked for."""
+    return tuple([Property(epc) for epc in epcs if epc not in absent and (listed is None or epc in listed)])

@@ -97,7 +97,9 @@ class Session(Approach):
 
     def deadline(self) -> float | None:
         """When tick() is wanted next."""
-        due, limit_due = super().deadline(), self.gate.limit_due
+        due, limit_due = self._due, self.gate.limit_due
+        if self._not_before is not None and (due is None or self._not_before < due):
+            due = self._not_before
         return due if limit_due is None or (due is not None and due < limit_due) else limit_due
 
     # --- online and after

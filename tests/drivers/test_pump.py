@@ -173,6 +173,38 @@ def test_an_early_timer_goes_unnoticed() -> None:
     virtual(scenario)
 
 
+class Milliseconds(VirtualLoop):
+    """Counts in them, and rounds to the nearest: a timer may go off up to half a one before its time."""
+
+    def call_at(self, when: float, *args: Any, **options: Any) -> asyncio.TimerHandle:
+        now = self.time()
+        return super().call_at(now + round((when - now) * 1000) / 1000, *args, **options)
+
+
+def test_a_loop_that_counts_milliseconds_is_not_kept_turning() -> None:
+    """Where a timer goes off before the deadline it was set to, the rest of the millisecond is slept through."""
+
+    async def scenario() -> None:
+        bench = Bench()
+        machine = bench.machine
+
+        def deadline() -> float | None:
+            machine.asked += 1
+            assert machine.asked < 10, "this clock stands still as long as it is kept turning"
+            return machine.due
+
+        machine.deadline = deadline  # type: ignore[method-assign]
+        machine.due = 5.0004
+        await asyncio.sleep(5)
+        assert machine.ticked == []
+        await asyncio.sleep(1)
+        assert machine.ticked == [pytest.approx(5.001)]
+        await bench.stop()
+
+    with asyncio.Runner(loop_factory=Milliseconds) as runner:
+        runner.run(scenario())
+
+
 def test_a_machine_at_rest_is_left_alone() -> None:
     """Once it has no deadline any more nothing wakes up for it, not even in vain."""
 

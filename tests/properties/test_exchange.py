@@ -21,7 +21,7 @@ class Reader(Exchange):
     """Recognises nothing."""
 
     def send(self, now: float) -> bytes | None:
-        self._shapes.clear()
+        self._next.cache_clear()
         return super().send(now)
 
 
@@ -32,8 +32,8 @@ class Recogniser(Exchange):
 
     def receive(self, data: bytes, now: float) -> None:
         asking = self._asking
-        if asking is not None and asking.shape is not None and data.startswith(asking.head):
-            self.recognised += asking.shape.told(data) is not None
+        if asking is not None and asking.batch.shape is not None and data.startswith(asking.head):
+            self.recognised += asking.batch.shape.told(data) is not None
         super().receive(data, now)
 
 
