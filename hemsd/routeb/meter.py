@@ -85,6 +85,7 @@ class Meter(Connection):
             logbook=logbook,
             clock=clock,
         )
+        self._listed: frozenset[int] | None = None
         self.facts = known.facts or Facts(mac="")
         self._cache = cache
         self._absent: frozenset[int] = frozenset()  # refused in this run
@@ -102,7 +103,9 @@ class Meter(Connection):
     def facts(self, facts: Facts) -> None:
         self._facts = facts
         self._name = "" if facts.identity is None else facts.identity.meter
-        self._listed = None if facts.properties is None else frozenset(facts.properties)
+        listed = None if facts.properties is None else frozenset(facts.properties)
+        if listed != self._listed:  # the same object is known at sight where it is looked up
+            self._listed = listed
         known = facts.unit is not None and facts.coefficient is not None
         self._scale = Scale(facts.coefficient, facts.unit) if known else Scale()
         worth = self._scale.kwh(1)
@@ -259,7 +262,7 @@ class Meter(Connection):
 
     def lacks(self, epc: int) -> bool:
         """Whether the meter is known not to have a property."""
-        return not _had((epc,), self._listed, self._absent)
+        return epc in self._absent or (self._listed is not None and epc not in self._listed)
 
     def _refused(self, answers: dict[int, bytes | Missing]) -> None:
         """What was refused and is not listed, the meter does not have; but every meter has the list."""
