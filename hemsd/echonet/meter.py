@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import IntEnum
-from functools import partial
+from functools import lru_cache, partial
+from io import BytesIO
 from typing import Any, Final
 
 from msgspec import Struct
 
-from hemsd.echonet.layout import Counted, Fields, Record, build
+from hemsd.echonet.layout import Counted, Fields, Packed, Record, build
 from hemsd.echonet.objects import SUPER_CLASS
 from hemsd.echonet.values import (
     DATE_TIME,
@@ -113,8 +114,7 @@ MINUTE: Final = timedelta(minutes=1)
 SLOTS_A_DAY: Final = 48
 
 
-@dataclass(frozen=True, slots=True)
-class DayHistory:
+class DayHistory(Struct, frozen=True):
     """E2, E4: a register at 00:00, 00:30, ... 23:30 of the day `day` (0-99) days before the meter's today."""
 
     day: int | State
@@ -191,6 +191,23 @@ def _energies(value: Any, energy: Callable[[Count], Any] = plain) -> Any:
             return energy(value)
 
 
+class _Day(Packed):
+    """A day's number and its registers, unpacked as one."""
+
+    def __init__(self, day: Number, slots: int, count: Number) -> None:
+        super().__init__(f">{day.form}{slots}{count.form}")
+        self._day = day
+        self._count = count
+
+    def _parse(self, stream: BytesIO, context: None, path: None) -> Any:
+        numbers = Packed._parse(self, stream, context, path)
+        counts = numbers[1:]
+        if not self._count.stand_for_themselves(counts):
+            counts = tuple(map(self._count.meaning, counts))
+        day: Any = self._day.meaning(numbers[0])
+        return DayHistory(day, counts)
+
+
 _ENERGY: Final = Number("L", 0, 99_999_999, {0xFFFFFFFE: State.NO_DATA})
 _POWER: Final = Number("l", -2_147_483_647, 2_147_483_645, SIGNED_32 | {0x7FFFFFFE: State.NO_DATA})
 _CURRENT: Final = Number("h", -32_767, 32_765, SIGNED_16 | {0x7FFE: State.NO_DATA}, step=Decimal("0.1"))
@@ -208,9 +225,7 @@ _UNIT: Final = Code(
     }
 )
 _DAY: Final = Number("B", 0, 99, {0xFF: State.NOT_SELECTED})
-_HISTORY_1: Final = Record(
-    DayHistory, Number("H", 0, 99, {0x00FF: State.NOT_SELECTED}), Numbers(SLOTS_A_DAY, _ENERGY)
-)
+_HISTORY_1: Final = _Day(Number("H", 0, 99, {0x00FF: State.NOT_SELECTED}), SLOTS_A_DAY, _ENERGY)
 _FIXED_TIME: Final = Record(FixedTime, DATE_TIME, _ENERGY)
 _SELECTED: Final = Moment(">HBBBB", datetime, State.NOT_SELECTED)
 _SELECTION_2: Final = Record(Selection, _SELECTED, Number("B", 1, 12, {}))
@@ -269,6 +284,7 @@ def describe(epc: int, edt: bytes, scale: Scale | None = None) -> Described:
     return Described(declared.name, _energies(value, lambda count: plain(scale.kwh(count))), "kWh")
 
 
+@lru_cache(maxsize=128)  # there are no more, and each is asked for in every house
 def encode_history_1_day(day: int) -> bytes:
     """E5 for a day 0 (today) to 99 days ago. Raises ValueError."""
     return build(_DAY, day)

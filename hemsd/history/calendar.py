@@ -14,7 +14,8 @@ DAY_S = 86_400
 SLOTS = DAY_S // HALF_HOUR_S
 JST_S = 9 * 3600
 CLOCK_SET = datetime(2025, 1, 1, tzinfo=UTC)  # a machine without a battery starts before, until it is told the time
-EPOCH = date(1970, 1, 1).toordinal()
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH_DAY = EPOCH.toordinal()
 
 Period = Literal["30m", "day", "week", "month"]
 
@@ -22,6 +23,12 @@ Period = Literal["30m", "day", "week", "month"]
 def day_of(at: int) -> int:
     """The day, counted from 1970-01-01 in Japan, that a moment in epoch seconds lies in."""
     return (at + JST_S) // DAY_S
+
+
+def seconds(moment: datetime) -> int:
+    """An aware moment in epoch seconds, which begin with it or before."""
+    since = moment - EPOCH
+    return since.days * DAY_S + since.seconds
 
 
 def slot_of(at: int) -> int:
@@ -36,12 +43,12 @@ def moment(day: int, slot: int = 0) -> int:
 
 def number(day: date) -> int:
     """A date as the number of its day."""
-    return day.toordinal() - EPOCH
+    return day.toordinal() - EPOCH_DAY
 
 
 def day(number: int) -> date:
     """The date of a day's number."""
-    return date.fromordinal(number + EPOCH)
+    return date.fromordinal(number + EPOCH_DAY)
 
 
 def utc(at: int) -> datetime:

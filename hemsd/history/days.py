@@ -8,8 +8,7 @@ Numbers are little-endian base 128; differences may be negative (zigzag).
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, chain, islice
 from operator import sub
 from typing import NamedTuple, cast
@@ -22,7 +21,8 @@ SOURCES = ("", "backfill", "read", "notified")  # mark of a count: how it came, 
 STATES = ("no_data", "overflow", "underflow", "absent", "refused", "timeout", "unknown_unit")
 FIRST_STATE = 16  # mark of the first of STATES: there is no count, and why
 CHECKSUM_BYTES = 4
-SMALL = frozenset(range(64))  # differences that take one byte and are not below 0: most of them
+LARGE = b"\xff"
+SMALL = bytes(range(64))  # differences that take one byte and are not below 0: most of them
 
 
 class Kind(NamedTuple):
@@ -39,6 +39,9 @@ class Kind(NamedTuple):
 
 NOTHING = Kind(0)
 """Of a boundary of which nothing is known."""
+
+STATE_KINDS: Mapping[int | str | None, Kind] = {state: Kind(mark) for mark, state in enumerate(STATES, FIRST_STATE)}
+"""Of boundaries without a count, by why there is none."""
 
 Part = tuple[Kind, Sequence[int | None]]
 """Boundaries of one kind, one after the other, and the count of each."""
@@ -57,12 +60,12 @@ class Slot(Struct, frozen=True):
         return Kind(self.mark, self.scale)
 
 
-UNKNOWN: tuple[Part, ...] = ((NOTHING, (None,) * SLOTS),)
+NO_COUNTS: tuple[int | None, ...] = (None,) * SLOTS
+UNKNOWN: tuple[Part, ...] = ((NOTHING, NO_COUNTS),)
 """A day of which nothing is known."""
 
 
-@dataclass(slots=True)
-class Day:
+class Day(Struct):
     """What is known of a register at the boundaries of a day, in parts of one kind: most days are a single one."""
 
     parts: tuple[Part, ...] = UNKNOWN
@@ -105,18 +108,19 @@ class DayDamaged(ValueError):
     """These bytes are not a day that was packed under this key."""
 
 
-def pack(day: Day, key: int) -> bytes:
+def pack(day: Day, key: int) -> bytearray:
     """A day as bytes, fewer than 100 where nothing odd happened. `key` tells the row that they belong to."""
     out = bytearray()
-    told: list[int] = []
+    told: Sequence[int] = ()
     for kind, counts in day.parts:
         out += _packed([*kind, len(counts)])
         if kind.told:
-            told += cast("Sequence[int]", counts)
+            told = [*told, *cast("Sequence[int]", counts)] if told else cast("Sequence[int]", counts)
     if told:  # the first is large, the others seldom are
         out += _packed([_zigzag(told[0])])
-        out += _packed_steps(list(map(sub, told[1:], told)))
-    return bytes(out + _checksum(out, key))
+        out += _packed_steps(told)
+    out += _checksum(out, key)
+    return out
 
 
 def unpack(packed: bytes, key: int, slots: int = SLOTS) -> Day:
@@ -153,10 +157,14 @@ def _signed(zigzag: int) -> int:
     return ~(zigzag >> 1) if zigzag & 1 else zigzag >> 1
 
 
-def _packed_steps(steps: list[int]) -> bytes:
-    if SMALL.issuperset(steps):
-        return bytes(steps).translate(ZIGZAG_SMALL)
-    return _packed(list(map(_zigzag, steps)))
+def _packed_steps(told: Sequence[int]) -> bytes:
+    try:
+        steps = bytes(map(sub, told[1:], told))
+    except ValueError:  # there is one below 0 or above 255
+        steps = LARGE
+    if steps.translate(None, SMALL):
+        return _packed(list(map(_zigzag, map(sub, told[1:], told))))
+    return steps.translate(ZIGZAG_SMALL)
 
 
 def _steps(packed: bytes) -> Iterator[int]:

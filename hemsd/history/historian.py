@@ -9,13 +9,13 @@ import asyncio
 import logging
 import secrets
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from hemsd.history import calendar
 from hemsd.history.calendar import CLOCK_SET
@@ -115,48 +115,56 @@ class Historian:
     # --- hearing
 
     def _listen(self, message: Message) -> None:
-        self._hear(message)
-        match message:
-            case MeterReading():
-                pass  # those wait for their time
-            case MeterDay() | BackfillProgress(last=False):
-                self._gather()
-            case _:
-                self._woken.set()
+        if (hear := _HEARD.get(type(message))) is not None:  # the others are not kept
+            hear(self, message)
 
     def _gather(self) -> None:
         """Days of the meter's memory come one after the other, and it has them still: some are written together.
 
         But for the first of all, from which on there are totals to tell.
         """
-        if self._lifetime == LifetimeEnergy():
-            self._woken.set()
-        elif self._gathering is None:
-            self._gathering = asyncio.get_running_loop().call_later(GATHER_S, self._woken.set)
+        if self._gathering is None:
+            if self._lifetime == LifetimeEnergy():
+                self._woken.set()
+            else:
+                self._gathering = asyncio.get_running_loop().call_later(GATHER_S, self._woken.set)
 
-    def _hear(self, message: Message) -> None:
-        match message:
-            case MeterInterval() | MeterDay():
-                if why_not := self._inbox.hear_half_hours(message):
-                    log.warning("%s", why_not)
-            case MeterReading() | Event():
-                self._inbox.hear(message, self._clock(), self._now())
-            case MeterMinute():
-                self._inbox.hear_minute(message)
-            case MeterStatus():
-                self._hear_status(message)
-            case BackfillProgress():
-                self._inbox.hear_progress(message, self._clock())
-                if outcomes := self._filler.progress(message, self._now()):
-                    self._tell_filled(outcomes)
-                if message.last:
-                    self._health_at = self._now()  # what it brought is worth telling at once
-            case RecordsAfter() | HistoryQuery():
-                self._questions.append(message)
-            case _:
-                pass  # not kept
+    def _hear_half_hours(self, told: MeterInterval | MeterDay) -> None:
+        if why_not := self._inbox.hear_half_hours(told):
+            log.warning("%s", why_not)
+        if isinstance(told, MeterDay):
+            self._gather()
+        else:
+            self._woken.set()
+
+    def _hear_reading(self, reading: MeterReading) -> None:
+        self._inbox.hear(reading, self._clock(), self._now())  # and it waits for its time
+
+    def _hear_event(self, event: Event) -> None:
+        self._inbox.hear(event, self._clock(), self._now())
+        self._woken.set()
+
+    def _hear_minute(self, minute: MeterMinute) -> None:
+        self._inbox.hear_minute(minute)
+        self._woken.set()
+
+    def _hear_progress(self, told: BackfillProgress) -> None:
+        now = self._now()
+        self._inbox.hear_progress(told, self._clock())
+        if outcomes := self._filler.progress(told, now):
+            self._tell_filled(outcomes)
+        if told.last:
+            self._health_at = now  # what it brought is worth telling at once
+            self._woken.set()
+        else:
+            self._gather()
+
+    def _hear_question(self, question: RecordsAfter | HistoryQuery) -> None:
+        self._questions.append(question)
+        self._woken.set()
 
     def _hear_status(self, status: MeterStatus) -> None:
+        self._woken.set()
         meter, now = status.meter if status.online else None, self._clock()
         if now < CLOCK_SET or meter == self._meter:
             return
@@ -390,6 +398,20 @@ class Historian:
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
+
+
+_HEARD: Mapping[type[Message], Callable[[Historian, Any], None]] = {
+    MeterInterval: Historian._hear_half_hours,
+    MeterDay: Historian._hear_half_hours,
+    MeterMinute: Historian._hear_minute,
+    MeterReading: Historian._hear_reading,
+    MeterStatus: Historian._hear_status,
+    Event: Historian._hear_event,
+    BackfillProgress: Historian._hear_progress,
+    RecordsAfter: Historian._hear_question,
+    HistoryQuery: Historian._hear_question,
+}
+"""What is done about a message."""
 
 
 def _japans(now: datetime) -> date:

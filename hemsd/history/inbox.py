@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 
 from msgspec.structs import replace
 
-from hemsd.history.calendar import CLOCK_SET, day_of, number
+from hemsd.history.calendar import CLOCK_SET, day_of, number, seconds
 from hemsd.history.intervals import NotKept, Run, kept, kept_day
 from hemsd.hub.messages import BackfillProgress, Event, MeterDay, MeterInterval, MeterMinute, MeterReading
 
@@ -53,7 +53,8 @@ class Inbox:
             self.counters["not_kept"] += 1
             return str(error)
         if run is not None:
-            self.counters["dropped"] += len(self._runs) == RUNS_MAX
+            if len(self._runs) == RUNS_MAX:
+                self.counters["dropped"] += 1
             self._runs.append(run)
         return ""
 
@@ -63,9 +64,9 @@ class Inbox:
 
     def hear_progress(self, told: BackfillProgress, wall: datetime) -> None:
         """A day that is over and that the meter gave, as far as it has it, is not to be asked again."""
-        over = told.day is not None and number(told.day) < day_of(int(wall.timestamp()))
-        if over and told.day is not None and told.outcome != "failed":
-            self._asked.append((told.meter, told.day))
+        day = told.day
+        if day is not None and told.outcome != "failed" and number(day) < day_of(seconds(wall)):
+            self._asked.append((told.meter, day))
 
     def hear(self, message: Event | MeterReading, wall: datetime, now: float) -> None:
         """Something with this machine's time on it; before the clock is set it waits, to be stamped when it is."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, cast
 
 from msgspec import Struct
 
-from hemsd.history.calendar import HALF_HOUR_S, SLOTS, slot_of, utc
+from hemsd.history.calendar import HALF_HOUR_S, SLOTS, seconds, slot_of, utc
 from hemsd.history.counters import TICKS_PER_KWH
 from hemsd.history.days import FIRST_STATE, SOURCES, STATES, Slot
 from hemsd.hub.messages import MeterDay, MeterInterval
@@ -25,6 +25,8 @@ LARGEST_COUNT = 10**12  # ten thousand times what 8 digits hold
 LARGEST_TICKS = 10**8  # 10 000 kWh in one count, the coarsest unit of EPC E1
 
 Source = Literal["notified", "read", "backfill"]
+Column = tuple[tuple[int | None, ...], str | None]
+"""The counts of a register, as many of each that is told, and why there is none where there is none."""
 
 
 class Scale(NamedTuple):
@@ -45,6 +47,7 @@ class Run(Struct, frozen=True):
     source: Source
     scale: Scale | None
     values: Mapping[str, tuple[int | str | None, ...]]
+    whole: bool = False  # it is known that this is a whole day, of each register counts only or one state only
 
 
 class NotKept(ValueError):
@@ -57,69 +60,77 @@ def kept(told: MeterInterval) -> Run | None:
     Where only kWh are told they count as a register of 0.0001 kWh.
     """
     scale = _scale(told.count_kwh, told.digits)
-    counts: dict[str, tuple[int | None, ...]] = {}
+    columns: dict[str, Column] = {}
     for register, (kwh_field, count_field) in FIELDS.items():
         count: int | None = getattr(told, count_field)
         kwh: float | None = getattr(told, kwh_field)
         if count is None and kwh is not None:
             scale, count = Scale(1), round(kwh * TICKS_PER_KWH)
-        counts[register] = (count,)
-    whys = {register: told.states.get(kwh_field) for register, (kwh_field, _) in FIELDS.items()}
-    return _run(told.meter, told.end, told.source, scale, counts, whys)
+        columns[register] = (count,), told.states.get(kwh_field)
+    return _run(told.meter, told.end, 1, told.source, scale, columns)
 
 
 def kept_day(told: MeterDay) -> Run | None:
     """The half-hours of a day as they are kept; None where no register is told. Raises NotKept."""
-    counts = {IMPORT: told.import_counts, EXPORT: told.export_counts}
-    length = max(map(len, counts.values()))
-    whys: dict[str, str | None] = dict.fromkeys(counts, "no_data")
-    for register, (kwh_field, _) in FIELDS.items():
-        if not counts[register]:
-            counts[register], whys[register] = (None,) * length, told.states.get(kwh_field)
-    return _run(told.meter, told.first_at, "backfill", _scale(told.count_kwh, told.digits), counts, whys)
+    imported, exported, states = told.import_counts, told.export_counts, told.states
+    columns: dict[str, Column] = {
+        IMPORT: (imported, "no_data" if imported else states.get("energy_import_kwh")),
+        EXPORT: (exported, "no_data" if exported else states.get("energy_export_kwh")),
+    }
+    scale, length = _scale(told.count_kwh, told.digits), len(imported or exported)
+    return _run(told.meter, told.first_at, length, "backfill", scale, columns)
 
 
 def _run(
-    meter: str,
-    first: datetime,
-    source: Source,
-    scale: Scale | None,
-    counts: Mapping[str, tuple[int | None, ...]],
-    whys: Mapping[str, str | None],
+    meter: str, first: datetime, length: int, source: Source, scale: Scale | None, columns: Mapping[str, Column]
 ) -> Run | None:
-    """Counts of each register at boundaries from the first on, with why there is none where there is none."""
-    at, length = int(first.timestamp()), len(counts[IMPORT])
+    """The registers at so many boundaries from the first on."""
+    at = seconds(first)
     if at % HALF_HOUR_S or not EARLIEST <= at <= LATEST or first.microsecond:
         raise NotKept(f"a half-hour does not end at {first.isoformat()}")
-    if any(len(each) != length for each in counts.values()) or slot_of(at) + length > SLOTS:
+    if slot_of(at) + length > SLOTS:
         raise NotKept(f"the half-hours from {first.isoformat()} are not those of one day")
-    shown = {register: _shown(told) for register, told in counts.items()}
-    if not any(shown.values()):
+    shown: dict[str, int] = {}  # how many counts of each register
+    for register, (counts, _) in columns.items():
+        if not counts:
+            continue
+        if len(counts) != length:
+            raise NotKept(f"the registers from {first.isoformat()} are not of the same half-hours")
+        if there := _shown(counts):
+            if not 0 <= there[0] <= there[-1] <= LARGEST_COUNT:
+                raise NotKept(f"no register shows all of {counts}")
+            shown[register] = len(there)
+    if not shown:
         return None
-    whole = any(len(each) == length for each in shown.values())  # then something is known of each boundary
+    everywhere, whole = length in shown.values(), length == SLOTS
     values: dict[str, tuple[int | str | None, ...]] = {}
-    for register, told in counts.items():
-        if (each := shown[register]) and not 0 <= each[0] <= each[-1] <= LARGEST_COUNT:
-            raise NotKept(f"no register shows all of {told}")
-        why = whys[register] if whys[register] in STATES else None
-        if len(each) == length:
-            values[register] = told
-        elif whole and not each and why:
+    for register, (counts, why) in columns.items():
+        known = shown.get(register, 0)
+        why = why if why in STATES else None
+        if known == length:
+            values[register] = counts
+        elif everywhere and why and not known:
             values[register] = (why,) * length
-        elif each or why:
-            known = [boundary.count(None) < len(boundary) for boundary in zip(*counts.values(), strict=True)]
-            values[register] = tuple(
-                [why if count is None and some else count for count, some in zip(told, known, strict=True)]
-            )
-    return Run(meter, at, source, scale, values)
+        elif known or why:
+            whole = False
+            values[register] = tuple(_explained(counts or (None,) * length, why, columns.values()))
+    return Run(meter, at, source, scale, values, whole)
 
 
 def _shown(counts: tuple[int | None, ...]) -> list[int]:
     """The counts that there are, the smallest first."""
-    missing = counts.count(None)
-    if missing == len(counts):
-        return []
-    return sorted([count for count in counts if count is not None] if missing else cast("tuple[int, ...]", counts))
+    shown = sorted(filter(None, counts))  # at once where a register counts
+    return shown if len(shown) == len(counts) else sorted([count for count in counts if count is not None])
+
+
+def _explained(
+    counts: Iterable[int | None], why: str | None, columns: Iterable[Column]
+) -> Iterator[int | str | None]:
+    """The same, with why there is none where another register has a count."""
+    known = [
+        any(count is not None for count in slot) for slot in zip(*[each for each, _ in columns if each], strict=True)
+    ]
+    return (why if count is None and some else count for count, some in zip(counts, known, strict=True))
 
 
 @lru_cache(maxsize=16)  # all half-hours of a meter have the same

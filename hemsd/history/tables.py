@@ -98,11 +98,15 @@ class Tables:
         found = self.db.execute("SELECT packed FROM day WHERE day = ? AND channel = ?", (day, channel.id)).fetchone()
         return None if found is None else unpack(found[0], day_key(day, channel.id), slots)
 
-    def registers(self, channels: Iterable[Channel], day: int) -> dict[str, Day]:
-        """What is known of one day of some registers of a meter, by their names. Raises DayDamaged."""
-        packed = dict(self.db.execute("SELECT channel, packed FROM day WHERE day = ?", (day,)))
-        known = (each for each in channels if each.id in packed)
-        return {each.register: unpack(packed[each.id], day_key(day, each.id)) for each in known}
+    def registers(self, channels: Iterable[Channel], days: Iterable[int]) -> dict[int, dict[str, Day]]:
+        """What is known of some days of some registers of a meter, by day and their names. Raises DayDamaged."""
+        names = {each.id: each.register for each in channels}
+        query = "SELECT day, channel, packed FROM day WHERE day IN (SELECT value FROM json_each(?))"
+        known: dict[int, dict[str, Day]] = {}
+        for day, channel, packed in self.db.execute(query, (str([*days]),)):
+            if channel in names:
+                known.setdefault(day, {})[names[channel]] = unpack(packed, day_key(day, channel))
+        return known
 
     def days(self, channel: Channel, first: int, last: int) -> Iterator[tuple[int, Day]]:
         """All days of a register from the first to the last, both inclusive. Raises DayDamaged."""

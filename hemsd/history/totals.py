@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import cast
+
+from msgspec import Struct
 
 from hemsd.history.calendar import HALF_HOUR_S, moment
 from hemsd.history.counters import FIRST, Counter, Piece, Step
@@ -26,8 +29,7 @@ class Outcome:
     )  # registers whose unit changed beyond belief, and when
 
 
-@dataclass(slots=True)
-class Stretch:
+class Stretch(Struct):
     """Counts of a register at boundaries without a hole, both ends inclusive, and the scales they are of."""
 
     first: int
@@ -141,13 +143,16 @@ class Totals:
         spans[:] = sorted([joined, *(span for span in spans if span not in near)])
 
 
-def stretches_of(number: int, day: Day, slots: Sequence[int]) -> Iterator[Stretch]:
+def stretches_of(number: int, day: Day, slots: Sequence[int]) -> list[Stretch]:
     """The energy at these boundaries of a day, which are in the order of time."""
+    stretches: list[Stretch] = []
     for first, last in runs_of(slots):
         for kind, begin, counts in day.between(first, last + 1):
             if kind.scale:  # then there are counts
-                end = moment(number, begin + len(counts) - 1)
-                yield Stretch(moment(number, begin), end, list(cast("Sequence[int]", counts)), {kind.scale})
+                at = moment(number, begin)
+                end = at + (len(counts) - 1) * HALF_HOUR_S
+                stretches.append(Stretch(at, end, list(cast("Sequence[int]", counts)), {kind.scale}))
+    return stretches
 
 
 def _joined(told: Iterable[Stretch]) -> list[Stretch]:
@@ -163,17 +168,13 @@ def _joined(told: Iterable[Stretch]) -> list[Stretch]:
     return joined
 
 
-def runs_of(slots: Sequence[int]) -> Iterator[tuple[int, int]]:
+def runs_of(slots: Sequence[int]) -> list[tuple[int, int]]:
     """First and last of each run of boundaries without a hole."""
     if not slots:
-        return
-    first = last = slots[0]
-    if slots[-1] - first == len(slots) - 1:  # most days
-        yield first, slots[-1]
-        return
-    for slot in slots[1:]:
-        if slot != last + 1:
-            yield first, last
-            first = slot
-        last = slot
-    yield first, last
+        return []
+    first, end = slots[0], slots[-1]
+    if end - first == len(slots) - 1:  # most days
+        return [(first, end)]
+    ends = [before for before, after in pairwise(slots) if after != before + 1]
+    begins = [after for before, after in pairwise(slots) if after != before + 1]
+    return list(zip([first, *begins], [*ends, end], strict=True))

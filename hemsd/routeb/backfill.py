@@ -16,9 +16,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
-from functools import partial
-from operator import is_not
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from hemsd.echonet.exchange import Missing
 from hemsd.echonet.meter import (
@@ -50,13 +50,12 @@ MINUTES_BACK = timedelta(hours=24)  # at most
 A_DAY = timedelta(days=1)
 DOUBT_S = 60.0  # until the meter's clock is asked again when date and time may not belong together
 
+DAY_SELECTOR, ABSENT = MeterEPC.HISTORY_1_DAY, Missing.ABSENT  # on the way of every day
 Outcome = Literal["read", "empty", "failed"]
 Edges = tuple[tuple[int, int] | None, tuple[int, int] | None]
 """The first and the last count of a day, imported and exported; None where there is none."""
 
 NOTHING: Edges = (None, None)
-
-IS_TOLD = partial(is_not, None)
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +69,17 @@ class _Job:
     total: int
     minutes_since: datetime | None
     outcomes: list[Outcome] = field(default_factory=list)
+    failing: int = 0  # days in a row, the last ones
     edges: dict[tuple[str, date], Edges] = field(default_factory=dict)  # of the days read, by meter
+
+
+class _Today(Struct, frozen=True):
+    """The meter's date, which it is `until` then on our clock if nothing happens to the meter's."""
+
+    date: date
+    clock: MeterClock
+    until: float
+    losses: int  # of the session, when the clock was read: whatever ends one may have happened to the clock
 
 
 class Backlog:
@@ -100,8 +109,7 @@ class Backfiller:
         self._publish = publish
         self._jobs = (backlog or Backlog()).jobs
         self._taken = asyncio.Event()
-        self._clock: MeterClock | None = None
-        self._losses = 0  # of the session when it was read
+        self._today: _Today | None = None
 
     def take(self, request: Backfill) -> None:
         """Do this from now on, instead of what is left of the asker's last request."""
@@ -118,7 +126,7 @@ class Backfiller:
             while self._jobs:
                 asker, job = next(iter(self._jobs.items()))
                 await self._go_on(job)
-                if self._jobs.get(asker) is job:
+                if self._jobs.get(asker) is job and (len(self._jobs) > 1 or not job.days):
                     del self._jobs[asker]
                     if job.days:
                         self._jobs[asker] = job  # behind the others
@@ -136,10 +144,11 @@ class Backfiller:
             await self._fetch_minutes(job.minutes_since)
             job.minutes_since = None
         if job.days:
-            day, hopeless = job.days[0], job.outcomes[-FAILED_ENOUGH:] == ["failed"] * FAILED_ENOUGH
-            outcome: Outcome = "failed" if hopeless else await self._fetch_day(job, day)
+            day = job.days[0]
+            outcome: Outcome = "failed" if job.failing >= FAILED_ENOUGH else await self._fetch_day(job, day)
             job.days.popleft()
             job.outcomes.append(outcome)
+            job.failing = job.failing + 1 if outcome == "failed" else 0
             if self._jobs.get(job.request.asker) is job:
                 self._tell(job, day=day, outcome=outcome)
 
@@ -168,14 +177,17 @@ class Backfiller:
             except NoAnswerInTime as error:
                 log.debug("no half-hours of %s: %s", day, error)
                 continue
-            if told is None or (edges := _edges(told)) == NOTHING:
+            if told is None:
+                return "empty"
+            edges = _ends(told.import_counts), _ends(told.export_counts)
+            if edges == NOTHING:
                 return "empty"
             if edges == doubted or self._joins(job, told.meter, day, edges):
                 job.edges[told.meter, day] = edges
                 self._publish(told)
                 return "read"
             log.debug("%s does not join the days beside it; it is read again", day)
-            doubted, self._clock = edges, None
+            doubted, self._today = edges, None
             known.clear()
         return "failed"
 
@@ -185,66 +197,64 @@ class Backfiller:
         `known` keeps what has been read, by meter and by its today. Raises NoAnswerInTime, also where it is not
         certain that these are the half-hours of that meter and date.
         """
-        await self._identify()
-        today, clock = await self._today()
-        meter, began = self._meter.name, self._now()
-        number = (today - day).days
+        today, meter = self._certain() or await self._find_today(), self._meter
+        name, number = meter.name, (today.date - day).days
         if not 0 <= number <= DAYS_KEPT:
             return None
-        told = await self._latest(today, clock) if number == attempt == 0 else None
+        slots = None if number else _slots_since(day, today.clock.earliest(self._now()))  # more may come meanwhile
+        told = await self._latest(today) if number == attempt == 0 else None
         if told is None:
-            values = known.setdefault((meter, today), {})
-            told = await self._by_number(day, number, values, patient=attempt < DAY_TRIES - 1)
-            if clock.date(began, self._now()) != today or self._meter.losses != self._losses:
-                self._clock = None
+            values = known.setdefault((name, today.date), {})
+            told = await self._by_number(number, values, patient=attempt < DAY_TRIES - 1)
+            if self._now() >= today.until or meter.losses != today.losses:
+                self._today = None
                 raise NoAnswerInTime("it may have become another day meanwhile")
-        if meter != self._meter.name:
+        if name != meter.name:
             raise NoAnswerInTime("it was another meter in the end")
         if told is None:
             return None
-        slots = None if number else _slots_since(day, clock.earliest(began))  # more may have come in between
-        return self._meter.registers.day(day, told, slots)
+        return meter.registers.day(day, told, slots)
 
-    async def _by_number(self, day: date, number: int, values: dict[int, Any], *, patient: bool) -> Directions | None:
+    async def _by_number(self, number: int, values: dict[int, Any], *, patient: bool) -> Directions | None:
         """By E5, E2 and E4. Properties that are refused are asked again while `patient`."""
-        if not values.keys() >= set(readings.DAY):
+        if len(values) < len(readings.DAY):
             await self._meter.select_and_read(
-                MeterEPC.HISTORY_1_DAY,
+                DAY_SELECTOR,
                 encode_history_1_day(number),
                 readings.DAY,
                 lambda history: history.require(number),
                 values=values,
                 turn=self.turns,
             )
-        forward, reverse = [values[epc] for epc in readings.DAY]
-        if forward is Missing.ABSENT:
+        forward, reverse = map(values.__getitem__, readings.DAY)
+        if forward is ABSENT:
             return None
         exported = reverse.counts if isinstance(reverse, DayHistory) else reverse
-        told = isinstance(exported, tuple) or exported is Missing.ABSENT
+        told = exported is ABSENT or isinstance(exported, tuple)
         if not isinstance(forward, DayHistory) or not (told or (exported is Missing.REFUSED and not patient)):
             values.clear()
             raise NoAnswerInTime("the meter did not give its history this time")
         return forward.counts, exported
 
-    async def _latest(self, today: date, clock: MeterClock) -> Directions | None:
+    async def _latest(self, today: _Today) -> Directions | None:
         """The half-hours of today by ED and EC, where that takes fewer requests than E5, E2 and E4; else None."""
         if any(map(self._meter.lacks, (MeterEPC.HISTORY_2, MeterEPC.HISTORY_1_EXPORT))):
             return None
-        slots = _slots_since(today, clock.earliest(self._now()))
+        slots = _slots_since(today.date, today.clock.earliest(self._now()))
         if slots > SLOTS:
             return None
         history = await self._slots(
             MeterEPC.HISTORY_2_SELECTOR,
             encode_history_2_selector,
             MeterEPC.HISTORY_2,
-            datetime.combine(today, time()) + (slots - 1) * HALF_HOUR,
+            datetime.combine(today.date, time()) + (slots - 1) * HALF_HOUR,
             slots,
         )
         return None if history is None else readings.forward(history)
 
     def _joins(self, job: _Job, meter: str, day: date, edges: Edges) -> bool:
         """Whether the registers of a day begin where those of the day before end, as far as these are known."""
-        before, after = [job.edges.get((meter, day + beside)) for beside in (-A_DAY, A_DAY)]
+        before, after = job.edges.get((meter, day - A_DAY)), job.edges.get((meter, day + A_DAY))
         digits = self._meter.registers.digits
         return (not before or _follows(before, edges, digits)) and (not after or _follows(edges, after, digits))
 
@@ -326,30 +336,40 @@ class Backfiller:
             async with self.turns:
                 await self._meter.read(SCALE)
 
-    async def _today(self) -> tuple[date, MeterClock]:
-        """The meter's date, once it is certain, and the clock that says so. Raises NoAnswerInTime."""
+    def _certain(self) -> _Today | None:
+        """The meter's date, where that is certain now, and who the meter is."""
+        today, meter, now = self._today, self._meter, self._now()
+        if today is None or now >= today.until or today.losses != meter.losses or today.clock.outdated(now):
+            return None
+        return today if (known := meter.registers).meter and known.count_kwh is not None else None
+
+    async def _find_today(self) -> _Today:
+        """Wait until that is so. Raises NoAnswerInTime."""
+        await self._identify()
+        clock, losses = (None, 0) if self._today is None else (self._today.clock, self._today.losses)
         while True:
-            now, clock = self._now(), self._clock
-            if clock is None or clock.outdated(now) or self._losses != self._meter.losses:
-                self._clock = None
-                self._clock = await self._read_clock()
-            elif (today := clock.date(now, now)) is not None:
-                return today, clock
+            now = self._now()
+            if clock is None or clock.outdated(now) or losses != self._meter.losses:
+                self._today = None
+                clock, losses = await self._read_clock()
+            elif (today := clock.date(now)) is not None:
+                self._today = _Today(today[0], clock, today[1], losses)
+                return self._today
             else:
                 await asyncio.sleep(clock.until_new_day_s(now))
 
-    async def _read_clock(self) -> MeterClock:
+    async def _read_clock(self) -> tuple[MeterClock, int]:
+        """The meter's clock, and how many sessions had been lost by then."""
         while True:
             async with self.turns:
                 asked = self._now()
                 told = await self._meter.read_clock()
-                heard = self._now()
-                self._losses = self._meter.losses  # whatever ended a session may have happened to its clock
+                heard, losses = self._now(), self._meter.losses
             if told is None:
                 raise NoAnswerInTime("the meter does not tell what day it is")
             clock = MeterClock(readings.wall_clock(told), asked, heard)
             if not clock.doubtful:
-                return clock
+                return clock, losses
             await asyncio.sleep(DOUBT_S)
 
     def _now(self) -> float:
@@ -361,17 +381,21 @@ def _slots_since(day: date, until: datetime) -> int:
     return (until - datetime.combine(day, time())) // HALF_HOUR + 1
 
 
-def _edges(day: MeterDay) -> Edges:
-    return _ends(day.import_counts), _ends(day.export_counts)
-
-
 def _ends(counts: Sequence[int | None]) -> tuple[int, int] | None:
-    first, last = [next(filter(IS_TOLD, way), None) for way in (counts, reversed(counts))]
-    return None if first is None or last is None else (first, last)
+    """The first and the last count that there are."""
+    if not counts:
+        return None
+    first, last = counts[0], counts[-1]
+    if first is None or last is None:
+        told = [each for each in counts if each is not None]
+        return (told[0], told[-1]) if told else None
+    return first, last
 
 
 def _follows(older: Edges, newer: Edges, digits: int | None) -> bool:
     """Whether no register goes back from one day to the next; one that began again from 0 goes on."""
     span = 10 ** (digits or 8)
-    pairs = zip(older, newer, strict=True)
-    return all((after[0] - before[1]) % span < span // 2 for before, after in pairs if before and after)
+    for before, after in zip(older, newer, strict=True):
+        if before and after and (after[0] - before[1]) % span >= span // 2:
+            return False
+    return True

@@ -41,10 +41,11 @@ class MeterClock(Struct, frozen=True):
         """Nor later than this."""
         return self.told + timedelta(seconds=self._most_s(now))
 
-    def date(self, since: float, until: float) -> date | None:
-        """The date that it certainly was from `since` to `until`; None where midnight may have been in between."""
-        first, last = (self._told_s + self._least_s(since)) // DAY_S, (self._told_s + self._most_s(until)) // DAY_S
-        return self.told.date() + timedelta(first) if first == last else None
+    def date(self, now: float) -> tuple[date, float] | None:
+        """The date that it certainly is, and before when on our clock it stays that; None around midnight."""
+        days = (self._told_s + self._least_s(now)) // DAY_S
+        until = self.asked + ((days + 1) * DAY_S - MINUTE_S - self._told_s) / (1 + DRIFT)
+        return (self.told.date() + timedelta(days), until) if now < until else None
 
     def until_new_day_s(self, now: float) -> float:
         """How long until midnight has certainly passed."""

@@ -23,7 +23,6 @@ from drivers.ports import Port
 from hemsd.echonet.exchange import Missing
 from hemsd.echonet.frame import ESV, Property
 from hemsd.echonet.meter import HistoryMismatch, MeterEPC, Scale
-from hemsd.echonet.values import State
 from hemsd.hub.messages import MeterIdentity, MeterInterval, MeterReading, MeterStatus
 from hemsd.routeb import readings
 from hemsd.routeb.cache import Facts, PanCache, Remembered
@@ -34,7 +33,8 @@ from hemsd.routeb.stages import Lost, Online, Progress, SessionEvent
 
 __all__ = ["Meter", "Missing"]
 
-GET, ABSENT, REFUSED = ESV.GET, Missing.ABSENT, Missing.REFUSED  # on the way of every reading
+GET, SETC = ESV.GET, ESV.SETC  # on the way of every reading
+ABSENT, REFUSED, TIMEOUT = Missing.ABSENT, Missing.REFUSED, Missing.TIMEOUT  # likewise
 SELECT_TRIES = 3
 SCALE = (MeterEPC.COEFFICIENT, MeterEPC.CUMULATIVE_ENERGY_UNIT)
 STATIC = (
@@ -85,6 +85,7 @@ class Meter(Connection):
             logbook=logbook,
             clock=clock,
         )
+        self._listed: frozenset[int] | None = None
         self.facts = known.facts or Facts(mac="")
         self._cache = cache
         self._absent: frozenset[int] = frozenset()  # refused in this run
@@ -102,7 +103,9 @@ class Meter(Connection):
     def facts(self, facts: Facts) -> None:
         self._facts = facts
         self._name = "" if facts.identity is None else facts.identity.meter
-        self._listed = None if facts.properties is None else frozenset(facts.properties)
+        listed = None if facts.properties is None else frozenset(facts.properties)
+        if listed != self._listed:  # the same object is known at sight where it is looked up
+            self._listed = listed
         known = facts.unit is not None and facts.coefficient is not None
         self._scale = Scale(facts.coefficient, facts.unit) if known else Scale()
         worth = self._scale.kwh(1)
@@ -217,11 +220,10 @@ class Meter(Connection):
         async with self._selecting:
             for _ in range(SELECT_TRIES):
                 async with turn:  # what comes of it, the values show
-                    written = await self.ask(ESV.SETC, [Property(selector, choice)])
-                missing = [epc for epc in histories if epc not in values]
-                if not await self._read_selected(missing, check, values, turn) and written[selector] == b"":
+                    written = await self.ask(SETC, [Property(selector, choice)])
+                if not await self._read_selected(histories, check, values, turn) and written[selector] == b"":
                     self.selector_moved()
-                if values.keys() >= set(histories):
+                if len(values) == len(histories):
                     return values
         raise NoAnswerInTime("the meter did not give the history asked for; is another controller at it?")
 
@@ -232,21 +234,22 @@ class Meter(Connection):
         values: dict[int, Any],
         turn: AbstractAsyncContextManager[None],
     ) -> bool:
-        """Read on until something is missing; False where it was something else than selected."""
+        """Read what is missing until something is not told; False where it was something else than selected."""
         for epc in histories:
+            if epc in values:
+                continue
+            value: Any = ABSENT
             if not self.lacks(epc):
                 async with turn:
                     answers = await self.read([epc])
                 value = readings.value_of(epc, answers[epc])
-            else:
-                value = Missing.ABSENT
-            if value is Missing.TIMEOUT:
-                return True
-            if not isinstance(value, Missing | State):
-                try:
-                    check(value)
-                except HistoryMismatch:
-                    return False
+                if value is TIMEOUT:
+                    return True
+                if not isinstance(value, readings.NOTHING):
+                    try:
+                        check(value)
+                    except HistoryMismatch:
+                        return False
             values[epc] = value
         return True
 
@@ -259,7 +262,7 @@ class Meter(Connection):
 
     def lacks(self, epc: int) -> bool:
         """Whether the meter is known not to have a property."""
-        return not _had((epc,), self._listed, self._absent)
+        return epc in self._absent or (self._listed is not None and epc not in self._listed)
 
     def _refused(self, answers: dict[int, bytes | Missing]) -> None:
         """What was refused and is not listed, the meter does not have; but every meter has the list."""

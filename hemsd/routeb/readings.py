@@ -19,8 +19,10 @@ from hemsd.hub.messages import MeterDay, MeterIdentity, MeterInterval, MeterMinu
 
 JST_AHEAD = timedelta(hours=9)
 JST = timezone(JST_AHEAD)
+MIDNIGHT = time()
 NAME_LENGTH = 10  # base 32 digits of a meter's name
 
+NO_DATA = State.NO_DATA
 NOTHING = (State, Missing)  # in the place of a value; a union would be made anew each time
 Answers = Mapping[int, bytes | Missing]
 
@@ -85,14 +87,17 @@ class Registers:
     def day(self, day: date, told: Directions, slots: int | None) -> MeterDay:
         """Both registers at the first half-hours of a day, so many, or as many as were told."""
         imported, exported = told
+        states: dict[str, str] = {}
+        if not isinstance(exported, tuple):
+            states["energy_export_kwh"], exported = exported.value, ()
         return MeterDay(
             meter=self.meter,
-            first_at=utc(datetime.combine(day, time())),
+            first_at=datetime.combine(day, MIDNIGHT, UTC) - JST_AHEAD,
             import_counts=_counts(imported[:slots]),
-            export_counts=() if isinstance(exported, Missing) else _counts(exported[:slots]),
+            export_counts=_counts(exported[:slots]),
             count_kwh=self.count_kwh,
             digits=self.digits,
-            states={"energy_export_kwh": exported.value} if isinstance(exported, Missing) else {},
+            states=states,
         )
 
     def minute(self, row: Row) -> MeterMinute:
@@ -148,7 +153,7 @@ def _count_at(end: datetime, value: FixedTime | State | Missing | None) -> Told:
 
 
 def _counts(told: tuple[Count, ...]) -> tuple[int | None, ...]:
-    if State.NO_DATA not in told:
+    if NO_DATA not in told:
         return cast("tuple[int, ...]", told)  # that is the only one of its states
     return tuple([each if isinstance(each, int) else None for each in told])
 
@@ -175,17 +180,17 @@ def _put(name: str, value: object, values: dict[str, Any], states: dict[str, str
 
 def value_of(epc: int, answer: bytes | Missing) -> Any:
     """The value of an answer, or why there is none; data that the property cannot have counts as no data."""
-    if isinstance(answer, Missing):
+    if not isinstance(answer, bytes):
         return answer
     try:
         return decode(epc, answer)
     except PropertyError:
-        return State.NO_DATA
+        return NO_DATA
 
 
 def utc(wall: datetime) -> datetime:
     """A moment on the meter's wall clock, which is Japan's, as aware UTC."""
-    return (wall - JST_AHEAD).replace(tzinfo=UTC)
+    return datetime.combine(wall, wall.time(), UTC) - JST_AHEAD
 
 
 def wall_clock(at: datetime) -> datetime:

@@ -26,7 +26,8 @@ class Turns(AbstractAsyncContextManager[None]):
     async def __aenter__(self) -> None:
         if (pause_s := self._next_at - asyncio.get_running_loop().time()) > 0:
             await asyncio.sleep(pause_s)
-        await self._connection.online()
+        if not self._connection.is_online:
+            await self._connection.online()
         if self._ahead:
             await self._way_free.wait()
             await self._connection.online()

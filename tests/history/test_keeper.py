@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 from datetime import UTC, timedelta
+from decimal import Decimal
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from support.history import DAY, METER, NOON, TENTH, at, batch, event, in_memory, interval, records, rows
 
 from hemsd.history import calendar
 from hemsd.history.inbox import Batch
-from hemsd.history.intervals import Run, Scale
+from hemsd.history.intervals import Run, Scale, kept_day
 from hemsd.history.keeper import Keeper
 from hemsd.history.query import History
+from hemsd.hub.messages import MeterDay
 
 
 @pytest.mark.parametrize(
@@ -48,6 +52,33 @@ def test_a_day_at_once() -> None:
     ends = [int(record.content.end.timestamp()) for record in told]
     assert ends == [at(5), at(6), *(at(slot) for slot in range(48) if slot not in (5, 6, 7))]
     assert [record.content.import_count for record in told[:3]] == [105, 99, 100]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"import_counts": tuple(range(48))},
+        {"import_counts": tuple(range(0, 48_000, 1_000)), "states": {"energy_export_kwh": "absent"}},
+        {"import_counts": tuple(range(48)), "export_counts": tuple(range(900, 852, -1))},
+        {"import_counts": tuple(range(48)), "count_kwh": None, "digits": None},
+    ],
+)
+def test_a_whole_day_is_kept_like_any_other(told: dict[str, Any]) -> None:
+    """What is written for it at once is what its half-hours one after the other lead to, days beside it included."""
+    shortly, at_length = in_memory(), in_memory()
+    keepers = [Keeper(shortly), Keeper(at_length)]
+    for days in [(3, 2), (5,), (4, 2)]:
+        more = {"count_kwh": Decimal("0.1"), "digits": 6} | told
+        midnights = [NOON - timedelta(hours=12) + timedelta(days=day) for day in days]
+        runs = [kept_day(MeterDay(meter=METER, first_at=midnight, **more)) for midnight in midnights]
+        whole = [run for run in runs if run is not None and run.whole]
+        assert len(whole) == len(days)
+        outcomes = [
+            keeper.keep(batch(*[replace(run, whole=knows) for run in whole]))
+            for keeper, knows in zip(keepers, (True, False), strict=True)
+        ]
+        assert outcomes[0] == outcomes[1]
+    assert list(shortly.iterdump()) == list(at_length.iterdump())
 
 
 @pytest.mark.parametrize("slot", [0, 20, 47])
