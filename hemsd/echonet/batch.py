@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from hemsd.echonet.frame import BODY_AT, ESV, Frame, Property, Shape, encode
+from hemsd.echonet.frame import ESV, Frame, Property, Shape, shape_of
 from hemsd.echonet.objects import CONTROLLER
 
 GET, SETC = ESV.GET, ESV.SETC
@@ -40,8 +40,9 @@ def next_batch(is_read: bool, eoj: int, wanted: tuple[Property, ...], alone: fro
     batch = _batch(wanted, alone) if is_read else wanted  # a write is never cut
     epcs = tuple([p.epc for p in batch])
     limit_s = LIMIT_ONE_S if len(epcs) == 1 and epcs[0] not in SLOW else LIMIT_MANY_S
-    asked = Frame(0, CONTROLLER, eoj, GET if is_read else SETC, batch)
-    return Batch(frozenset(epcs), limit_s, encode(asked)[BODY_AT:], None if is_read else _accepted(eoj, epcs))
+    asked = shape_of(Frame(0, CONTROLLER, eoj, GET if is_read else SETC, batch))
+    body = asked.body([p.edt for p in batch])
+    return Batch(frozenset(epcs), limit_s, body, None if is_read else _accepted(eoj, epcs))
 
 
 @lru_cache(REMEMBERED)

@@ -7,10 +7,11 @@ there is neither a checksum nor a length of the whole.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from functools import lru_cache
 from io import BytesIO
+from itertools import chain
 from typing import Final
 
 from construct import Construct, StreamError, StringError
@@ -184,7 +185,7 @@ def encode(frame: Frame) -> bytes:
 
 
 class Shape:
-    """All of a frame but its TID and its data: another like it is read at one go. It has one list, not empty."""
+    """All of a frame but its TID and its data: one like it is read or made at one go. It has one list, not empty."""
 
     def __init__(self, frame: Frame) -> None:
         between = _SHORTEST - BODY_AT + 2  # bytes between the data of two properties, or before those of the first
@@ -203,6 +204,10 @@ class Shape:
         if len(data) != self._size or self._unpack_marks(data) != self._marks:
             return None
         return dict(zip(self._epcs, self._unpack_edts(data)))  # noqa: B905 - of one frame; to check it again is dear
+
+    def body(self, edts: Iterable[bytes]) -> bytes:
+        """All of the datagram with these data that follows the TID; each is to have its size."""
+        return b"".join(chain.from_iterable(zip(self._marks, edts, strict=True)))
 
 
 def shape_of(frame: Frame) -> Shape:

@@ -20,7 +20,10 @@ from hemsd.routeb.offered import OFFERED
 _METER, _NODE, _CONTROLLER = METER >> 8, NODE_PROFILE >> 8, CONTROLLER >> 8
 _TELLS, _SETS = (ESV.GET_RES, ESV.GET_SNA), ESV.SETC
 _ANY: Final = range(0x100)
-_REMEMBERED: Final = 64  # frames without their TID; a meter is asked the same few all day
+_REMEMBERED: Final = 64  # frames without their TID; a meter is asked the same few all day,
+_ONE_SET: Final = bytes((ESV.SETC, 1))  # but told to select another day each time: service and number of properties,
+_SERVICE, _EPC_AT, _EDT_AT = slice(10, 12), 12, 14  # and where these are
+_MISPLACED: Final = "data that do not belong there"
 OURS: Final = frozenset({_CONTROLLER, _NODE})
 """The classes that speak here, and are spoken to."""
 
@@ -38,12 +41,23 @@ ALLOWED: Final[Mapping[tuple[int, int], Collection[int]]] = {
 
 def objection(payload: bytes) -> str:
     """Why a datagram must never leave on the link to the meter; empty for one that may."""
+    if payload[_SERVICE] == _ONE_SET:
+        form = payload[:2] + bytes(2) + payload[4:_EDT_AT] + bytes(len(payload) - _EDT_AT)
+        return _objection_to_form(form) or _objection_to_data(payload[_EPC_AT], payload[_EDT_AT:])
     return _judged(payload[:2] + bytes(2) + payload[4:])
 
 
 @lru_cache(_REMEMBERED)
 def _judged(payload: bytes) -> str:
     """The objection to a datagram, whichever transaction it is of."""
+    if objection := _objection_to_form(payload):
+        return objection
+    return "" if _is_proper(decode(payload)) else _MISPLACED
+
+
+@lru_cache(_REMEMBERED)
+def _objection_to_form(payload: bytes) -> str:
+    """What there is to object to in a datagram, be its data what they may."""
     try:
         frame = decode(payload)
     except FrameError:
@@ -55,7 +69,7 @@ def _judged(payload: bytes) -> str:
         return "not a controller's frame"
     if any(each.epc not in codes for each in frame.properties):
         return "a property that is not of the meter interface"
-    return "" if _is_proper(frame) else "data that do not belong there"
+    return ""
 
 
 def _is_proper(frame: Frame) -> bool:
@@ -64,9 +78,13 @@ def _is_proper(frame: Frame) -> bool:
         return frame.seoj == CONTROLLER and all(each.epc in OFFERED for each in frame.properties if each.edt)
     if frame.esv != _SETS:
         return not any(each.edt for each in frame.properties)
+    return not any(_objection_to_data(each.epc, each.edt) for each in frame.properties)
+
+
+def _objection_to_data(epc: int, edt: bytes) -> str:
+    """What there is to object to in what a property is set to."""
     try:
-        for each in frame.properties:
-            decode_property(each.epc, each.edt)
+        decode_property(epc, edt)
     except PropertyError:
-        return False
-    return True
+        return _MISPLACED
+    return ""
