@@ -115,19 +115,20 @@ class Historian:
     # --- hearing
 
     def _listen(self, message: Message) -> None:
-        if (hear := _HEARD.get(type(message))) is not None:  # the others are not kept
+        if (hear := _HEARD.get(type(message))) is not None:
             hear(self, message)
+        else:
+            self._woken.set()  # it is not kept; but what waits is written in the same turn, and totals come sooner
 
     def _gather(self) -> None:
         """Days of the meter's memory come one after the other, and it has them still: some are written together.
 
         But for the first of all, from which on there are totals to tell.
         """
-        if self._gathering is None:
-            if self._lifetime == LifetimeEnergy():
-                self._woken.set()
-            else:
-                self._gathering = asyncio.get_running_loop().call_later(GATHER_S, self._woken.set)
+        if self._lifetime == LifetimeEnergy():
+            self._woken.set()
+        elif self._gathering is None:
+            self._gathering = asyncio.get_running_loop().call_later(GATHER_S, self._woken.set)
 
     def _hear_half_hours(self, told: MeterInterval | MeterDay) -> None:
         if why_not := self._inbox.hear_half_hours(told):
