@@ -21,8 +21,8 @@ SOURCES = ("", "backfill", "read", "notified")  # mark of a count: how it came, 
 STATES = ("no_data", "overflow", "underflow", "absent", "refused", "timeout", "unknown_unit")
 FIRST_STATE = 16  # mark of the first of STATES: there is no count, and why
 CHECKSUM_BYTES = 4
-LARGE = b"\xff"
-SMALL = bytes(range(64))  # differences that take one byte and are not below 0: most of them
+SMALL = bytes(range(64))  # differences that take one byte and are not below 0: most of them,
+LARGE = b"\xff"  # and one that does not, in the place of differences that no bytes hold
 
 
 class Kind(NamedTuple):
