@@ -30,7 +30,6 @@ from hemsd.hub.messages import (
     Health,
     MeterReading,
     MeterStatus,
-    ReadMeter,
     UserRequest,
     UserResponse,
 )
@@ -40,7 +39,6 @@ from hemsd.simulator import Meter as SimulatedMeter
 
 HOUR_S = 3600.0
 FRAME = bytes.fromhex("1081000101300105FF017301800130")
-TELL = ReadMeter(request="tell", asker=Domain.OPERATOR, epcs=(0xE7,))  # after which the status is told
 
 
 class Deaf(FakePort):
@@ -112,14 +110,14 @@ def test_the_meter_is_asked_at_the_same_moments(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize("dead", ["home", "lan"])
 async def test_readings_go_on_while_another_link_is_down(house: House, dead: str) -> None:
     """With the real daemon: the appliances' network or the LAN is gone, and the meter is read as before."""
-    before = await house.hears(MeterStatus, lambda status: status.online, TELL)
+    before = await house.status()
     other = house.worlds.others[dead]
     other.ip("link", "set", "wl", "down")
     try:
         if dead == "home":
             await house.hears(Health, lambda health: health.source is Domain.APPLIANCES and not health.ok)
         await house.hears(MeterReading, lambda reading: reading.power_w is not None, count=4)
-        after = await house.hears(MeterStatus, lambda status: True, TELL, TELL)
+        after = await house.status(lambda status: True)
     finally:
         other.ip("link", "set", "wl", "up")
         house.worlds.restore(dead)

@@ -16,8 +16,6 @@ from hemsd.hub.messages import (
     Domain,
     Health,
     MeterReading,
-    MeterStatus,
-    ReadMeter,
     UserRequest,
     UserResponse,
 )
@@ -25,7 +23,6 @@ from hemsd.hub.messages import (
 pytestmark = pytest.mark.needs("ip", "root", "mosquitto")
 
 ANNOUNCED = bytes.fromhex("1081000102880105FF017301E704000F423F")
-TELL = ReadMeter(request="tell", asker=Domain.OPERATOR, epcs=(0xE7,))  # after which the status is told
 
 
 def hops(frames: list[bytes], ours: set[str]) -> Iterator[int]:
@@ -66,14 +63,12 @@ def test_the_check_finds_a_socket_that_sends_farther(worlds: Worlds) -> None:
 async def test_who_is_not_of_the_link_is_dropped_and_counted(house: House) -> None:
     """A routable IPv6 source on the meter's link, an IPv4 source of no subnet on the appliances'."""
     worlds = house.worlds
-    before = (await house.hears(MeterStatus, lambda status: status.online, TELL)).radio.dropped
+    before = (await house.status()).radio.dropped
     with worlds.socket("meter", socket.AF_INET6, address("meter", ours=False, version="6")) as routable:
         for _ in range(5):
             routable.sendto(ANNOUNCED, (address("meter", ours=True, version="6"), 3610))
     reason = "not of this link"
-    status = await house.hears(
-        MeterStatus, lambda status: status.radio.dropped.get(reason, 0) == before.get(reason, 0) + 5, TELL, TELL
-    )
+    status = await house.status(lambda status: status.radio.dropped.get(reason, 0) == before.get(reason, 0) + 5)
     assert status.online
     reading = await house.hears(MeterReading, lambda reading: reading.power_w is not None)
     assert reading.power_w != 999_999

@@ -24,7 +24,7 @@ from drivers.interface import look
 from drivers.packet import ALL_NODES, Packet
 from drivers.ports import PortBusy
 from drivers.udp import UdpPort, open_udp
-from hemsd.hub.messages import ApplianceStatus, Domain, Health, MeterReading, MeterStatus, ReadMeter
+from hemsd.hub.messages import ApplianceStatus, Health, MeterReading
 from hemsd.simulator import Household, MeterNode, Plate
 from hemsd.simulator import Meter as SimulatedMeter
 from hemsd.simulator.appliances import ApplianceNode, GeneralLighting, World, serve_nodes
@@ -33,7 +33,6 @@ from hemsd.simulator.udp import serve_on_udp
 pytestmark = pytest.mark.needs("ip", "root")
 
 START = datetime(2026, 10, 1, 12, 20)
-TELL = ReadMeter(request="tell", asker=Domain.OPERATOR, epcs=(0xE7,))  # after which the status is told
 FLOOD = """
 import socket, sys, time
 plain = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
@@ -202,7 +201,7 @@ async def test_the_meter_is_read_on_while_the_appliances_side_is_flooded(link: L
                 await house.hears(Health, flooded)
             finally:
                 flooding.kill()
-        status = await house.hears(MeterStatus, lambda status: True, TELL, TELL)
+        status = await house.status(lambda status: True)
         assert (status.online, status.radio.silences, status.radio.dropped) == (True, 0, {})
         found = await house.hears(ApplianceStatus)
         assert found.kind == "general_lighting"

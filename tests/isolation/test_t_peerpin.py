@@ -10,27 +10,26 @@ from support.wired import Wired
 from support.worlds import House, address
 
 from hemsd.echonet.exchange import Missing, Notification, Request
-from hemsd.hub.messages import ApplianceStatus, Domain, Health, MeterReading, MeterStatus, ReadMeter
+from hemsd.hub.messages import ApplianceStatus, Domain, Health, MeterReading
 from hemsd.routeb.gate import Gate
 from hemsd.simulator import Fault, Flaw
 from hemsd.simulator.radio import Datagram
 
 FORGED = bytes.fromhex("1081000102880105FF017301E704000F423F")  # 999 999 W
-TELL = ReadMeter(request="tell", asker=Domain.OPERATOR, epcs=(0xE7,))  # after which the status is told
 
 
 @pytest.mark.needs("ip", "root", "mosquitto")
 async def test_a_second_meter_and_spoofed_sources_are_dropped_and_counted(house: House) -> None:
     """Another node on the meter's link, to us and to all, is counted as that; the readings are the meter's."""
     worlds = house.worlds
-    before = (await house.hears(MeterStatus, lambda status: status.online, TELL)).radio
+    before = (await house.status()).radio
     worlds.others["meter"].ip("address", "replace", "fe80::bad/64", "dev", "wl", "nodad", "preferred_lft", "0")
     with worlds.socket("meter", socket.AF_INET6, "fe80::bad") as second:
         for to in (worlds.link_local("meter", ours=True), "ff02::1"):
             for _ in range(5):
                 second.sendto(FORGED, (to, 3610, 0, second.getsockname()[3]))
     expected = before.dropped.get("sender", 0) + 10
-    status = await house.hears(MeterStatus, lambda status: status.radio.dropped.get("sender") == expected, TELL, TELL)
+    status = await house.status(lambda status: status.radio.dropped.get("sender") == expected)
     assert status.online and status.radio.sessions == before.sessions
     for _ in range(2):
         reading = await house.hears(MeterReading, lambda reading: reading.power_w is not None)
@@ -40,7 +39,7 @@ async def test_a_second_meter_and_spoofed_sources_are_dropped_and_counted(house:
 @pytest.mark.needs("ip", "root", "mosquitto")
 async def test_an_appliance_cannot_speak_as_the_meter(house: House) -> None:
     """Frames of class 0288 on the appliances' network: dropped, counted, told; no reading, and no new appliance."""
-    before = (await house.hears(MeterStatus, lambda status: status.online, TELL)).radio
+    before = (await house.status()).radio
     known = await house.hears(Health, lambda health: health.source is Domain.APPLIANCES, count=2)
     expected = known.counters.get("home: meter", 0) + 10
     with house.worlds.socket("home") as appliance:
@@ -49,7 +48,7 @@ async def test_an_appliance_cannot_speak_as_the_meter(house: House) -> None:
                 appliance.sendto(FORGED, (to, 3610))
         told = await house.hears(Health, lambda health: health.counters.get("home: meter", 0) == expected)
     assert told.ok
-    status = await house.hears(MeterStatus, lambda status: True, TELL, TELL)
+    status = await house.status(lambda status: True)
     assert (status.online, status.radio.dropped) == (True, before.dropped)
     reading = await house.hears(MeterReading, lambda reading: reading.power_w is not None)
     assert reading.power_w != 999_999

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from hemsd.hub.messages import Message
+from hemsd.hub.messages import Domain, Message, MeterProperty, MeterStatus, ReadMeter
 from hemsd.hub.wire import connect
 from support.netns import Capture, Namespace, run, wait_for_links
 
@@ -250,6 +250,21 @@ class Ear:
                         if not count:
                             return message
         raise AssertionError("the daemon has hung up")
+
+    async def status(self, suits: Callable[[MeterStatus], bool] = lambda status: status.online) -> MeterStatus:
+        """How the meter stands now, once that suits: told after a question of ours, never one that was kept."""
+        question = ReadMeter(request="status", asker=Domain.OPERATOR, epcs=(0xE7,))
+        async with asyncio.timeout(WITHIN_S):
+            while True:
+                async with connect(self.socket) as seat:
+                    seat.publish(question)
+                    async for message in seat.messages():
+                        if isinstance(message, MeterStatus):
+                            status = message
+                        elif isinstance(message, MeterProperty) and message.request == question.request:
+                            break
+                if suits(status):
+                    return status
 
     @property
     def log(self) -> str:
