@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from math import floor
 from typing import Literal
 
 HALF_HOUR_S = 1800
@@ -14,8 +15,7 @@ DAY_S = 86_400
 SLOTS = DAY_S // HALF_HOUR_S
 JST_S = 9 * 3600
 CLOCK_SET = datetime(2025, 1, 1, tzinfo=UTC)  # a machine without a battery starts before, until it is told the time
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-EPOCH_DAY = EPOCH.toordinal()
+EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 Period = Literal["30m", "day", "week", "month"]
 
@@ -27,8 +27,7 @@ def day_of(at: int) -> int:
 
 def seconds(moment: datetime) -> int:
     """An aware moment in epoch seconds, which begin with it or before."""
-    since = moment - EPOCH
-    return since.days * DAY_S + since.seconds
+    return floor(moment.timestamp())
 
 
 def slot_of(at: int) -> int:

@@ -7,8 +7,10 @@ Numbers are little-endian base 128; differences may be negative (zigzag).
 
 from __future__ import annotations
 
+import struct
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import accumulate, chain, islice
 from operator import sub
 from typing import NamedTuple, cast
@@ -21,8 +23,9 @@ SOURCES = ("", "backfill", "read", "notified")  # mark of a count: how it came, 
 STATES = ("no_data", "overflow", "underflow", "absent", "refused", "timeout", "unknown_unit")
 FIRST_STATE = 16  # mark of the first of STATES: there is no count, and why
 CHECKSUM_BYTES = 4
-SMALL = bytes(range(64))  # differences that take one byte and are not below 0: most of them,
-LARGE = b"\xff"  # and one that does not, in the place of differences that no bytes hold
+WORD_BITS = 32
+TOP = int.from_bytes(b"\x80\0\0\0" * SLOTS, "big")  # the highest bit of each word
+LARGE = int.from_bytes(b"\xff\xff\xff\xc0" * SLOTS, "big")  # all but the lowest six: differences of 0 to 63 have none
 
 
 class Kind(NamedTuple):
@@ -60,8 +63,7 @@ class Slot(Struct, frozen=True):
         return Kind(self.mark, self.scale)
 
 
-NO_COUNTS: tuple[int | None, ...] = (None,) * SLOTS
-UNKNOWN: tuple[Part, ...] = ((NOTHING, NO_COUNTS),)
+UNKNOWN: tuple[Part, ...] = ((NOTHING, (None,) * SLOTS),)
 """A day of which nothing is known."""
 
 
@@ -113,7 +115,7 @@ def pack(day: Day, key: int) -> bytearray:
     out = bytearray()
     told: Sequence[int] = ()
     for kind, counts in day.parts:
-        out += _packed([*kind, len(counts)])
+        out += _head(kind, len(counts))
         if kind.told:
             told = [*told, *cast("Sequence[int]", counts)] if told else cast("Sequence[int]", counts)
     if told:  # the first is large, the others seldom are
@@ -121,6 +123,12 @@ def pack(day: Day, key: int) -> bytearray:
         out += _packed_steps(told)
     out += _checksum(out, key)
     return out
+
+
+def pack_countless(kind: Kind, key: int) -> bytes:
+    """The same of a day whose boundaries are all of one kind, and none has a count."""
+    head = _head(kind, SLOTS)
+    return head + _checksum(head, key)
 
 
 def unpack(packed: bytes, key: int, slots: int = SLOTS) -> Day:
@@ -157,14 +165,28 @@ def _signed(zigzag: int) -> int:
     return ~(zigzag >> 1) if zigzag & 1 else zigzag >> 1
 
 
-def _packed_steps(told: Sequence[int]) -> bytes:
+@lru_cache
+def _head(kind: Kind, length: int) -> bytes:
+    return bytes(_packed([*kind, length]))
+
+
+@lru_cache(SLOTS)
+def _words(number: int) -> tuple[struct.Struct, int]:
+    """So many words, the first the lowest, and the bits of all but the last."""
+    return struct.Struct(f"<{number}I"), (1 << WORD_BITS * (number - 1)) - 1
+
+
+def _packed_steps(told: Sequence[int]) -> bytes | bytearray:
+    """The differences from each count to the next: most are 0 to 63, and subtracted as words of one large number."""
+    words, all_but_last = _words(len(told))
     try:
-        steps = bytes(map(sub, told[1:], told))
-    except ValueError:  # there is one below 0 or above 255
-        steps = LARGE
-    if steps.translate(None, SMALL):
-        return _packed(list(map(_zigzag, map(sub, told[1:], told))))
-    return steps.translate(ZIGZAG_SMALL)
+        counts = int.from_bytes(words.pack(*told), "little")
+    except struct.error:  # there is one that no word holds
+        counts = TOP
+    steps = (counts >> WORD_BITS) - (counts & all_but_last)
+    if counts & TOP or steps & LARGE:
+        return _packed(map(_zigzag, map(sub, told[1:], told)))
+    return (steps << 1).to_bytes(words.size, "little")[:-4:4]  # zigzag of what is not below 0 is its double
 
 
 def _steps(packed: bytes) -> Iterator[int]:
@@ -174,16 +196,14 @@ def _steps(packed: bytes) -> Iterator[int]:
     return (_signed(_number(chain([byte], stream))) for byte in stream)
 
 
-def _packed(numbers: list[int]) -> bytes:
-    if max(numbers) <= 0x7F:
-        return bytes(numbers)
+def _packed(numbers: Iterable[int]) -> bytearray:
     out = bytearray()
     for number in numbers:
         while number > 0x7F:
             out.append(number & 0x7F | 0x80)
             number >>= 7
         out.append(number)
-    return bytes(out)
+    return out
 
 
 def _number(stream: Iterator[int]) -> int:
@@ -194,5 +214,4 @@ def _number(stream: Iterator[int]) -> int:
     return number | byte << shift
 
 
-ZIGZAG_SMALL = bytes(min(_zigzag(step), 0xFF) for step in range(256))
 SIGNED_ASCII = tuple(map(_signed, range(0x80)))

@@ -151,7 +151,7 @@ class Historian:
 
     def _hear_progress(self, told: BackfillProgress) -> None:
         now = self._now()
-        self._inbox.hear_progress(told, self._clock())
+        self._inbox.hear_progress(told, self._clock)
         if outcomes := self._filler.progress(told, now):
             self._tell_filled(outcomes)
         if told.last:

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 from msgspec.structs import replace
 
-from hemsd.history.calendar import CLOCK_SET, day_of, number, seconds
+from hemsd.history import calendar
+from hemsd.history.calendar import CLOCK_SET
 from hemsd.history.intervals import NotKept, Run, kept, kept_day
 from hemsd.hub.messages import BackfillProgress, Event, MeterDay, MeterInterval, MeterMinute, MeterReading
 
@@ -37,6 +39,7 @@ class Inbox:
     def __init__(self) -> None:
         self.counters: Counter[str] = Counter()
         self.read_at: datetime | None = None  # when live values were read last
+        self._over = date.min  # the last day that is known to be over
         self._writing = Batch()
         self._runs: deque[Run] = deque(maxlen=RUNS_MAX)
         self._events: deque[Event] = deque(maxlen=EVENTS_MAX)
@@ -48,7 +51,7 @@ class Inbox:
     def hear_half_hours(self, message: MeterInterval | MeterDay) -> str:
         """One or a day of them; returns why they are not kept, empty where they are."""
         try:
-            run = kept(message) if isinstance(message, MeterInterval) else kept_day(message)
+            run = kept_day(message) if isinstance(message, MeterDay) else kept(message)
         except NotKept as error:
             self.counters["not_kept"] += 1
             return str(error)
@@ -62,10 +65,14 @@ class Inbox:
         """Registers at a minute out of the meter's memory."""
         self._minutes.append(minute)
 
-    def hear_progress(self, told: BackfillProgress, wall: datetime) -> None:
+    def hear_progress(self, told: BackfillProgress, clock: Callable[[], datetime]) -> None:
         """A day that is over and that the meter gave, as far as it has it, is not to be asked again."""
         day = told.day
-        if day is not None and told.outcome != "failed" and number(day) < day_of(seconds(wall)):
+        if day is None or told.outcome == "failed":
+            return
+        if day > self._over:
+            self._over = calendar.day(calendar.day_of(calendar.seconds(clock())) - 1)
+        if day <= self._over:
             self._asked.append((told.meter, day))
 
     def hear(self, message: Event | MeterReading, wall: datetime, now: float) -> None:

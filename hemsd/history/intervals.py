@@ -119,8 +119,12 @@ def _run(
 
 def _shown(counts: tuple[int | None, ...]) -> list[int]:
     """The counts that there are, the smallest first."""
-    shown = sorted(filter(None, counts))  # at once where a register counts
-    return shown if len(shown) == len(counts) else sorted([count for count in counts if count is not None])
+    try:
+        if counts[0] is not None:
+            return sorted(cast("tuple[int, ...]", counts))  # at once where a register counts
+    except TypeError:  # not where there are holes
+        pass
+    return sorted([count for count in counts if count is not None])
 
 
 def _explained(

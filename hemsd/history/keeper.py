@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from hemsd.history.calendar import DAY_S, HALF_HOUR_S, SLOTS, day_of, moment, number, slot_of
 from hemsd.history.database import HEAD, day_key, transaction
-from hemsd.history.days import NO_COUNTS, SOURCES, STATE_KINDS, Day, Kind, Slot, pack
+from hemsd.history.days import SOURCES, STATE_KINDS, Day, Kind, Slot, pack, pack_countless
 from hemsd.history.inbox import Batch
 from hemsd.history.intervals import Run, Scale, slot_of_value
 from hemsd.history.tables import Channel, Tables
@@ -29,7 +29,8 @@ class _Changes:
     """What half-hours of one meter led to, to be written."""
 
     channels: Mapping[str, Channel]  # of the meter, by register
-    days: list[tuple[int, int, bytearray]] = field(default_factory=list)  # rows of day
+    days: list[tuple[int, int, bytes | bytearray]] = field(default_factory=list)  # rows of day
+    whole: list[int] = field(default_factory=list)  # days of which nothing was known and nothing is missing now
     records: list[tuple[int, ...]] = field(default_factory=list)  # rows of record
     energies: dict[str, list[Stretch]] = field(default_factory=dict)  # became known or changed, by register
 
@@ -47,11 +48,12 @@ class Keeper:
         """Keep a batch. What is known already writes nothing."""
         outcome = Outcome()
         with self._transaction():
-            self._keep_runs(batch.runs, outcome)
+            whole = self._keep_runs(batch.runs, outcome)
             self._keep_events(batch.events)
             for name, asked in groupby(batch.asked, key=itemgetter(0)):
-                days = str([number(day) for _, day in asked])
-                self._db.execute(ASKED, (self._meter(name), days))
+                meter = self._meter(name)
+                if days := [day for _, each in asked if (meter, day := number(each)) not in whole]:
+                    self._db.execute(ASKED, (meter, str(days)))
         return outcome
 
     def forget_events(self, before_us: int, number: int) -> None:
@@ -80,14 +82,19 @@ class Keeper:
 
     # --- half-hours
 
-    def _keep_runs(self, runs: Iterable[Run], outcome: Outcome) -> None:
+    def _keep_runs(self, runs: Iterable[Run], outcome: Outcome) -> set[tuple[int, int]]:
+        """Keep half-hours; of which meter, by its number, which days are new and lack nothing."""
+        whole: set[tuple[int, int]] = set()
         days: dict[tuple[str, int], list[Run]] = {}
         for run in runs:
             days.setdefault((run.meter, day_of(run.at)), []).append(run)
         for name, told in groupby(days.items(), key=lambda each: each[0][0]):
-            self._keep_days(self._meter(name), {day: runs for (_, day), runs in told}, outcome)
+            meter = self._meter(name)
+            changes = self._keep_days(meter, {day: runs for (_, day), runs in told}, outcome)
+            whole |= {(meter, day) for day in changes.whole}
+        return whole
 
-    def _keep_days(self, meter: int, told: Mapping[int, list[Run]], outcome: Outcome) -> None:
+    def _keep_days(self, meter: int, told: Mapping[int, list[Run]], outcome: Outcome) -> _Changes:
         """Half-hours of one meter, by day: better what is known of each, write it, let the totals follow."""
         runs = [*chain.from_iterable(told.values())]
         self._totals.begin_era(meter, (run.at for run in runs if run.source in LIVE), outcome)
@@ -104,22 +111,29 @@ class Keeper:
         self._db.executemany("INSERT INTO record VALUES (?, ?, ?, ?)", changes.records)
         for register, stretches in changes.energies.items():
             self._totals.settle(changes.channels[register], stretches, outcome)
+        return changes
 
     def _new_day(self, meter: int, number: int, run: Run, changes: _Changes, outcome: Outcome) -> None:
         """A whole day, of which nothing is known: the same as _better_day() at a third of the work."""
         scale = self._scale(run.scale)
         counted = Kind(SOURCES.index(run.source), scale)
+        whole = bool(scale)
         values: Any
+        packed: bytes | bytearray
         for register, values in run.values.items():
-            if (kind := STATE_KINDS.get(values[0])) is not None:
-                day = Day(((kind, NO_COUNTS),))
+            channel, why = changes.channels[register].id, values[0]
+            key = day_key(number, channel)
+            if why in STATE_KINDS:
+                packed = pack_countless(STATE_KINDS[why], key)
+                whole = whole and why == "absent"
             else:
-                day = Day(((counted, values),))
+                packed = pack(Day(((counted, values),)), key)
                 if scale:
                     stretch = Stretch(run.at, run.at + (SLOTS - 1) * HALF_HOUR_S, [*values], {scale})
                     changes.energies.setdefault(register, []).append(stretch)
-            channel = changes.channels[register].id
-            changes.days.append((number, channel, pack(day, day_key(number, channel))))
+            changes.days.append((number, channel, packed))
+        if whole:
+            changes.whole.append(number)
         changes.records.append((self._seq + 1, meter, run.at, SLOTS))
         self._seq += SLOTS
         outcome.kept += SLOTS

@@ -42,7 +42,8 @@ HISTORY: tuple[str, ...] = (
 """day: one row for each register and day, in the order they come, so that what is written of today lies together.
 span: runs of boundaries without a hole, whose energy is known; what is between two is a gap. era: from when on which
 meter was the one that is there. piece: see counters. record: half-hours one after the other from a boundary on, each
-with a seq of its own, one after the other from `seq` on. asked: the meter gave all that it holds of this past day."""
+with a seq of its own, one after the other from `seq` on. asked: the meter gave all that
+it holds of this past day, which needs no row where that was everything."""
 
 SAMPLES: tuple[str, ...] = (
     """

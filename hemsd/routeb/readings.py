@@ -88,13 +88,16 @@ class Registers:
         """Both registers at the first half-hours of a day, so many, or as many as were told."""
         imported, exported = told
         states: dict[str, str] = {}
-        if not isinstance(exported, tuple):
-            states["energy_export_kwh"], exported = exported.value, ()
+        export_counts: tuple[int | None, ...] = ()
+        if isinstance(exported, tuple):
+            export_counts = _counts(exported[:slots])
+        else:
+            states["energy_export_kwh"] = exported.value
         return MeterDay(
             meter=self.meter,
             first_at=datetime.combine(day, MIDNIGHT, UTC) - JST_AHEAD,
             import_counts=_counts(imported[:slots]),
-            export_counts=_counts(exported[:slots]),
+            export_counts=export_counts,
             count_kwh=self.count_kwh,
             digits=self.digits,
             states=states,
@@ -153,9 +156,12 @@ def _count_at(end: datetime, value: FixedTime | State | Missing | None) -> Told:
 
 
 def _counts(told: tuple[Count, ...]) -> tuple[int | None, ...]:
-    if NO_DATA not in told:
-        return cast("tuple[int, ...]", told)  # that is the only one of its states
-    return tuple([each if isinstance(each, int) else None for each in told])
+    """Those that there are; None in the place of a state."""
+    try:
+        sum(cast("tuple[int, ...]", told))  # the cheapest look at whether all are numbers
+    except TypeError:
+        return tuple([each if isinstance(each, int) else None for each in told])
+    return cast("tuple[int, ...]", told)
 
 
 def forward(history: SlotHistory) -> Directions:

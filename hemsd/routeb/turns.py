@@ -19,12 +19,13 @@ class Turns(AbstractAsyncContextManager[None]):
     def __init__(self, connection: Connection, pace_s: float) -> None:
         self._connection = connection
         self._pace_s = pace_s
+        self._time = asyncio.get_running_loop().time
         self._next_at = float("-inf")
         self._ahead = 0  # of us
         self._way_free = asyncio.Event()
 
     async def __aenter__(self) -> None:
-        if (pause_s := self._next_at - asyncio.get_running_loop().time()) > 0:
+        if (pause_s := self._next_at - self._time()) > 0:
             await asyncio.sleep(pause_s)
         if not self._connection.is_online:
             await self._connection.online()
@@ -35,7 +36,7 @@ class Turns(AbstractAsyncContextManager[None]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._next_at = asyncio.get_running_loop().time() + self._pace_s
+        self._next_at = self._time() + self._pace_s
 
     @contextmanager
     def giving_way(self) -> Iterator[None]:

@@ -202,5 +202,5 @@ def test_only_days_that_are_over_are_done_with() -> None:
         (today - timedelta(days=3), "failed"),
     ):
         told = BackfillProgress(request="r", meter=METER, day=day, outcome=outcome, done=1, total=4)
-        inbox.hear_progress(told, NOON)
+        inbox.hear_progress(told, lambda: NOON)
     assert inbox.batch().asked == [(METER, today - timedelta(days=1)), (METER, today - timedelta(days=2))]

@@ -226,3 +226,26 @@ def test_days_given_completely_are_remembered() -> None:
     assert history.missing_days(METER, now, 3) == [calendar.day(DAY + 1), calendar.day(DAY), calendar.day(DAY - 1)]
     keeper.keep(Batch(asked=[(METER, calendar.day(DAY))]))
     assert history.missing_days(METER, now, 3) == [calendar.day(DAY + 1), calendar.day(DAY - 1)]
+
+
+@pytest.mark.parametrize(
+    ("told", "remembered"),
+    [
+        ({}, []),
+        ({"states": {"energy_export_kwh": "absent"}}, []),
+        ({"states": {"energy_export_kwh": "no_data"}}, [DAY]),
+        ({"count_kwh": None}, [DAY]),
+        ({"import_counts": (None, *range(47))}, [DAY]),
+    ],
+)
+def test_a_day_that_lacks_nothing_need_not_be_remembered(told: dict[str, Any], remembered: list[int]) -> None:
+    """It is not missing anyway."""
+    db = in_memory()
+    keeper = Keeper(db)
+    fields = {"import_counts": tuple(range(48)), "count_kwh": Decimal("0.1"), "digits": 6} | told
+    run = kept_day(MeterDay(meter=METER, first_at=NOON - timedelta(hours=12), **fields))
+    assert run is not None
+    keeper.keep(Batch(runs=[run], asked=[(METER, calendar.day(DAY))]))
+    assert [day for (day,) in db.execute("SELECT day FROM asked")] == remembered
+    now = calendar.utc(at(10, DAY + 1)).astimezone(UTC)
+    assert History(db).missing_days(METER, now, 2) == [calendar.day(DAY + 1)]

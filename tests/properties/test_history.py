@@ -9,8 +9,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from operator import add
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from support.history import DAY, METER, at, batch, in_memory, pieces_of, records, rows
@@ -29,6 +30,7 @@ SLOTS = st.one_of(
     st.builds(Slot, st.integers(FIRST_STATE, FIRST_STATE + len(STATES) - 1), st.just(0), st.none()),
 )
 LIVES = st.integers(0, 2**32).map(random.Random)
+COUNTS = st.builds(add, st.sampled_from([0, 64, 2**31, 2**32 - 80, 10**12 - 99]), st.integers(0, 99))
 DAYS = st.lists(SLOTS, min_size=48, max_size=48)
 
 
@@ -48,6 +50,16 @@ def test_a_packed_day_is_the_day(day: list[Slot | None], key: int, slots: int) -
     assert [unpack(packed, key)[slot] for slot in range(48)] == day
     beginning = unpack(packed, key, slots)
     assert [beginning[slot] for slot in range(slots)] == day[:slots]
+
+
+@given(st.lists(COUNTS, min_size=1, max_size=48))
+@example([2**32 - 5, 4, 30])
+def test_counts_of_any_size_are_packed(counts: list[int]) -> None:
+    """Also those whose differences are small only where they are taken for 32 bits."""
+    day = Day()
+    day.put(0, Slot(1, 1).kind, counts)
+    ((_, _, told),) = unpack(pack(day, 1), 1).between(0, len(counts))
+    assert list(told) == counts
 
 
 @given(DAYS, st.integers(0, 2**31), st.data())
