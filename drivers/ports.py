@@ -135,7 +135,7 @@ class Pump(Generic[ItemT, EventT]):
         """Pump until cancelled. Raises PortError on loss of the port, and whatever machine or `on_event` raised."""
         self._ended = ended = self._loop.create_future()
         try:
-            self._port.start(self._take, self._fail)
+            self._port.start(self._turn, self._fail)
             self.poke()
             await ended
         finally:
@@ -144,26 +144,22 @@ class Pump(Generic[ItemT, EventT]):
 
     def poke(self) -> None:
         """Do now what the machine wants done: send, hand on events, re-arm the timer. Nothing while not running."""
-        self._turn(())
+        self._turn()
 
     def overdue_s(self) -> float:
         """How long ago the machine's own deadline passed unheeded; 0 while it is in time (for a watchdog)."""
         return 0.0 if self._due is None else max(0.0, self._loop.time() - self._due)
 
-    def _take(self, *items: ItemT) -> None:
-        self._turn(items)
-
-    def _turn(self, items: Sequence[ItemT] | None) -> None:
-        """Let the machine have what arrived, or the time (None), and do what it wants done."""
+    def _turn(self, *items: ItemT, timed: bool = False) -> None:
+        """Let the machine have what arrived, or the time, and do what it wants done."""
         if self._ended is None:
             return
         now, heard = self._loop.time(), not items
         try:
-            if items is None:
+            if timed:
                 self._tick(now)
-            else:
-                for item in items:
-                    heard |= self._machine.receive(item, now)
+            for item in items:
+                heard |= self._machine.receive(item, now)
             if heard and not self._turning:  # otherwise the turn under way does the rest
                 self._turning = True
                 self._settle(now)
@@ -181,7 +177,7 @@ class Pump(Generic[ItemT, EventT]):
         machine = self._machine
         while True:
             for item in machine.outgoing():
-                if isinstance(item, Line):
+                if type(item) is Line:
                     self._port.configure(item)
                 else:
                     self._port.write(item)
@@ -222,7 +218,7 @@ class Pump(Generic[ItemT, EventT]):
         if now < due == self._due:  # the loop counts milliseconds, and rounded down
             self._timer, self._armed = self._loop.call_at(now + MILLISECOND, self._timed), due
         else:
-            self._turn(None)
+            self._turn(timed=True)
 
     def _fail(self, error: Exception) -> None:
         ended, self._ended = self._ended, None

@@ -147,10 +147,11 @@ class Engine:
 
     def receive(self, data: bytes, now: float) -> bool:
         frames = self._framer.receive(data)
+        heard: Any
         for frame in frames:
             if isinstance(frame, str):
                 for heard in self._reader.read(frame):
-                    if isinstance(heard, Answer):
+                    if type(heard) in vocabulary.ANSWERS:
                         self._react(heard, now)
                     else:
                         self._events.append(heard)
@@ -176,9 +177,9 @@ class Engine:
     # --- asking ---
 
     def _plan(self, command: Command) -> list[Request]:
+        if isinstance(command, Send):  # most are
+            return [vocabulary.send(command.to, command.payload, self._dialect)]
         match command:
-            case Send():
-                return [vocabulary.send(command.to, command.payload, self._dialect)]
             case Open():
                 self._forget()
                 reset = () if command.keep_session else (vocabulary.RESET, vocabulary.INFO)
@@ -309,11 +310,13 @@ class Engine:
             self._ask(task, now)
 
     def _learn(self, task: _Task, part: Answer) -> None:
-        match part:
-            case Ok() if self._asked.in_dialect:
+        if isinstance(part, Ok):  # most are
+            if self._asked.in_dialect:
                 self._certain = True
                 if task.switched:
                     self._announce()
+            return
+        match part:
             case Info():
                 self._info = part
                 self._in_step = True

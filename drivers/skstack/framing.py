@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import re
 from binascii import unhexlify
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from drivers.module import Datagram, Noise
@@ -32,7 +34,7 @@ _HEADER = re.compile(
 )
 _HEX_DIGITS = b"0123456789ABCDEFabcdef"
 _ENDS = (b"\r", b"\n")
-_REMEMBERED = 256  # headers; those of one meter differ in LQI and LEN only
+_REMEMBERED = 256  # headers, and pieces of text; headers of one meter differ in LQI and LEN only
 
 
 class _Header(NamedTuple):
@@ -58,15 +60,12 @@ class Framer:
         self._rest = b""
         self._skipping = False  # everything up to the next line end
 
-    def receive(self, data: bytes) -> list[Frame]:
+    def receive(self, data: bytes) -> Sequence[Frame]:
         """Take bytes, cut anywhere; give what is complete. Never raises for what the bytes are."""
         data = self._rest + data
-        if not self._skipping and len(data) <= MAX_LINE and data.isascii():
-            text = data.decode()
-            if "ERXUDP " not in text:  # the same as below, in one go
-                lines = text.replace("\r", "\n").split("\n")
-                self._rest = lines.pop().encode()
-                return list(filter(None, lines))
+        if not self._skipping and data.find(b"ERXUDP ") < 0 and len(data) <= MAX_LINE and data.isascii():
+            lines, self._rest = (_lines.__wrapped__ if data.find(b"SK") >= 0 else _lines)(data)
+            return lines  # the same as below, in one go
         frames: list[Frame] = []
         at = 0
         while at < len(data) and (after := self._cut(data, at, frames)) is not None:
@@ -130,6 +129,14 @@ class Framer:
             return at
         frames.append(Datagram(*header.told, payload, header.lqi))
         return _after(data, at)
+
+
+@lru_cache(_REMEMBERED)  # most come again and again; it is not asked about echoes, which may hold credentials
+def _lines(data: bytes) -> tuple[tuple[str, ...], bytes]:
+    """The lines in ASCII text, and the beginning of one at its end."""
+    lines = data.decode().replace("\r", "\n").split("\n")
+    rest = lines.pop().encode()
+    return tuple(filter(None, lines)), rest
 
 
 def _line_end(data: bytes, start: int, stop: int) -> int:

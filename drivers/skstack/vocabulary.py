@@ -87,6 +87,7 @@ class ScanEnded(Answer, frozen=True):
 Report = BeaconHeard | Joined | JoinFailed | SessionExpired | SessionClosed | SendLimit | Transmission | Noise
 """What is said unasked, in drivers.module's words."""
 
+ANSWERS = frozenset(Answer.__subclasses__())
 Heard = Answer | Report
 
 GARBLED = frozenset({"ER04", "ER09"})  # unknown command, UART input error: not understood as it was sent
@@ -282,10 +283,14 @@ _READERS: Mapping[str, Callable[[str], tuple[Heard, ...] | None]] = {
 
 
 @lru_cache(_REMEMBERED)
-def _read_known(word: str, line: str) -> tuple[Heard, ...]:
-    """What a line means that begins with a known word."""
-    heard = _READERS[word](line)
-    return (noise(line.encode()),) if heard is None else heard
+def _read_known(line: str) -> tuple[str, tuple[Heard, ...]] | None:
+    """The known word that a line begins with, and what the line means; None where it begins with none."""
+    text = line.strip()
+    word = text.partition(" ")[0]
+    if word not in _READERS:
+        return None
+    heard = _READERS[word](text)
+    return word, (noise(text.encode()),) if heard is None else heard
 
 
 _LISTS = frozenset({"EEDSCAN", "EADDR", "ENEIGHBOR", "EPORT", "EHANDLE"})
@@ -311,14 +316,10 @@ class LineReader:
         self._in_list = False  # whose lines do not matter here
 
     def read(self, line: str) -> tuple[Heard, ...]:
-        text = line.strip()
-        word = text.partition(" ")[0]
-        if word not in _READERS:
-            if not text.startswith("SK"):
-                return self._read_within(text)
-            glued = _AFTER_ECHO.search(text)
-            return self.read(glued[0]) if glued else ()
-        heard = _read_known(word, text)
+        known = (_read_known.__wrapped__ if "SK" in line else _read_known)(line)  # an echo may hold credentials
+        if known is None:
+            return self._read_other(line.strip())
+        word, heard = known
         if self._beacon is not None:
             heard = self._end_block() + heard
         if word == "EPANDESC":
@@ -326,8 +327,11 @@ class LineReader:
         self._in_list = word in _LISTS
         return heard
 
-    def _read_within(self, text: str) -> tuple[Heard, ...]:
+    def _read_other(self, text: str) -> tuple[Heard, ...]:
         """Read a line that begins with no known word."""
+        if text.startswith("SK"):
+            glued = _AFTER_ECHO.search(text)
+            return self.read(glued[0]) if glued else ()
         if self._beacon is not None:
             return self._read_beacon_field(text, self._beacon)
         if not text or self._in_list or _ADDRESS.fullmatch(text):  # a bare address answers SKLL64 (3.29)

@@ -7,11 +7,11 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from hemsd.echonet.frame import ESV, Frame, Property, Shape, shape_of
+from hemsd.echonet.frame import ESV, Frame, Property, Shape
 from hemsd.echonet.objects import CONTROLLER
 
 GET, SETC = ESV.GET, ESV.SETC
-REMEMBERED = 32  # answers to writes
+REMEMBERED = 32  # forms of requests
 PROPERTIES_PER_GET = 6  # AIF 1.01
 ANSWER_BYTES = 33  # of properties in one answer; weak meters shorten longer ones
 
@@ -36,18 +36,26 @@ class Batch(Struct, eq=False):
 
 def next_batch(is_read: bool, eoj: int, wanted: tuple[Property, ...], alone: frozenset[int]) -> Batch:
     """What to ask now of the properties wanted."""
-    wanted = tuple({p.epc: p for p in wanted}.values())  # each once
+    if len(wanted) > 1:
+        wanted = tuple({p.epc: p for p in wanted}.values())  # each once
     batch = _batch(wanted, alone) if is_read else wanted  # a write is never cut
-    epcs = tuple([p.epc for p in batch])
-    limit_s = LIMIT_ONE_S if len(epcs) == 1 and epcs[0] not in SLOW else LIMIT_MANY_S
-    asked = shape_of(Frame(0, CONTROLLER, eoj, GET if is_read else SETC, batch))
-    body = asked.body([p.edt for p in batch])
-    return Batch(frozenset(epcs), limit_s, body, None if is_read else _accepted(eoj, epcs))
+    epcs, limit_s, asked, accepted = _form(is_read, eoj, tuple([(p.epc, len(p.edt)) for p in batch]))
+    return Batch(epcs, limit_s, asked.body([p.edt for p in batch]), accepted)
 
 
 @lru_cache(REMEMBERED)
-def _accepted(eoj: int, epcs: tuple[int, ...]) -> Shape:
-    return Shape(Frame(0, eoj, CONTROLLER, ESV.SET_RES, tuple(map(Property, epcs))))
+def _form(
+    is_read: bool, eoj: int, sizes: tuple[tuple[int, int], ...]
+) -> tuple[frozenset[int], float, Shape, Shape | None]:
+    """What requests have in common that differ in data only: EPCs, limit, their shape, and that of the answer."""
+    epcs = frozenset([epc for epc, _ in sizes])
+    limit_s = LIMIT_MANY_S if len(epcs) > 1 or epcs & SLOW else LIMIT_ONE_S
+    properties = tuple([Property(epc, bytes(size)) for epc, size in sizes])
+    asked = Shape(Frame(0, CONTROLLER, eoj, GET if is_read else SETC, properties))
+    if is_read:
+        return epcs, limit_s, asked, None
+    accepted = tuple([Property(epc) for epc, _ in sizes])
+    return epcs, limit_s, asked, Shape(Frame(0, eoj, CONTROLLER, ESV.SET_RES, accepted))
 
 
 def _batch(wanted: tuple[Property, ...], alone: frozenset[int]) -> tuple[Property, ...]:

@@ -133,7 +133,7 @@ class Exchange:
         self._soft_at = self._hard_at = 0.0
         self._round_trips = RoundTrips(ASSUMED_P95_S)
         self._soft_s = SOFT_FACTOR * ASSUMED_P95_S
-        self._events: list[ExchangeEvent] = []
+        self.happened: list[ExchangeEvent] = []  # until events() takes it
         self._next = lru_cache(BATCHES)(next_batch)  # the same few are asked all day, and answered alike
 
     # --- asking
@@ -248,7 +248,7 @@ class Exchange:
             self.counters["malformed"] += 1
             return
         if frame.deoj >> 8 not in OUR_CLASSES:
-            self._events.append(Strange(frame))
+            self.happened.append(Strange(frame))
             return
         if frame.esv in NOTIFICATIONS:
             self._notified(frame)
@@ -279,7 +279,7 @@ class Exchange:
             self._asking = self._retry_at = None
             self.counters["silences"] += 1
             if not request.dropped:
-                self._events.append(Silent(request))
+                self.happened.append(Silent(request))
             self._finish(request)
         elif self._asking is not None and now >= self._soft_at:
             self._asking = None
@@ -295,7 +295,7 @@ class Exchange:
 
     def events(self) -> list[ExchangeEvent]:
         """What happened, in order; empties."""
-        events, self._events = self._events, []
+        events, self.happened = self.happened, []
         return events
 
     # --- inside
@@ -345,7 +345,7 @@ class Exchange:
         request.done = True
         self._queue.remove(request)
         if not request.dropped:
-            self._events.append(Finished(request))
+            self.happened.append(Finished(request))
 
     def _asked(self, frame: Frame) -> None:
         """Answer a Get of what is offered (4.2.3.2); what is not comes back empty."""
@@ -355,7 +355,7 @@ class Exchange:
         self._replies.append(encode(Frame(tid=frame.tid, seoj=CONTROLLER, deoj=frame.seoj, esv=esv, properties=told)))
 
     def _notified(self, frame: Frame) -> None:
-        self._events.append(Notification(frame))
+        self.happened.append(Notification(frame))
         if frame.esv != ESV.INFC:
             return
         seoj = frame.deoj if frame.deoj & 0xFF else frame.deoj | 1  # instance 0 means each of ours

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import IntEnum
-from functools import lru_cache, partial
+from functools import partial
 from io import BytesIO
 from typing import Any, Final
 
@@ -284,10 +284,11 @@ def describe(epc: int, edt: bytes, scale: Scale | None = None) -> Described:
     return Described(declared.name, _energies(value, lambda count: plain(scale.kwh(count))), "kWh")
 
 
-@lru_cache(maxsize=128)  # there are no more, and each is asked for in every house
 def encode_history_1_day(day: int) -> bytes:
     """E5 for a day 0 (today) to 99 days ago. Raises ValueError."""
-    return build(_DAY, day)
+    if not 0 <= day <= 99:
+        raise ValueError(f"a meter remembers days 0 to 99, not {day}")
+    return bytes((day,))
 
 
 def encode_history_2_selector(at: datetime, count: int) -> bytes:

@@ -193,7 +193,8 @@ class Hub:
         self._clock = clock
         self._seats: list[Seat] = []
         self._audiences: dict[frozenset[Domain], tuple[Seat, ...]] = {}  # until somebody comes or goes
-        self._delivering: deque[tuple[Message, frozenset[Domain], Seat | None]] = deque()
+        self._delivering = False
+        self._waiting: deque[tuple[Message, frozenset[Domain], Seat | None]] = deque()  # until that is done
         self._latest = Latest()
         self._reported: dict[Denial | Loss, float] = {}
 
@@ -219,36 +220,38 @@ class Hub:
 
     def carry(self, message: Message, sender: Seat) -> None:
         """Deliver what a seat published; see Seat.publish()."""
-        kind = type(message)
-        allowed = self._routes.get((sender.domain, kind))
+        kind, domain = type(message), sender.domain
+        allowed = self._routes.get((domain, kind))
         to = _RECEIVER[kind](message) if kind in _RECEIVER else None
-        claimed = _CLAIMED[kind](message) if kind in _CLAIMED else sender.domain
-        if claimed is not sender.domain:
-            self._deny(message, sender.domain, to, f"in the name of {claimed.value}")
+        if kind in _CLAIMED and (claimed := _CLAIMED[kind](message)) is not domain:
+            self._deny(message, domain, to, f"in the name of {claimed.value}")
         elif allowed is None:
-            self._deny(message, sender.domain, to, "which it may not send")
+            self._deny(message, domain, to, "which it may not send")
         elif to and to not in allowed:
-            self._deny(message, sender.domain, to, f"to {to.value}, which may not have it")
+            self._deny(message, domain, to, f"to {to.value}, which may not have it")
         else:
-            self._latest.note(message, sender.domain)
+            self._latest.note(message, domain)
             self._deliver(message, frozenset({to}) if to else allowed, sender)
 
     def _deliver(self, message: Message, to: frozenset[Domain], sender: Seat | None = None) -> None:
         """One message after the other: what is published by one who hears this goes to everyone after this."""
-        self._delivering.append((message, to, sender))
-        if len(self._delivering) > 1:
+        if self._delivering:
+            self._waiting.append((message, to, sender))
             return
+        self._delivering = True
         try:
-            while self._delivering:
-                message, to, sender = self._delivering[0]
+            while True:
                 if (audience := self._audiences.get(to)) is None:
                     audience = self._audiences[to] = tuple(seat for seat in self._seats if seat.domain in to)
                 for seat in audience:
                     if seat is not sender and not seat.put(message):
                         self._lose(Loss(seat.domain, type(message).__name__))
-                self._delivering.popleft()
+                if not self._waiting:
+                    break
+                message, to, sender = self._waiting.popleft()
         finally:
-            self._delivering.clear()
+            self._waiting.clear()
+            self._delivering = False
 
     def _deny(self, message: Message, sender: Domain, to: Domain | None, why: str) -> None:
         denial = Denial(sender, type(message).__name__, to)

@@ -36,17 +36,17 @@ class Latest:
 
     def note(self, message: Message, sender: Domain) -> None:
         """Keep what is in LATEST, in the place of what it replaces; an appliance that is forgotten leaves nothing."""
-        kind = type(message)
+        kind, kept = type(message), self._kept
         if (value_of := LATEST.get(kind)) is None:
             return
         if isinstance(message, MeterStatus) and message.meter is not None:
-            self._kept.pop((kind, None), None)  # it was this one before we knew it
+            kept.pop((kind, None), None)  # it was this one before we knew it
         if isinstance(message, ApplianceStatus) and message.forgotten:
             for each in (ApplianceStatus, ApplianceState):
-                self._kept.pop((each, message.appliance), None)
+                kept.pop((each, message.appliance), None)
             return
         key = kind, value_of(message)
-        self._kept.pop(key, None)
-        self._kept[key] = sender, message
-        if len(self._kept) > LATEST_MAX:
-            del self._kept[next(iter(self._kept))]
+        kept.pop(key, None)
+        kept[key] = sender, message
+        if len(kept) > LATEST_MAX:
+            del kept[next(iter(kept))]

@@ -82,7 +82,7 @@ class Approach(StageMachine):
 
     def command(self) -> Command | None:
         """Take the command that the module, being free, is to be given now; none that needs the air while limited."""
-        wanted = self._wanted
+        wanted = self.wanted
         if wanted is None or (self.gate.limited and isinstance(wanted, ON_AIR)):
             return None
         return super().command()
@@ -93,14 +93,14 @@ class Approach(StageMachine):
         self.gate.meet(None)
         self.logbook.lose(now)
         if self.stage in ESTABLISHED:
-            self._events.append(Lost(text))
+            self.happened.append(Lost(text))
 
     def _take(self, rung: Rung, why: str) -> None:
         """Begin a rung; where it leads is up to the caller."""
         self._course.take(rung)
         self._ladder.other_pan()
         self.logbook.take(rung)
-        self._events.append(Recovering(rung, why))
+        self.happened.append(Recovering(rung, why))
 
     def _climb(self, why: str, error: RouteBError, now: float) -> None:
         """What this rung could do did not help: the next one that can, or else the round ends with a diagnosis."""
@@ -112,7 +112,7 @@ class Approach(StageMachine):
             self._proceed(now)
 
     def _conclude(self, error: RouteBError, now: float) -> None:
-        self._events.append(Concluded(error))
+        self.happened.append(Concluded(error))
         if not self._persist:
             self._move(Stage.STOPPED, "giving up")
             return
@@ -164,7 +164,7 @@ class Approach(StageMachine):
     def _ready(self, event: module.Ready, now: float) -> None:
         self.info = info = event.info
         text = f"found a module: {info.family.value}, firmware {info.firmware}"
-        self._events.append(Progress(self.stage, text if self._credentials else f"on the link as {info.address}"))
+        self.happened.append(Progress(self.stage, text if self._credentials else f"on the link as {info.address}"))
 
     def _opened(self, event: module.Done, now: float) -> None:
         self._ladder.command_done()
@@ -199,7 +199,7 @@ class Approach(StageMachine):
         paired = "" if self._credentials is None else self._credentials.pairing_id
         ours = [pan for pan in self._beacons if pan.pairing_id == paired]
         ended = bool(ours) or self._duration >= LAST_SCAN
-        self._events.append(Scanned(tuple(self._beacons), last=ended))
+        self.happened.append(Scanned(tuple(self._beacons), last=ended))
         if ended and self._scan_only:
             self._move(Stage.STOPPED, "the scan is over")
         elif self._credentials is None and len(ours) > 1:
@@ -243,7 +243,7 @@ class Approach(StageMachine):
             self._due = self._authenticated_by + SEEN_S
         self.logbook.lifetime_s = event.lifetime_s or self.logbook.lifetime_s
         lifetime = "" if event.lifetime_s is None else f" for {event.lifetime_s} s"
-        self._events.append(Progress(self.stage, event.step.value + lifetime))
+        self.happened.append(Progress(self.stage, event.step.value + lifetime))
 
     def _joined(self, event: module.Joined, now: float) -> None:
         self._course.standing = True
@@ -288,7 +288,7 @@ class Approach(StageMachine):
         self._move(Stage.SURVIVING, text, due=now + wait_s, pan=self.pan)
         self.gate.meet(address)
         self._resuming = resuming
-        self._events.append(Probing())
+        self.happened.append(Probing())
 
     def _unproved(self, _: None, now: float) -> None:
         if self.gate.limited:
@@ -321,7 +321,7 @@ class Approach(StageMachine):
 
     def _displaced(self, now: float) -> None:
         if self.logbook.contention.displaced(now):
-            self._events.append(Contended())
+            self.happened.append(Contended())
 
     # --- trouble with the module
 
@@ -337,7 +337,7 @@ class Approach(StageMachine):
         elif isinstance(event.command, Open) or (pause_s := self._ladder.fault_pause_s()) is None:
             self._useless(module_trouble(event), now)
         else:
-            self._wanted, self._not_before = event.command, now + pause_s
+            self.wanted, self._not_before = event.command, now + pause_s
 
     def _useless(self, error: ModuleTrouble, now: float) -> None:
         """No cheaper rung can work with a module that does not do as it is told."""

@@ -260,14 +260,13 @@ class Connection:
         await self._changed.wait()
 
     def _on_event(self, event: LinkEvent) -> None:
-        match event:
-            case Finished():
-                if (answered := self._waiting.pop(event.request, None)) is not None:
-                    _settle(answered)
-            case Notification():
-                self._notifications.put(event)
-            case _:
-                self._on_session(event)
+        if isinstance(event, Finished):
+            if (answered := self._waiting.pop(event.request, None)) is not None:
+                _settle(answered)
+        elif isinstance(event, Notification):
+            self._notifications.put(event)
+        else:
+            self._on_session(event)
 
     def _on_session(self, event: SessionEvent) -> None:
         match event:

@@ -18,7 +18,16 @@ from drivers.module import (
     Send,
     Transmission,
 )
-from hemsd.echonet.exchange import Exchange, Finished, Notification, QueueFull, Request, Silent, Strange
+from hemsd.echonet.exchange import (
+    Exchange,
+    ExchangeEvent,
+    Finished,
+    Notification,
+    QueueFull,
+    Request,
+    Silent,
+    Strange,
+)
 from hemsd.echonet.frame import ESV, Property
 from hemsd.echonet.objects import METER
 from hemsd.routeb.allowed import objection
@@ -113,23 +122,31 @@ class MeterLink:
                 if gate.to is None:
                     exchange.interrupted()
             module = self._module
-            for happened in exchange.events():
-                if isinstance(happened, Silent):
-                    session.silent(now)
-                elif isinstance(happened, Strange):
-                    gate.dropped["object"] += 1
-                    self._events.append(Astray(f"one for object {happened.frame.deoj:06X} was heard"))
-                else:
-                    self._events.append(happened)
-            if told := session.events():
-                self._tell(told)
+            if exchange.happened:
+                self._hand_on(exchange.events(), now)
+            if session.happened:
+                self._tell(session.events())
             elif module.busy or not self._give(now) or module.busy:
                 return
             heard = module.events()
 
+    def _hand_on(self, events: list[ExchangeEvent], now: float) -> None:
+        """What the exchange says, as far as it is not for the session."""
+        for event in events:
+            if isinstance(event, Finished):
+                self._events.append(event)
+            elif isinstance(event, Silent):
+                self._session.silent(now)
+            elif isinstance(event, Strange):
+                self._gate.dropped["object"] += 1
+                self._events.append(Astray(f"one for object {event.frame.deoj:06X} was heard"))
+            else:
+                self._events.append(event)
+
     def _give(self, now: float) -> bool:
         """Give the module, which is free, its next command if there is one. Nothing else sends datagrams."""
-        command = self._session.command()
+        session = self._session
+        command = None if session.wanted is None else session.command()
         if command is None:
             to = self._gate.to
             if to is None or (payload := self._exchange.send(now)) is None:

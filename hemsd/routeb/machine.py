@@ -28,10 +28,10 @@ class StageMachine:
         self.stage = Stage.WAITING
         self._then: Callable[[float], None] = lambda now: None  # what follows a wait
         self._due: float | None = None  # the end of the stage's time
-        self._wanted: Command | None = None  # for the module, when it is free
+        self.wanted: Command | None = None  # for the module, when it is free: command() takes it
         self._not_before: float | None = None
         self._given: Command | None = None  # whose end is awaited
-        self._events: list[SessionEvent] = []
+        self.happened: list[SessionEvent] = []  # until events() takes it
 
     def receive(self, event: module.Event, now: float) -> None:
         """Take an event of the module other than a datagram or the end of a Send."""
@@ -43,9 +43,9 @@ class StageMachine:
 
     def command(self) -> Command | None:
         """Take the command that the module, being free, is to be given now."""
-        if self._wanted is None or self._not_before is not None:
+        if self.wanted is None or self._not_before is not None:
             return None
-        self._given, self._wanted = self._wanted, None
+        self._given, self.wanted = self.wanted, None
         return self._given
 
     def tick(self, now: float) -> None:
@@ -58,7 +58,7 @@ class StageMachine:
 
     def events(self) -> list[SessionEvent]:
         """What happened, in order; empties."""
-        events, self._events = self._events, []
+        events, self.happened = self.happened, []
         return events
 
     def _move(
@@ -66,8 +66,8 @@ class StageMachine:
     ) -> None:
         """Enter a stage, with a command for the module or with a time at which it ends."""
         self.stage = moved(self.stage, stage)
-        self._wanted, self._given, self._not_before, self._due = command, None, None, due
-        self._events.append(Progress(stage, text, **told))
+        self.wanted, self._given, self._not_before, self._due = command, None, None, due
+        self.happened.append(Progress(stage, text, **told))
 
     def _wait(
         self, wait_s: float, then: Callable[[float], None], now: float, why: str, command: Command | None = None

@@ -245,7 +245,7 @@ class Meter(Connection):
                 value = readings.value_of(epc, answers[epc])
                 if value is TIMEOUT:
                     return True
-                if not isinstance(value, readings.NOTHING):
+                if type(value) not in readings.NOTHING:
                     try:
                         check(value)
                     except HistoryMismatch:

@@ -82,7 +82,7 @@ class Session(Approach):
             self.logbook.lose(now)
             self._take(Rung.RETRY, "the meter did not answer in time")
         if silences < SILENCES:
-            self._events.append(Probing())
+            self.happened.append(Probing())
         else:
             text = f"the meter did not answer {silences} times in a row"
             self._lose(text, now)
@@ -109,7 +109,7 @@ class Session(Approach):
         self.gate.meet(address)
         self._course.arrived()
         self._ladder.reached()
-        self._events.append(Online(resumed, self.logbook.back(now)))
+        self.happened.append(Online(resumed, self.logbook.back(now)))
 
     def _renewed_silently(self, event: module.Joined, now: float) -> None:
         self.logbook.authenticated(now)
@@ -151,7 +151,7 @@ class Session(Approach):
         was_limited = self.gate.limited
         self.gate.limit(now + LIMIT_S if event.engaged else None)
         if self.gate.limited != was_limited:
-            self._events.append(Progress(self.stage, LIMITED if event.engaged else "sending is allowed again"))
+            self.happened.append(Progress(self.stage, LIMITED if event.engaged else "sending is allowed again"))
 
     RULES: ClassVar[Mapping[Stage, Rules]] = {
         **Approach.RULES,

@@ -13,7 +13,7 @@ def frames(data: bytes, *, hex_payload: bool | None = None) -> list[Frame]:
     """The frames of a stream, after checking that one byte at a time gives the same."""
     whole, bytewise = Framer(), Framer()
     whole.hex_payload = bytewise.hex_payload = hex_payload
-    result = whole.receive(data)
+    result = list(whole.receive(data))
     assert [frame for at in range(len(data)) for frame in bytewise.receive(data[at : at + 1])] == result
     return result
 
