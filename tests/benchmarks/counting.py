@@ -15,6 +15,7 @@ from tests.benchmarks.report import Row
 from tests.benchmarks.start import configure
 
 DEADLINE_S = 120.0
+RUNS = 3
 
 
 async def reading() -> list[Row]:
@@ -50,8 +51,12 @@ async def _each(subject: str, work: str, count: int) -> float:
 
 
 async def _total(subject: str, work: str, count: int) -> int:
-    async with simulated_module("--unpaced", "--import-only") as module:
-        return await instructions(*python(subject, work, *module.access, count), deadline_s=DEADLINE_S)
+    """The least of some runs: what happens at chance moments, like a second scan, can only add."""
+    runs = []
+    for _ in range(RUNS):
+        async with simulated_module("--unpaced", "--import-only") as module:
+            runs.append(await instructions(*python(subject, work, *module.access, count), deadline_s=DEADLINE_S))
+    return min(runs)
 
 
 class Taken(NamedTuple):
