@@ -175,12 +175,17 @@ class Collector:
             self._boundary, self._tries = boundary, 0
         if self._tries >= HALF_HOUR_TRIES:
             return boundary + HALF_HOUR + NOTIFIED_WITHIN
+        if self._interval is None and not self._tries:
+            return boundary  # nothing is known yet, so not even whether it has been notified
         return boundary + NOTIFIED_WITHIN + self._tries * HALF_HOUR_RETRY
 
     async def _ask_half_hour(self) -> None:
         self._tries += 1
+        boundary, began = self._boundary, self._clock()
         if (interval := await self._meter.read_interval()) is not None:
             self._publish_interval(interval)
+            if boundary is not None and interval.end < boundary and began < boundary + NOTIFIED_WITHIN:
+                self._told_at = None  # the one before, which says nothing of this one
 
     async def _listen(self) -> None:
         """Half-hours that the meter tells by itself."""

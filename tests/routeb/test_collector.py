@@ -148,7 +148,7 @@ def test_configured_pace() -> None:
 
 
 def test_half_hours_by_get() -> None:
-    """Where no notification came, EA and EB are asked for after :05 and :35, once."""
+    """Where no notification came, EA and EB are asked for after :05 and :35, once; the first ones at the start."""
 
     async def scenario(bench: Bench) -> None:
         await asyncio.sleep(2 * 3600)
@@ -156,7 +156,8 @@ def test_half_hours_by_get() -> None:
         boundary = datetime(2026, 5, 14, 5, 0, tzinfo=UTC)
         assert intervals == [boundary + timedelta(minutes=30 * n) for n in range(4)]
         times = [EPOCH + timedelta(seconds=at) for at in bench.seat.times(MeterInterval)]
-        assert all(5 <= at.minute % 30 < 6 for at in times)
+        assert times[0].minute == EPOCH.minute
+        assert all(5 <= at.minute % 30 < 6 for at in times[1:])
         assert bench.gets(0xEA) == 4
         first = bench.seat.of(MeterInterval)[0]
         assert (first.energy_import_kwh, first.energy_export_kwh, first.source) == (6512.8, 2.2, "read")
@@ -165,7 +166,7 @@ def test_half_hours_by_get() -> None:
 
 
 def test_half_hours_by_notification() -> None:
-    """INF and INFC are published once however often they come, INFC are answered, and no Get is needed."""
+    """INF and INFC are published once however often they come, INFC are answered, and no further Get is needed."""
 
     async def scenario(bench: Bench) -> None:
         await asyncio.sleep(60)
@@ -175,8 +176,8 @@ def test_half_hours_by_notification() -> None:
                 await asyncio.sleep(1)
             await asyncio.sleep(1797)
         intervals = bench.seat.of(MeterInterval)
-        assert [interval.source for interval in intervals] == ["notified"] * 4
-        assert bench.gets(0xEA) == 0
+        assert [interval.source for interval in intervals] == ["read", *["notified"] * 3]
+        assert bench.gets(0xEA) == 1
         sent = [asked(send.payload) for send in bench.module.commands(Send) if isinstance(send, Send)]
         replies = [(tid, properties) for tid, esv, properties in sent if esv == 0x7A]
         assert replies == [(0xA001, {0xEA: "", 0xEB: ""})] * 8
@@ -188,12 +189,12 @@ def test_half_hour_in_two_notifications() -> None:
     """Import and export told one after the other make one half-hour with both."""
 
     async def scenario(bench: Bench) -> None:
-        await asyncio.sleep(60)
+        await asyncio.sleep(1860)
         both = half_hour(virtual_now())
         for epc in (0xEA, 0xEB):
             bench.hear(frame(1, 0x73, {epc: both[epc]}))
             await asyncio.sleep(1)
-        first, second = bench.seat.of(MeterInterval)
+        _, first, second = bench.seat.of(MeterInterval)
         assert (first.energy_import_kwh, first.energy_export_kwh) == (6512.8, None)
         assert (second.energy_import_kwh, second.energy_export_kwh, second.states) == (6512.8, 2.2, {})
 
@@ -208,6 +209,23 @@ def test_a_meter_that_is_late_with_its_half_hour() -> None:
         assert bench.gets(0xEA) == 1 + 3
 
     Bench(FakeMeter()).run(scenario)
+
+
+def test_a_meter_whose_clock_is_late_at_the_start() -> None:
+    """What it tells then of the half-hour before does not stand for the one that is to come."""
+
+    async def scenario(bench: Bench) -> None:
+        await asyncio.sleep(1000)
+        ends = [interval.end for interval in bench.seat.of(MeterInterval)]
+        boundary = EPOCH.replace(minute=0)
+        assert ends == [boundary - timedelta(minutes=30), boundary]
+
+    class Late(FakeMeter):
+        def answer(self, payload: bytes) -> list[bytes]:
+            self.properties |= half_hour(virtual_now() - timedelta(minutes=2))
+            return super().answer(payload)
+
+    Bench(Late()).run(scenario)
 
 
 def test_a_meter_whose_clock_is_wrong() -> None:
