@@ -120,9 +120,19 @@ async def simulated_module(*options: str) -> AsyncIterator[Module]:
 
 
 async def instructions(*command: str, deadline_s: float, until: Awaitable[None] | None = None) -> int:
-    """How many instructions a command takes, all its threads together; it is asked to end after `until`."""
+    """How many instructions a command takes, all its threads together; it is asked to end after `until`.
+
+    Strings are hashed alike in each run, so that what start and end take is the same in all of them.
+    """
     with tempfile.NamedTemporaryFile() as log:
-        valgrind = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
+        valgrind = [
+            "env",
+            "PYTHONHASHSEED=0",
+            "valgrind",
+            "--tool=cachegrind",
+            "--cache-sim=no",
+            "--cachegrind-out-file=/dev/null",
+        ]
         async with started(*valgrind, f"--log-file={log.name}", *command) as running:
             if until is not None:
                 await until
