@@ -7,6 +7,7 @@ future, can be asked for in any order. Power is constant within a minute; energy
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from itertools import accumulate
@@ -39,12 +40,12 @@ class _Block(NamedTuple):
 class _Day(NamedTuple):
     """One day: watts by the minute on each phase, net (negative: export), and W*min since its midnight."""
 
-    r_w: list[int]
-    t_w: list[int]
-    net_w: list[int]
-    sun_w: list[int]  # what the modules produce, both phases
-    imported: list[int]
-    exported: list[int]
+    r_w: array[int]
+    t_w: array[int]
+    net_w: array[int]
+    sun_w: array[int]  # what the modules produce, both phases
+    imported: array[int]
+    exported: array[int]
 
 
 class Household:
@@ -114,7 +115,7 @@ class Household:
         net_w = list(map(add, r_w, t_w))
         imported = list(accumulate([watts if watts > 0 else 0 for watts in net_w], initial=0))
         exported = list(map(sub, imported, accumulate(net_w, initial=0)))
-        return _Day(r_w, t_w, net_w, list(map(add, sun_w, sun_w)), imported, exported)
+        return _Day(*[array("q", each) for each in (r_w, t_w, net_w, map(add, sun_w, sun_w), imported, exported)])
 
 
 def _minute(at: datetime) -> int:

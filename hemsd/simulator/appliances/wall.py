@@ -12,7 +12,9 @@ from datetime import datetime, timedelta
 from hemsd.simulator.household import PHASE_V, Energy, Household
 
 MINUTE = timedelta(minutes=1)
-REMEMBERED = 100 * 1440  # minutes: as long as a meter remembers half-hours
+HALF_HOUR = 30  # minutes
+MINUTES_REMEMBERED = 25 * 60  # each; a meter tells the minutes of a day,
+REMEMBERED = 100 * 1440 // HALF_HOUR + MINUTES_REMEMBERED  # and half-hours for as long as this
 
 
 class Wall(Household):
@@ -26,7 +28,7 @@ class Wall(Household):
         self._drawn_w = drawn_w
         self._start = self._at = start
         self._energy: Energy | None = None  # the registers at `_at`; not asked for yet
-        self._minutes: dict[int, Energy] = {}  # and by the minute since the start
+        self._minutes: dict[int, Energy] = {}  # and by the minute since the start; long ago by the half-hour
 
     def power_w(self, at: datetime) -> int:
         """Net power now; negative while more is given than taken."""
@@ -54,8 +56,16 @@ class Wall(Household):
             joules = round(self.power_w(self._at) * (end - self._at).total_seconds())
             energy = Energy(energy.imported_j + max(joules, 0), energy.exported_j + max(-joules, 0))
             self._at = end
-            self._minutes.setdefault((end - self._start) // MINUTE, energy)
+            minute = (end - self._start) // MINUTE
+            self._minutes.setdefault(minute, energy)
+            self._forget(minute - MINUTES_REMEMBERED)
         while len(self._minutes) > REMEMBERED:
             del self._minutes[next(iter(self._minutes))]
         self._energy = energy
         return energy
+
+    def _forget(self, minute: int) -> None:
+        """A minute since the start that is long ago, unless a half-hour ended within it."""
+        last = self._start + (minute + 1) * MINUTE - datetime.resolution
+        if last.minute % HALF_HOUR:
+            self._minutes.pop(minute, None)

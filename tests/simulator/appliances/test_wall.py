@@ -75,6 +75,18 @@ def test_registers_follow_the_power() -> None:
     assert there.wall.energy(there.at(3600)) != before  # it remembers
 
 
+@pytest.mark.parametrize("began", [timedelta(), timedelta(minutes=1, seconds=37)])
+def test_half_hours_are_remembered_for_long_and_minutes_for_a_day(began: timedelta) -> None:
+    """As a meter tells them; whatever second the simulation began at."""
+    there = World(SUMMER + began)
+    days = [SUMMER + timedelta(minutes=minute) for minute in range(2, 4 * 1440)]
+    told = {at: there.wall.energy(at) for at in days}
+    for at, energy in told.items():
+        if at.minute % 30 == 0 or at > days[-1] - timedelta(days=1):
+            assert there.wall.energy(at) == energy
+    assert len(there.wall._minutes) < 2000
+
+
 def test_a_battery_that_follows_the_house_leaves_little_to_the_grid() -> None:
     """As long as it has the power and the energy."""
     there = world()
