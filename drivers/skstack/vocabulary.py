@@ -87,7 +87,7 @@ class ScanEnded(Answer, frozen=True):
 Report = BeaconHeard | Joined | JoinFailed | SessionExpired | SessionClosed | SendLimit | Transmission | Noise
 """What is said unasked, in drivers.module's words."""
 
-ANSWERS = frozenset(Answer.__subclasses__())
+ANSWERS = frozenset(Answer.__subclasses__())  # isinstance() takes long where it is false, which it often is
 Heard = Answer | Report
 
 GARBLED = frozenset({"ER04", "ER09"})  # unknown command, UART input error: not understood as it was sent

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from hemsd.echonet.frame import ESV, Frame, Property, Shape
+from hemsd.echonet.frame import ESV, Property, Shape, shape
 from hemsd.echonet.objects import CONTROLLER
 
 GET, SETC = ESV.GET, ESV.SETC
@@ -50,12 +50,9 @@ def _form(
     """What requests have in common that differ in data only: EPCs, limit, their shape, and that of the answer."""
     epcs = frozenset([epc for epc, _ in sizes])
     limit_s = LIMIT_MANY_S if len(epcs) > 1 or epcs & SLOW else LIMIT_ONE_S
-    properties = tuple([Property(epc, bytes(size)) for epc, size in sizes])
-    asked = Shape(Frame(0, CONTROLLER, eoj, GET if is_read else SETC, properties))
-    if is_read:
-        return epcs, limit_s, asked, None
-    accepted = tuple([Property(epc) for epc, _ in sizes])
-    return epcs, limit_s, asked, Shape(Frame(0, eoj, CONTROLLER, ESV.SET_RES, accepted))
+    asked = shape(CONTROLLER, eoj, GET if is_read else SETC, sizes)
+    accepted = None if is_read else shape(eoj, CONTROLLER, ESV.SET_RES, tuple([(epc, 0) for epc, _ in sizes]))
+    return epcs, limit_s, asked, accepted
 
 
 def _batch(wanted: tuple[Property, ...], alone: frozenset[int]) -> tuple[Property, ...]:

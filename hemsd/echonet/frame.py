@@ -212,11 +212,12 @@ class Shape:
 
 def shape_of(frame: Frame) -> Shape:
     """The shape of a frame; frames of devices alike have the same, and share it."""
-    return _shape(frame.seoj, frame.deoj, frame.esv, tuple([(each.epc, len(each.edt)) for each in frame.properties]))
+    return shape(frame.seoj, frame.deoj, frame.esv, tuple([(each.epc, len(each.edt)) for each in frame.properties]))
 
 
 @lru_cache(SHAPES)
-def _shape(seoj: int, deoj: int, esv: int, sizes: tuple[tuple[int, int], ...]) -> Shape:
+def shape(seoj: int, deoj: int, esv: int, sizes: tuple[tuple[int, int], ...]) -> Shape:
+    """The shape of frames with these properties: EPC, and number of bytes of its data."""
     return Shape(Frame(0, seoj, deoj, esv, tuple([Property(epc, bytes(size)) for epc, size in sizes])))
 
 

@@ -90,12 +90,15 @@ class Keeper:
             days.setdefault((run.meter, day_of(run.at)), []).append(run)
         for name, told in groupby(days.items(), key=lambda each: each[0][0]):
             meter = self._meter(name)
-            changes = self._keep_days(meter, {day: runs for (_, day), runs in told}, outcome)
-            whole |= {(meter, day) for day in changes.whole}
+            new = self._keep_days(meter, {day: runs for (_, day), runs in told}, outcome)
+            whole |= {(meter, day) for day in new}
         return whole
 
-    def _keep_days(self, meter: int, told: Mapping[int, list[Run]], outcome: Outcome) -> _Changes:
-        """Half-hours of one meter, by day: better what is known of each, write it, let the totals follow."""
+    def _keep_days(self, meter: int, told: Mapping[int, list[Run]], outcome: Outcome) -> list[int]:
+        """Half-hours of one meter, by day: better what is known of each, write it, let the totals follow.
+
+        Returns the days that are new and lack nothing.
+        """
         runs = [*chain.from_iterable(told.values())]
         self._totals.begin_era(meter, (run.at for run in runs if run.source in LIVE), outcome)
         for register in dict.fromkeys(chain.from_iterable([run.values for run in runs])):
@@ -111,7 +114,7 @@ class Keeper:
         self._db.executemany("INSERT INTO record VALUES (?, ?, ?, ?)", changes.records)
         for register, stretches in changes.energies.items():
             self._totals.settle(changes.channels[register], stretches, outcome)
-        return changes
+        return changes.whole
 
     def _new_day(self, meter: int, number: int, run: Run, changes: _Changes, outcome: Outcome) -> None:
         """A whole day, of which nothing is known: the same as _better_day() at a third of the work."""

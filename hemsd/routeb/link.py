@@ -26,7 +26,6 @@ from hemsd.echonet.exchange import (
     QueueFull,
     Request,
     Silent,
-    Strange,
 )
 from hemsd.echonet.frame import ESV, Property
 from hemsd.echonet.objects import METER
@@ -37,6 +36,7 @@ from hemsd.routeb.stages import Astray, Lost, Probing, SessionEvent, Stage, With
 PROBE_EPC = 0xE7  # every meter has it
 PROBED = (Stage.SURVIVING, Stage.ONLINE)
 SENT, FAILED = Fate.SENT, Fate.FAILED
+HANDED_ON = (Finished, Notification)  # of the exchange; a union would be made anew each time
 
 LinkEvent = SessionEvent | Finished | Notification
 
@@ -133,15 +133,13 @@ class MeterLink:
     def _hand_on(self, events: list[ExchangeEvent], now: float) -> None:
         """What the exchange says, as far as it is not for the session."""
         for event in events:
-            if isinstance(event, Finished):
+            if isinstance(event, HANDED_ON):
                 self._events.append(event)
             elif isinstance(event, Silent):
                 self._session.silent(now)
-            elif isinstance(event, Strange):
+            else:
                 self._gate.dropped["object"] += 1
                 self._events.append(Astray(f"one for object {event.frame.deoj:06X} was heard"))
-            else:
-                self._events.append(event)
 
     def _give(self, now: float) -> bool:
         """Give the module, which is free, its next command if there is one. Nothing else sends datagrams."""

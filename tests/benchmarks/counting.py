@@ -15,7 +15,7 @@ from tests.benchmarks.report import Row
 from tests.benchmarks.start import configure
 
 DEADLINE_S = 120.0
-RUNS = 3
+RUNS = 3  # of which the least counts
 
 
 async def reading() -> list[Row]:

@@ -263,6 +263,8 @@ class Ear:
                             status = message
                         elif isinstance(message, MeterProperty) and message.request == question.request:
                             break
+                    else:
+                        raise AssertionError("the daemon has hung up")
                 if suits(status):
                     return status
 
